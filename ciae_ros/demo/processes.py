@@ -1,0 +1,46 @@
+"""Child processes that talk over a ROS domain of their own, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import domain_coordinator
+
+
+@contextmanager
+def isolated_ros_environment() -> Iterator[dict[str, str]]:
+    """Environment variables of a domain that nobody else on this machine uses while the context lasts."""
+    with domain_coordinator.domain_id() as domain:
+        yield os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def start_module(
+    module: str, parameters: Mapping[str, object], environment: dict[str, str], capture: bool = False
+) -> subprocess.Popen[str]:
+    """Start `python -m MODULE` with ROS parameters; with `capture`, its standard output is a pipe."""
+    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={_yaml(value)}")]
+    command = [sys.executable, "-m", module, "--ros-args", *settings]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE if capture else None, text=True)
+
+
+def stop(process: subprocess.Popen[str], timeout: float = 15.0) -> int:
+    """Interrupt a process as Ctrl-C would, kill it if it does not end; returns its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # ROS reads parameters as YAML: quotes keep a path that looks like a number a string.
+    return f"'{value}'" if isinstance(value, str) else str(value)

@@ -1,0 +1,173 @@
+"""Records what the node publishes: a video, a contact sheet and a summary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from tqdm import tqdm
+
+from ciae_msgs.msg import PanopticSegments
+
+READY = "ready"
+"""Printed once the node's topics are heard."""
+
+CONTACT_SHEET_FRAMES = 9
+CONTACT_SHEET_COLUMNS = 3
+CONTACT_SHEET_WIDTH = 640
+"""Of each picture on the sheet, in pixels."""
+
+SETTLED = 3.0
+"""Seconds without a new result, after the player has ended, that end the recording."""
+
+
+class Recorder(Node):
+    """Listens to the node's labels, segments and overlay and to /diagnostics until the player has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self._folder = Path(self.declare_parameter("output", "out/demo").value)
+        self._rate = self.declare_parameter("video_rate", 25.0).value
+        total = self.declare_parameter("expected_frames", 0).value
+        self._progress = tqdm(total=total or None, unit="frame", desc="segmented", disable=None, mininterval=0.5)
+        self._latencies: list[float] = []
+        self._arrivals: list[float] = []
+        self._label_stamps: OrderedDict[int, None] = OrderedDict()
+        self._segments_per_frame: list[int] = []
+        self._pictures: list[np.ndarray] = []
+        self._video: cv2.VideoWriter | None = None
+        self._model = ""
+        self._node_values: dict[str, str] = {}
+        self._player_values: dict[str, str] = {}
+        qos = QoSProfile(depth=10)
+        self.create_subscription(Image, "/panoptic_node/labels", self._on_labels, qos)
+        self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._on_segments, qos)
+        self.create_subscription(Image, "/panoptic_node/overlay", self._on_overlay, qos)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def record(self) -> dict[str, object]:
+        """Listen until everything that was played has been accounted for; write the files and return the summary."""
+        while self.count_publishers("/panoptic_node/overlay") == 0:
+            rclpy.spin_once(self, timeout_sec=0.1)
+        print(READY, flush=True)
+        while not self._has_settled():
+            rclpy.spin_once(self, timeout_sec=0.2)
+        self._progress.close()
+        return self._write()
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _on_labels(self, message: Image) -> None:
+        now = self._now()
+        self._arrivals.append(now)
+        self._latencies.append(now - Time.from_msg(message.header.stamp).nanoseconds * 1e-9)
+        self._progress.update()
+
+    def _on_segments(self, message: PanopticSegments) -> None:
+        self._segments_per_frame.append(len(message.segments))
+        self._model = message.model
+
+    def _on_overlay(self, message: Image) -> None:
+        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+        if self._video is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._video = cv2.VideoWriter(str(self._folder / "overlay.mp4"), codec, self._rate, pixels.shape[1::-1])
+        self._video.write(pixels)
+        self._pictures.append(_shrunk(pixels))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            if status.name == "/panoptic_node: frames":
+                self._node_values = values
+            elif status.name == "/image_player: images":
+                self._player_values = values
+
+    def _has_settled(self) -> bool:
+        if not self._player_values or not self._node_values:
+            return False
+        last = self._arrivals[-1] if self._arrivals else 0.0
+        return self._now() - last > SETTLED and _unaccounted(self._node_values) == 0
+
+    def _write(self) -> dict[str, object]:
+        if self._video is not None:
+            self._video.release()
+            cv2.imwrite(str(self._folder / "contact_sheet.png"), _contact_sheet(self._pictures))
+        summary = self._summary()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        return summary
+
+    def _summary(self) -> dict[str, object]:
+        node = self._node_values
+        percentiles = np.percentile(self._latencies, (50, 90, 99)).round(4).tolist() if self._latencies else [None] * 3
+        duration = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
+        return {
+            "model": node.get("model", self._model),
+            "device": node.get("device"),
+            "frames": {
+                "published": int(self._player_values["published"]),
+                "received": int(node["received"]),
+                "segmented": int(node["segmented"]),
+                "dropped": {key.removeprefix("dropped, "): int(node[key]) for key in node if key.startswith("dropped")},
+                "recorded": len(self._arrivals),
+            },
+            "latency from stamp to recorded labels [s]": dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
+            "frames per second": round((len(self._arrivals) - 1) / duration, 2) if duration else None,
+            "median segments per frame": float(np.median(self._segments_per_frame)) if self._arrivals else None,
+            "median stage times [ms]": {
+                key.removesuffix(" [ms]"): float(node[key]) for key in node if key.endswith("[ms]")
+            },
+        }
+
+
+def _unaccounted(values: dict[str, str]) -> int:
+    """Frames that the node has received but not yet segmented or dropped."""
+    dropped = sum(int(value) for key, value in values.items() if key.startswith("dropped"))
+    return int(values["received"]) - int(values["segmented"]) - dropped
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    size = CONTACT_SHEET_WIDTH, max(1, round(height * CONTACT_SHEET_WIDTH / width))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
+    """Some of the pictures, evenly spread, in a grid."""
+    chosen = np.linspace(0, len(pictures) - 1, min(CONTACT_SHEET_FRAMES, len(pictures))).round().astype(int)
+    cells = [pictures[i] for i in chosen]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % CONTACT_SHEET_COLUMNS)
+    rows = [np.hstack(cells[i : i + CONTACT_SHEET_COLUMNS]) for i in range(0, len(cells), CONTACT_SHEET_COLUMNS)]
+    return np.vstack(rows)
+
+
+def main() -> int:
+    """Record until the player has ended."""
+    rclpy.init()
+    recorder = Recorder()
+    try:
+        recorder.record()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 130
+    finally:
+        recorder.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

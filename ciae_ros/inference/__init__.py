@@ -1,0 +1,29 @@
+"""Raw outputs of the network to panoptic results, on the device. Needs no ROS."""
+
+from ciae_ros.inference.categories import Category, CategorySet, coco_categories
+from ciae_ros.inference.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+    untrained_checkpoint,
+)
+from ciae_ros.inference.predictor import Predictor
+from ciae_ros.inference.result import UNLABELLED, PanopticResult, Segment
+from ciae_ros.inference.settings import InferenceSettings
+
+__all__ = [
+    "UNLABELLED",
+    "Category",
+    "CategorySet",
+    "Checkpoint",
+    "CheckpointError",
+    "InferenceSettings",
+    "PanopticResult",
+    "Predictor",
+    "Segment",
+    "coco_categories",
+    "load_checkpoint",
+    "save_checkpoint",
+    "untrained_checkpoint",
+]

@@ -1,0 +1,86 @@
+"""Assign every pixel to its most similar query: the paper's Eq. 16 with the box filter of Sec. IV-B.
+
+Two facts make the fast ways exact. The norm of a pixel's embedding scales all of its similarities alike, so the argmax
+needs no pixel to be normalised. And the inner product is linear, so it may be taken before the bilinear up-sampling of
+the embedding map as well as after it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ciae_ros.inference.cell_assignment import assign_by_cells
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.sampling_grid import SamplingGrid, sampling_grid
+
+PIXELS_PER_CHUNK = 1 << 16
+"""Bound on the pixels whose similarities to all queries are held at once."""
+
+
+def assign_pixels(
+    embedding: Tensor, stuff_queries: Tensor, instance_queries: Tensor, boxes: Tensor, geometry: ImageGeometry
+) -> Tensor:
+    """The query that each pixel of the original image is most similar to, among those that may have it.
+
+    Args:
+        embedding: (D, h, w), the map of one padded image at stride 4, not normalised; h and w at least 2.
+        stuff_queries: (S, D) of any norm, S at least 1; they may win anywhere.
+        instance_queries: (K, D) of any norm; S + K is below 32768.
+        boxes: (K, 4) x1, y1, x2, y2 in pixels of the network's input: the instances may win only at pixels whose
+            centres are inside.
+        geometry: sizes of the image.
+
+    Returns:
+        (H, W) int16 at the original size: s for stuff query s, S + k for instance k. Of equally similar queries, the
+        first. On a CUDA device nothing here waits for the device.
+    """
+    # Half precision would make ties of what is not equal.
+    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
+    queries = F.normalize(torch.cat((stuff_queries, instance_queries)).to(embedding.dtype), dim=1)
+    grid = sampling_grid(geometry, embedding)
+    similarity = embedding.permute(1, 2, 0) @ queries.T
+    if embedding.device.type == "cpu":
+        return torch.from_numpy(assign_by_cells(similarity, boxes, grid))
+    return assign_by_rows(similarity, boxes, grid)
+
+
+def assign_pixels_literal(
+    embedding: Tensor, stuff_queries: Tensor, instance_queries: Tensor, boxes: Tensor, geometry: ImageGeometry
+) -> Tensor:
+    """Eq. 16 as it is written: up-sample, normalise, multiply, take the best. The contract is `assign_pixels`'s.
+
+    It holds the full-size embedding and the similarity of every pixel to every query: to test with, not to run.
+    """
+    height, width = geometry.original
+    grid = sampling_grid(geometry, embedding)
+    upsampled = grid.columns.interpolate(grid.rows.interpolate(embedding, dim=1), dim=2)
+    P = F.normalize(upsampled.flatten(1).T, dim=1)
+    V = F.normalize(torch.cat((stuff_queries, instance_queries)).to(embedding.dtype), dim=1)
+    S = P @ V.T
+    outside = ~grid.inside(boxes).flatten(1).T
+    S[:, len(stuff_queries) :].masked_fill_(outside, -torch.inf)
+    return S.argmax(dim=1).view(height, width).to(torch.int16)
+
+
+def assign_by_rows(similarity: Tensor, boxes: Tensor, grid: SamplingGrid) -> Tensor:
+    """Every pixel against every query, some rows at a time. No shape depends on the data, so nothing waits for it.
+
+    Args:
+        similarity: (h, w, Q) at the map's samples; the last len(boxes) queries are instances.
+        boxes: (K, 4) in input pixels.
+        grid: the pixels upon the samples.
+    """
+    num_stuff = similarity.shape[2] - len(boxes)
+    outside_y = ~grid.rows.inside(boxes[:, 1], boxes[:, 3]).T
+    outside_x = ~grid.columns.inside(boxes[:, 0], boxes[:, 2]).T
+    height, width = len(grid.rows.cell), len(grid.columns.cell)
+    winners = torch.empty(height, width, dtype=torch.int16, device=similarity.device)
+    rows_per_chunk = max(1, PIXELS_PER_CHUNK // width)
+    for top in range(0, height, rows_per_chunk):
+        rows = slice(top, top + rows_per_chunk)
+        at_pixels = grid.columns.interpolate(grid.rows.interpolate(similarity, dim=0, chunk=rows), dim=1)
+        at_pixels[..., num_stuff:].masked_fill_(outside_y[rows, None] | outside_x, -torch.inf)
+        winners[rows] = at_pixels.argmax(dim=2)
+    return winners

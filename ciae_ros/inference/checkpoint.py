@@ -1,0 +1,97 @@
+"""Checkpoint files: weights, configuration, categories and memory, in safetensors, which cannot carry code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ciae_ros.inference.categories import CategorySet
+from ciae_ros.model import CIAE, ModelConfig
+
+FORMAT = "ciae-1"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the message says why and what to do, in one line."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what is needed to read its outputs."""
+
+    name: str
+    """For people: published with the results and shown in reports."""
+    model: CIAE
+    categories: CategorySet
+    digest: str
+    """First 12 hexadecimal digits of the file's SHA-256; "untrained" for random weights."""
+
+    def __post_init__(self) -> None:
+        config = self.model.config
+        expected = config.num_stuff_classes, config.num_thing_classes
+        found = len(self.categories.stuff), len(self.categories.things)
+        if found != expected:
+            raise CheckpointError(
+                f"the model has {expected[0]} stuff and {expected[1]} thing classes, "
+                f"its categories are {found[0]} stuff and {found[1]} things: use the categories that it was trained with"
+            )
+
+
+def save_checkpoint(path: Path, name: str, model: CIAE, categories: CategorySet) -> None:
+    """Write a checkpoint; a file that was there before stays whole until the new one is."""
+    metadata = {
+        "format": FORMAT,
+        "name": name,
+        "config": json.dumps(model.config.to_dict()),
+        "categories": json.dumps(categories.to_coco()),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(save(tensors, metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; the model is on the CPU, in float32 and in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint of this package, or weights that do not fit its configuration.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: give the path of a .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file or is damaged ({error}): copy it again") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this version: format {metadata.get('format')!r}, not {FORMAT!r}"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        categories = CategorySet.from_coco(json.loads(metadata["categories"]))
+        model = CIAE(config)
+        model.load_state_dict({key: value.float() for key, value in state.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} describes no model that can be built: {error}") from None
+    except RuntimeError as error:
+        first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
+        raise CheckpointError(f"the weights in {path} do not fit its configuration: {first_line}") from None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest)
+
+
+def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:
+    """A model with random weights, for trying the way of the data."""
+    return Checkpoint(f"{name} (untrained)", CIAE(config).eval(), categories, "untrained")

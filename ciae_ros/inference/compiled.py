@@ -1,0 +1,52 @@
+"""Loops that PyTorch has no operator for, compiled by Numba and run on as many threads as PyTorch uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+import numba
+import torch
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+# Sums and maxima may be taken in any order, which lets them be vectorised; infinities keep their meaning.
+_OPTIONS = {"nogil": True, "fastmath": {"nnan", "nsz", "reassoc"}}
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compile at the first call and without the interpreter lock; keep the machine code for the next process."""
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # No folder can be written to: compile in every process.
+        return numba.njit(**_OPTIONS)(function)
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Compile as a part of every kernel that calls it: a call would count the references of all its arrays."""
+    return numba.njit(inline="always", **_OPTIONS)(function)
+
+
+def num_bands(length: int) -> int:
+    """Into how many bands `for_bands` cuts range(length)."""
+    return min(torch.get_num_threads(), length)
+
+
+def for_bands(kernel: Callable[..., None], length: int, *arguments: object) -> None:
+    """Call `kernel(band, start, stop, *arguments)` for bands that together cover range(length), at the same time."""
+    bands = num_bands(length)
+    bounds = [length * band // bands for band in range(bands + 1)] if bands else []
+    calls = [(band, bounds[band], bounds[band + 1]) for band in range(bands)]
+    running = [_pool(bands).submit(kernel, *call, *arguments) for call in calls[1:]]
+    for call in calls[:1]:
+        kernel(*call, *arguments)
+    for other in running:
+        other.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="ciae-kernel")

@@ -1,0 +1,114 @@
+"""The paper's fusing (Sec. IV-C): network outputs and proposals to segments, without a loop over segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ciae_ros.inference.assignment import assign_pixels
+from ciae_ros.inference.categories import CategorySet
+from ciae_ros.inference.compiled import compiled, for_bands
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.proposals import Proposals, embedding_at
+from ciae_ros.inference.result import PanopticResult, Segment
+from ciae_ros.inference.segment_statistics import SegmentStatistics, segment_statistics
+from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.model.category_memory import CategoryMemory
+from ciae_ros.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class FusedImage:
+    """A panoptic result as it lies on the device: a slot for each of Q queries, whether it won a pixel or not."""
+
+    label_map: Tensor
+    """(H, W) int16 segment ids at the original size; 0 is unlabelled."""
+    segment_id: Tensor
+    """(Q,) int64: the id of the slot's segment, or 0 where it has none. The ids are dense from 1."""
+    category: Tensor
+    """(Q,) int64 index into the model's `CategorySet`."""
+    score: Tensor
+    """(Q,) float32."""
+    statistics: SegmentStatistics
+
+    def to_result(self, categories: CategorySet) -> PanopticResult:
+        """Bring it to the host, with the slots that are segments only. Waits for the device."""
+        columns = (self.segment_id, self.category, self.score, *self.statistics)
+        ids, *rows = (column.cpu().numpy() for column in columns)
+        used = np.flatnonzero(ids)
+        segments = (
+            Segment(
+                id=identity,
+                category=categories.categories[category],
+                score=score,
+                area=area,
+                box=tuple(box),
+                centroid=tuple(centroid),
+            )
+            for identity, category, score, area, box, centroid in zip(
+                ids[used].tolist(), *(column[used].tolist() for column in rows), strict=True
+            )
+        )
+        return PanopticResult(self.label_map.cpu().numpy().view(np.uint16), tuple(segments))
+
+
+def fuse(
+    embedding: Tensor,
+    proposals: Proposals,
+    memory: CategoryMemory,
+    config: ModelConfig,
+    settings: InferenceSettings,
+    geometry: ImageGeometry,
+) -> FusedImage:
+    """Assign every pixel to an instance or a stuff class and drop small stuff.
+
+    Args:
+        embedding: (D, h, w), the image's map at stride 4.
+        proposals: the image's, after non-maximum suppression.
+        memory: its stuff vectors are the queries of the stuff classes.
+        config: where an instance's category comes from (Table IV).
+        settings: `min_stuff_area`.
+        geometry: the image's sizes.
+    """
+    queries = embedding_at(embedding, proposals.locations)
+    winners = assign_pixels(embedding, memory.stuff, queries, proposals.boxes, geometry)
+    num_stuff = len(memory.stuff)
+    statistics = segment_statistics(winners, num_stuff + len(queries))
+    is_segment = statistics.area > 0
+    is_segment[:num_stuff] &= statistics.area[:num_stuff] >= settings.min_stuff_area
+    segment_id = is_segment.cumsum(dim=0) * is_segment
+    return FusedImage(
+        label_map=_look_up(segment_id.to(torch.int16), winners),
+        segment_id=segment_id,
+        category=_categories(queries, proposals, memory, config),
+        score=torch.cat((proposals.scores.new_ones(num_stuff), proposals.scores)),
+        statistics=statistics,
+    )
+
+
+def _categories(queries: Tensor, proposals: Proposals, memory: CategoryMemory, config: ModelConfig) -> Tensor:
+    """(S + K,) indices into the category set: the stuff classes, then those of the instances (Table IV)."""
+    num_stuff = len(memory.stuff)
+    things = proposals.classes
+    if config.instance_category == "embedding":
+        things = (queries.float() @ memory.things.float().T).argmax(dim=1)
+    return torch.cat((torch.arange(num_stuff, device=things.device), things + num_stuff))
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    """table[index] for a small table (Q,) and a map (H, W), both int16."""
+    if index.device.type != "cpu":
+        return table[index.long()]
+    values = np.empty(index.shape, np.int16)
+    for_bands(_look_up_rows, len(values), table.numpy(), index.numpy(), values)
+    return torch.from_numpy(values)
+
+
+@compiled
+def _look_up_rows(band: int, top: int, bottom: int, table: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
+    for y in range(top, bottom):
+        for x in range(index.shape[1]):
+            values[y, x] = table[index[y, x]]

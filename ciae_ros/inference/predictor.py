@@ -1,0 +1,171 @@
+"""From an image to a panoptic result on one device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ciae_ros.inference.checkpoint import Checkpoint
+from ciae_ros.inference.fold_batch_norm import fold_batch_norm
+from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.geometry import ImageGeometry, image_geometry
+from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
+from ciae_ros.inference.proposals import select_proposals
+from ciae_ros.inference.result import PanopticResult
+from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.model import ModelConfig
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""Precisions by their names."""
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Seconds that one image spent in each stage; on a CUDA device the stages end when the device has ended them."""
+
+    preprocess: float
+    network: float
+    proposals: float
+    fusing: float
+    download: float
+
+
+class Predictor:
+    """Holds a model on a device and segments one image after the other. Not to be used by two threads at once."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        precision: str = "fp32",
+        settings: InferenceSettings | None = None,
+        input_size: int | None = None,
+    ) -> None:
+        """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
+
+        Args:
+            checkpoint: loaded or untrained.
+            device: as PyTorch names it: "cpu", "cuda", "cuda:1".
+            precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
+            settings: thresholds; the defaults if None.
+            input_size: length of the shorter side in the network, in pixels; the model's own if None.
+
+        Raises:
+            ValueError: there is no such device, or it does not have the precision.
+        """
+        self.device = _checked_device(device, precision)
+        self.categories = checkpoint.categories
+        self.name = checkpoint.name
+        self.digest = checkpoint.digest
+        self.settings = settings or InferenceSettings()
+        self.config = _with_input_size(checkpoint.model.config, input_size)
+        self._dtype = DTYPES[precision]
+        self._model = checkpoint.model.eval().requires_grad_(False)
+        fold_batch_norm(self._model.backbone)
+        self._model.to(self.device, self._dtype, memory_format=torch.channels_last)
+
+    @property
+    def device_name(self) -> str:
+        """For people: "cpu", or what the CUDA device calls itself."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+    def geometry(self, height: int, width: int) -> ImageGeometry:
+        """How an image of this size goes through the network."""
+        return image_geometry(height, width, self.config.input_size, self.config.max_input_size)
+
+    def predict(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> PanopticResult:
+        """Segment one image.
+
+        Args:
+            image: (H, W, 3) uint8, or with more channels, which are ignored, or (H, W, 1) for "mono". Any strides.
+            channel_order: of the first three channels.
+
+        Returns:
+            The segments at the size of the image.
+
+        Raises:
+            ValueError: the array is not such an image.
+        """
+        return self.predict_timed(image, channel_order)[0]
+
+    @torch.inference_mode()
+    def predict_timed(
+        self, image: np.ndarray, channel_order: ChannelOrder = "rgb"
+    ) -> tuple[PanopticResult, StageTimes]:
+        """As `predict`, with the time of each stage."""
+        _check_image(image, channel_order)
+        geometry = self.geometry(*image.shape[:2])
+        clock = _StageClock(self.device)
+        pixels = torch.from_numpy(image).to(self.device)
+        batch = preprocess(pixels, channel_order, geometry, self.config, self._dtype)
+        clock.lap()
+        outputs = self._model(batch)
+        clock.lap()
+        proposals = select_proposals(outputs, 0, geometry.resized, self.settings)
+        clock.lap()
+        fused = fuse(outputs.embedding[0], proposals, self._model.memory, self.config, self.settings, geometry)
+        clock.lap()
+        result = fused.to_result(self.categories)
+        clock.lap()
+        return result, StageTimes(*clock.laps)
+
+    def warm_up(self, height: int, width: int, images: int = 2) -> None:
+        """Segment grey images of this size, so that the first real one finds kernels compiled and memory reserved."""
+        for _ in range(images):
+            self.predict(np.full((height, width, 3), 127, np.uint8))
+
+
+class _StageClock:
+    def __init__(self, device: torch.device) -> None:
+        self._synchronize: Callable[[], object] = (
+            (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
+        )
+        self._last = time.perf_counter()
+        self.laps: list[float] = []
+
+    def lap(self) -> None:
+        self._synchronize()
+        now = time.perf_counter()
+        self.laps.append(now - self._last)
+        self._last = now
+
+
+def _checked_device(device: str, precision: str) -> torch.device:
+    """The device, if it is there and has the precision.
+
+    Raises:
+        ValueError: with what to choose instead.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"unknown device {device!r}: use cpu, cuda or cuda:N") from None
+    if precision not in DTYPES:
+        raise ValueError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not supported: use cpu, cuda or cuda:N")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"there is no device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if found.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(f"device {device!r} has no bf16: use fp16")
+    if found.type == "cpu" and precision == "fp16":
+        raise ValueError("fp16 is not for the CPU: use fp32 or bf16")
+    return found
+
+
+def _with_input_size(config: ModelConfig, input_size: int | None) -> ModelConfig:
+    """The configuration for another input size, with the bound on the longer side in proportion."""
+    if input_size is None:
+        return config
+    longest = round(config.max_input_size * input_size / config.input_size)
+    return replace(config, input_size=input_size, max_input_size=max(input_size, longest))
+
+
+def _check_image(image: np.ndarray, channel_order: ChannelOrder) -> None:
+    channels = 1 if channel_order == "mono" else 3
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] < channels:
+        raise ValueError(f"not an (H, W, {channels}) uint8 image: {image.shape} {image.dtype}")

@@ -1,0 +1,83 @@
+"""Where the pixels of the original image lie on the stride-4 embedding map, one axis at a time.
+
+Up-sampling to the original size is bilinear (Sec. IV-A), so rows and columns can be treated apart. Along an axis the
+map's samples bound *cells*; every pixel lies in one cell, at a fraction of the way from the cell's first sample to its
+second. Pixels beyond the outermost samples take the outermost value, as in `F.interpolate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ciae_ros.inference.geometry import EMBEDDING_STRIDE, ImageGeometry
+
+
+@dataclass(frozen=True)
+class SampledAxis:
+    """The n pixels of one axis of the original image upon the m samples of the map (m at least 2)."""
+
+    center: Tensor
+    """(n,) centres of the pixels in pixels of the network's input, ascending."""
+    cell: Tensor
+    """(n,) int64 in 0..m-2, ascending: pixel i lies between samples cell[i] and cell[i] + 1."""
+    fraction: Tensor
+    """(n,) in 0..1: how far from the first of the two samples to the second."""
+    num_cells: int
+    """m - 1."""
+
+    @property
+    def position(self) -> Tensor:
+        """(n,) in 0..m-1, in samples of the map."""
+        return self.cell + self.fraction
+
+    def inside(self, low: Tensor, high: Tensor) -> Tensor:
+        """(K, n) bool: is the centre of each pixel within [low, high] of each of K intervals, in input pixels?"""
+        return (self.center >= low[:, None]) & (self.center <= high[:, None])
+
+    def interpolate(self, samples: Tensor, dim: int, chunk: slice = slice(None)) -> Tensor:
+        """Values at the pixels of `chunk` from the values at the m samples, along dimension `dim`."""
+        shape = [1] * samples.dim()
+        shape[dim] = -1
+        cell, fraction = self.cell[chunk], self.fraction[chunk].view(shape)
+        first, second = samples.index_select(dim, cell), samples.index_select(dim, cell + 1)
+        return torch.lerp(first, second, fraction)
+
+
+@dataclass(frozen=True)
+class SamplingGrid:
+    """Both axes of an image of H x W pixels."""
+
+    rows: SampledAxis
+    columns: SampledAxis
+
+    def inside(self, boxes: Tensor) -> Tensor:
+        """(K, H, W) bool: which pixels have their centres in which boxes (K, 4: x1, y1, x2, y2 in input pixels)."""
+        inside_y = self.rows.inside(boxes[:, 1], boxes[:, 3])
+        inside_x = self.columns.inside(boxes[:, 0], boxes[:, 2])
+        return inside_y[:, :, None] & inside_x[:, None, :]
+
+
+def sampling_grid(geometry: ImageGeometry, embedding: Tensor) -> SamplingGrid:
+    """The grid of one image's pixels on its embedding map (D, h, w), in the map's type and on its device."""
+    height, width = geometry.original
+    _, map_height, map_width = embedding.shape
+    return SamplingGrid(
+        rows=_sampled_axis(height, geometry.scale_y, map_height, embedding),
+        columns=_sampled_axis(width, geometry.scale_x, map_width, embedding),
+    )
+
+
+def _sampled_axis(num_pixels: int, scale: float, num_samples: int, like: Tensor) -> SampledAxis:
+    # In float64 on the host: in half precision a position of a wide image would be off by pixels.
+    center = (torch.arange(num_pixels, dtype=torch.float64) + 0.5) * scale
+    position = (center / EMBEDDING_STRIDE - 0.5).clamp(0, num_samples - 1)
+    cell = position.long().clamp(max=num_samples - 2)
+    return SampledAxis(
+        center=center.to(like.device, torch.float32, non_blocking=True),
+        cell=cell.to(like.device, non_blocking=True),
+        fraction=(position - cell).to(like.device, like.dtype, non_blocking=True),
+        num_cells=num_samples - 1,
+    )

@@ -1,0 +1,6 @@
+"""The CIAE network: images to raw outputs. Needs PyTorch and torchvision only."""
+
+from ciae_ros.model.ciae import CIAE, RawOutputs
+from ciae_ros.model.config import PRESETS, ModelConfig
+
+__all__ = ["CIAE", "PRESETS", "ModelConfig", "RawOutputs"]

@@ -1,0 +1,34 @@
+"""The category-aware memory embeddings (Sec. III-C): the queries of the stuff classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ciae_ros.model.config import ModelConfig
+
+
+class CategoryMemory(nn.Module):
+    """One unit vector per stuff class, then those of the things: one for all, one per class, or none (Table IV).
+
+    The vectors are a buffer: they move with the model and are stored in its checkpoint, but no gradient changes them.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.num_stuff_classes = config.num_stuff_classes
+        random = torch.randn(config.num_memory_vectors, config.embedding_dim)
+        self.register_buffer("vectors", F.normalize(random, dim=1))
+
+    @property
+    def stuff(self) -> Tensor:
+        """(num_stuff_classes, embedding_dim) unit vectors."""
+        return self.vectors[: self.num_stuff_classes]
+
+    @property
+    def things(self) -> Tensor:
+        """(n, embedding_dim) unit vectors; n is 1, num_thing_classes or 0 (`ModelConfig.memory_of_things`)."""
+        return self.vectors[self.num_stuff_classes :]

@@ -1,0 +1,56 @@
+"""The whole network of Fig. 3: images in, raw outputs out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ciae_ros.model.backbone import FeaturePyramid, build_backbone
+from ciae_ros.model.category_memory import CategoryMemory
+from ciae_ros.model.config import ModelConfig
+from ciae_ros.model.embedding_branch import EmbeddingBranch
+from ciae_ros.model.proposal_head import ProposalHead
+
+
+class RawOutputs(NamedTuple):
+    """Outputs of the network for B images of (padded) size H x W; the lists hold one tensor per level, P3 to P7."""
+
+    class_logits: list[Tensor]
+    """(B, num_detector_classes, h, w) each."""
+    centerness: list[Tensor]
+    """(B, 1, h, w) each, logits."""
+    box_distances: list[Tensor]
+    """(B, 4, h, w) each: left, top, right, bottom, in input pixels from the location that proposes the box."""
+    embedding: Tensor
+    """(B, embedding_dim, H / 4, W / 4): the embedding map before its 4x up-sampling and L2 normalisation."""
+
+
+class CIAE(nn.Module):
+    """FCOS with an embedding branch (Sec. IV-A).
+
+    Shapes depend on the input's shape alone and nothing depends on the data, so that the network can be compiled,
+    captured into a CUDA graph and exported.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = build_backbone(config)
+        self.pyramid = FeaturePyramid(self.backbone.channels, config.fpn_channels)
+        self.proposal_head = ProposalHead(config)
+        self.embedding_branch = EmbeddingBranch(config)
+        self.memory = CategoryMemory(config)
+
+    def forward(self, images: Tensor) -> RawOutputs:
+        """(B, 3, H, W) normalised RGB, H and W multiples of `SIZE_DIVISOR`, to the raw outputs."""
+        p2, *rest = self.pyramid(self.backbone(images))
+        levels = self.proposal_head(rest)
+        box_embeddings = [level.box_embedding for level in levels if level.box_embedding is not None]
+        embedding = self.embedding_branch([p2, *rest[:3]], box_embeddings or None)
+        return RawOutputs(
+            class_logits=[level.class_logits for level in levels],
+            centerness=[level.centerness for level in levels],
+            box_distances=[level.box_distances for level in levels],
+            embedding=embedding,
+        )

@@ -1,0 +1,96 @@
+"""The embedding branch: one vector per pixel that tells category and instance (Sec. IV-A, Fig. 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ciae_ros.model.config import ModelConfig
+from ciae_ros.model.normalization import group_norm
+
+
+class CoordConv2d(nn.Module):
+    """A convolution that also sees where it is (reference [48] of the paper): two channels hold x and y in -1..1."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels + 2, out_channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, h, w) to (B, out_channels, h, w)."""
+        batch, _, height, width = x.shape
+        rows = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device).view(1, 1, height, 1)
+        columns = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device).view(1, 1, 1, width)
+        coordinates = (columns.expand(batch, 1, height, width), rows.expand(batch, 1, height, width))
+        return self.conv(torch.cat((x, *coordinates), dim=1))
+
+
+class EmbeddingBranch(nn.Module):
+    """P2 to P5 and the box embeddings of P3 to P7, to the embedding map P at stride 4."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.p2 = _UpsamplingStage(config, upsamplings=0, coord_conv=False)
+        self.p3 = _UpsamplingStage(config, upsamplings=1, coord_conv=False)
+        self.p4 = _UpsamplingStage(config, upsamplings=2, coord_conv=False)
+        self.p5 = _UpsamplingStage(config, upsamplings=3, coord_conv=config.coord_conv)
+        self.from_pyramid = nn.Conv2d(config.embedding_channels, config.embedding_dim, 1)
+        self.from_boxes = (
+            nn.Conv2d(config.embedding_dim, config.embedding_dim, 3, padding=1) if config.box_embedding else None
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> Tensor:
+        """The map before its 4x up-sampling and L2 normalisation, which fusing and losses do where they need them.
+
+        Args:
+            pyramid: P2 to P5, each (B, fpn_channels, h, w).
+            box_embeddings: those of P3 to P7, each (B, embedding_dim, h, w); None if the model has none.
+
+        Returns:
+            (B, embedding_dim, H / 4, W / 4): P' + P'' of Sec. IV-A, or P' alone without box embeddings.
+        """
+        p2, p3, p4, p5 = pyramid
+        embedding = self.from_pyramid(self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5))
+        if self.from_boxes is None or box_embeddings is None:
+            return embedding
+        return embedding + self.from_boxes(_sum_upsampled(box_embeddings, p2.shape[-2:]))
+
+
+class _UpsamplingStage(nn.Module):
+    """3x3 convolution, group normalisation, ReLU and 2x bilinear, repeated until stride 4 (once, plain, for P2)."""
+
+    def __init__(self, config: ModelConfig, upsamplings: int, coord_conv: bool) -> None:
+        super().__init__()
+        self.upsamplings = upsamplings
+        blocks = []
+        channels = config.fpn_channels
+        for _ in range(max(1, upsamplings)):
+            conv: nn.Module = (
+                CoordConv2d(channels, config.embedding_channels)
+                if coord_conv
+                else nn.Conv2d(channels, config.embedding_channels, 3, padding=1, bias=False)
+            )
+            blocks.append(nn.Sequential(conv, group_norm(config.embedding_channels), nn.ReLU()))
+            channels = config.embedding_channels
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+            if self.upsamplings:
+                x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return x
+
+
+def _sum_upsampled(maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Sum of the maps at `size`: each is brought to the next finer one's size and added there, coarsest first."""
+    total = maps[-1]
+    for finer in maps[-2::-1]:
+        total = finer + F.interpolate(total, size=finer.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(total, size=size, mode="bilinear", align_corners=False)

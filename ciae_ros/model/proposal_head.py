@@ -1,0 +1,78 @@
+"""The proposal head, FCOS's with a box embedding added (Sec. IV-A, Fig. 3)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ciae_ros.model.backbone import PYRAMID_STRIDES
+from ciae_ros.model.config import ModelConfig
+from ciae_ros.model.normalization import group_norm
+
+PROPOSAL_STRIDES = PYRAMID_STRIDES[1:]
+"""P3 to P7 propose instances."""
+
+PRIOR_PROBABILITY = 0.01
+"""Initial probability of every class at every location (RetinaNet's initialisation)."""
+
+MAX_LOG_DISTANCE = math.log(1000.0 / 16)
+"""Bound on the exponent of a box offset, as torchvision's box coders have it; keeps half precision finite."""
+
+
+class LevelProposals(NamedTuple):
+    """What the head says about one pyramid level of height h and width w."""
+
+    class_logits: Tensor
+    """(B, num_detector_classes, h, w)."""
+    centerness: Tensor
+    """(B, 1, h, w), logits."""
+    box_distances: Tensor
+    """(B, 4, h, w): distances in input pixels from the location to the box's left, top, right and bottom."""
+    box_embedding: Tensor | None
+    """(B, embedding_dim, h, w), or None where the model has none."""
+
+
+class ProposalHead(nn.Module):
+    """Two towers, shared by all levels: one for classes, one for centre-ness, boxes and box embeddings."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.fpn_channels
+        self.class_tower = _tower(channels, config.head_convs)
+        self.box_tower = _tower(channels, config.head_convs)
+        self.class_logits = nn.Conv2d(channels, config.num_detector_classes, 3, padding=1)
+        self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
+        self.box_distances = nn.Conv2d(channels, 4, 3, padding=1)
+        self.box_embedding = nn.Conv2d(channels, config.embedding_dim, 3, padding=1) if config.box_embedding else None
+        self.level_scales = nn.Parameter(torch.ones(len(PROPOSAL_STRIDES)))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))  # type: ignore[arg-type]
+
+    def forward(self, pyramid: list[Tensor]) -> list[LevelProposals]:
+        """P3 to P7, each (B, fpn_channels, h, w), to the proposals of each level."""
+        return [self._level(feature, level) for level, feature in enumerate(pyramid)]
+
+    def _level(self, feature: Tensor, level: int) -> LevelProposals:
+        class_features = self.class_tower(feature)
+        box_features = self.box_tower(feature)
+        log_distances = self.box_distances(box_features) * self.level_scales[level]
+        return LevelProposals(
+            class_logits=self.class_logits(class_features),
+            centerness=self.centerness(box_features),
+            box_distances=log_distances.clamp(max=MAX_LOG_DISTANCE).exp() * PROPOSAL_STRIDES[level],
+            box_embedding=None if self.box_embedding is None else self.box_embedding(box_features),
+        )
+
+
+def _tower(channels: int, depth: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), group_norm(channels), nn.ReLU()]
+    return nn.Sequential(*layers)

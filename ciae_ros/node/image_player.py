@@ -1,0 +1,164 @@
+"""Publishes a video file, a folder of images or a camera device as a camera would."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from ciae_ros.node.diagnostics import diagnostic_array
+from ciae_ros.node.messages import bgr_image
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+FOLDER_RATE = 10.0
+"""Images per second of a folder, which has no rate of its own."""
+
+
+class SourceError(Exception):
+    """The source cannot be played; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Frames (H, W, 3) uint8 BGR, to be read once."""
+
+    frames: Iterator[np.ndarray]
+    rate: float
+    """Frames per second, the source's own."""
+    length: int
+    """Number of frames; 0 where that is unknown, as for a camera."""
+    is_live: bool
+    """A camera sets the pace itself."""
+
+
+def open_source(source: str) -> ImageSource:
+    """Open a video file, a folder or a device like /dev/video0.
+
+    Raises:
+        SourceError: it does not exist, or nothing in it can be decoded.
+    """
+    path = Path(source)
+    if not source or not path.exists():
+        raise SourceError(f"there is no {source or 'source'}: give a video file, a folder of images or /dev/videoN")
+    if path.is_dir():
+        return _open_folder(path)
+    video = cv2.VideoCapture(source)
+    if not video.isOpened():
+        raise SourceError(f"{source} is no video that OpenCV can decode, or the device is busy")
+    is_live = path.is_char_device()
+    rate = video.get(cv2.CAP_PROP_FPS)
+    length = 0 if is_live else max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+    return ImageSource(_read(video), rate if rate > 0 else FOLDER_RATE, length, is_live)
+
+
+def _open_folder(path: Path) -> ImageSource:
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise SourceError(f"the folder {path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    images = (cv2.imread(str(file)) for file in files)
+    return ImageSource((image for image in images if image is not None), FOLDER_RATE, len(files), is_live=False)
+
+
+def _read(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    while True:
+        there, frame = video.read()
+        if not there:
+            video.release()
+            return
+        yield frame
+
+
+class ImagePlayer(Node):
+    """Plays a source once or in a loop; how many images it has published is on /diagnostics."""
+
+    def __init__(self) -> None:
+        super().__init__("image_player")
+        self._source = self.declare_parameter("source", "").value
+        self._rate = self.declare_parameter("rate", 0.0).value
+        self._loop = self.declare_parameter("loop", False).value
+        self._compressed = self.declare_parameter("compressed", False).value
+        self._frame_id = self.declare_parameter("frame_id", "camera").value
+        self._wait_for_subscribers = self.declare_parameter("wait_for_subscribers", 0).value
+        message_type = CompressedImage if self._compressed else Image
+        self._publisher = self.create_publisher(message_type, "image", QoSProfile(depth=5))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.published = 0
+
+    def play(self) -> None:
+        """Publish all frames at their times; behind schedule, as fast as possible.
+
+        Raises:
+            SourceError: the source cannot be played.
+        """
+        source = open_source(self._source)
+        self._wait()
+        rate = self._rate if self._rate > 0 else source.rate
+        self.get_logger().info(f"playing {self._source} at {rate:.3g} images/s")
+        start, frames = time.monotonic(), 0
+        while True:
+            for frame in source.frames:
+                if not source.is_live:
+                    time.sleep(max(0.0, start + frames / rate - time.monotonic()))
+                rclpy.spin_once(self, timeout_sec=0)
+                self._publisher.publish(self._message(frame))
+                frames += 1
+                self.published = frames
+            if frames == 0:
+                raise SourceError(f"nothing in {self._source} could be decoded")
+            if not self._loop:
+                break
+            source = open_source(self._source)
+        self._publish_count()
+
+    def _wait(self) -> None:
+        while self._publisher.get_subscription_count() < self._wait_for_subscribers:
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def _message(self, frame: np.ndarray) -> Image | CompressedImage:
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
+        if not self._compressed:
+            return bgr_image(header, frame)
+        _, jpeg = cv2.imencode(".jpg", frame)
+        return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=jpeg.tobytes())
+
+    def _publish_count(self) -> None:
+        stamp = self.get_clock().now().to_msg()
+        name = f"{self.get_fully_qualified_name()}: images"
+        self._diagnostics.publish(diagnostic_array(stamp, name, "finished", {"published": self.published}))
+        self._diagnostics.wait_for_all_acked(Duration(seconds=2))
+        self._publisher.wait_for_all_acked(Duration(seconds=2))
+        self.get_logger().info(f"published {self.published} images")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Play until the end or an interruption; 1 if the source cannot be played."""
+    rclpy.init(args=args)
+    player = ImagePlayer()
+    try:
+        player.play()
+    except SourceError as error:
+        print(f"image_player: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        player.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Panoptic results to ROS messages."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+
+import numpy as np
+from ciae_msgs.msg import PanopticSegment, PanopticSegments
+from geometry_msgs.msg import Point32
+from sensor_msgs.msg import Image, RegionOfInterest
+from std_msgs.msg import Header
+
+from ciae_ros.inference import CategorySet, PanopticResult, Segment
+
+try:
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:
+    LabelInfo = VisionClass = None
+
+
+def label_image(header: Header, labels: np.ndarray) -> Image:
+    """A 16UC1 image of ids (H, W) uint16."""
+    return _image(header, labels, "16UC1")
+
+
+def bgr_image(header: Header, pixels: np.ndarray) -> Image:
+    """A bgr8 image of (H, W, 3) uint8."""
+    return _image(header, pixels, "bgr8")
+
+
+def segments_message(header: Header, result: PanopticResult, model: str) -> PanopticSegments:
+    """The table of segments that belongs to a label image."""
+    height, width = result.label_map.shape
+    segments = [_segment(segment) for segment in result.segments]
+    return PanopticSegments(header=header, height=height, width=width, model=model, segments=segments)
+
+
+def label_info(header: Header, categories: CategorySet) -> LabelInfo:
+    """Names of the ids in a semantic image, as vision_msgs has them."""
+    class_map = [VisionClass(class_id=c.id, class_name=c.name) for c in categories.categories]
+    return LabelInfo(header=header, class_map=class_map)
+
+
+def _segment(segment: Segment) -> PanopticSegment:
+    x, y, width, height = segment.box
+    return PanopticSegment(
+        id=segment.id,
+        category_id=segment.category.id,
+        category_name=segment.category.name,
+        is_thing=segment.category.is_thing,
+        score=segment.score,
+        area=segment.area,
+        box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
+        centroid=Point32(x=segment.centroid[0], y=segment.centroid[1]),
+    )
+
+
+def _image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
+    height, width = pixels.shape[:2]
+    # An array of bytes is taken over as it is; anything else would be checked and copied element by element.
+    data = array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=sys.byteorder == "big",
+        step=len(data) // height,
+        data=data,
+    )

@@ -1,0 +1,41 @@
+"""A video, a folder of images or a camera device, through the player into `panoptic_node`."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = [
+    DeclareLaunchArgument("source", description="Video file, folder of images, or device such as /dev/video0."),
+    DeclareLaunchArgument("rate", default_value="0.0", description="Images per second; 0: the source's own."),
+    DeclareLaunchArgument("loop", default_value="true", description="Begin again at the end."),
+    DeclareLaunchArgument("compressed", default_value="false", description="Send JPEG images."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of both nodes."),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node as in `panoptic.launch.py`, whose arguments can be given too, and the player."""
+    node_launch = PathJoinSubstitution([FindPackageShare("ciae_ros"), "launch", "panoptic.launch.py"])
+    player = Node(
+        package="ciae_ros",
+        executable="image_player",
+        name="image_player",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            {
+                "source": ParameterValue(LaunchConfiguration("source"), value_type=str),
+                "rate": ParameterValue(LaunchConfiguration("rate"), value_type=float),
+                "loop": ParameterValue(LaunchConfiguration("loop"), value_type=bool),
+                "compressed": ParameterValue(LaunchConfiguration("compressed"), value_type=bool),
+                "wait_for_subscribers": 1,
+            }
+        ],
+    )
+    return LaunchDescription(
+        [*ARGUMENTS, IncludeLaunchDescription(PythonLaunchDescriptionSource([node_launch])), player]
+    )

@@ -1,0 +1,60 @@
+"""Start `panoptic_node` on a camera topic."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
+FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "fastdds.xml"])
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "params_file", default_value=DEFAULT_PARAMETERS, description="Parameters of the node (YAML)."
+    ),
+    DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the camera images."),
+    DeclareLaunchArgument("compressed", default_value="false", description="The images are compressed."),
+    DeclareLaunchArgument("model", default_value="", description="Path of a checkpoint (.safetensors)."),
+    DeclareLaunchArgument("allow_untrained", default_value="false", description="Run random weights without a model."),
+    DeclareLaunchArgument("device", default_value="auto", description="auto, cpu, cuda or cuda:N."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument("overlay_opacity", default_value="0.5", description="Of the colours in ~/overlay, 0 to 1."),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="Time from /clock (bag replay)."),
+    DeclareLaunchArgument("autostart", default_value="true", description="Configure and activate at start."),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node, with the middleware set up for images."""
+    node = LifecycleNode(
+        package="ciae_ros",
+        executable="panoptic_node",
+        name="panoptic_node",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {
+                "image_topic": LaunchConfiguration("image_topic"),
+                "compressed": _typed("compressed", bool),
+                "model": _typed("model", str),
+                "allow_untrained": _typed("allow_untrained", bool),
+                "device": LaunchConfiguration("device"),
+                "overlay.opacity": _typed("overlay_opacity", float),
+                "use_sim_time": _typed("use_sim_time", bool),
+                "autostart": _typed("autostart", bool),
+            },
+        ],
+    )
+    # By default Fast DDS loses images between processes (see the file). The first name is of its versions before 3.
+    profiles = [
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FASTDDS_PROFILE))
+        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    ]
+    return LaunchDescription([*ARGUMENTS, *profiles, node])
+
+
+def _typed(argument: str, value_type: type) -> ParameterValue:
+    return ParameterValue(LaunchConfiguration(argument), value_type=value_type)

