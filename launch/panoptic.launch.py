@@ -1,5 +1,7 @@
 """Start `panoptic_node` on a camera topic."""
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
@@ -9,6 +11,8 @@ from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
 FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "fastdds.xml"])
+# Jazzy's Fast DDS knows the older name.
+PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS") + "_DEFAULT_PROFILES_FILE"
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -48,12 +52,11 @@ def generate_launch_description() -> LaunchDescription:
             },
         ],
     )
-    # By default Fast DDS loses images between processes (see the file). The first name is of its versions before 3.
-    profiles = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FASTDDS_PROFILE))
-        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    ]
-    return LaunchDescription([*ARGUMENTS, *profiles, node])
+    # By default Fast DDS loses images between processes (see the file).
+    profile = SetEnvironmentVariable(
+        PROFILE_VARIABLE, EnvironmentVariable(PROFILE_VARIABLE, default_value=FASTDDS_PROFILE)
+    )
+    return LaunchDescription([*ARGUMENTS, profile, node])
 
 
 def _typed(argument: str, value_type: type) -> ParameterValue:

@@ -6,7 +6,10 @@ if [[ "$(cat "$_ciae_root/.venv/.finished/mode")" == wheels ]]; then
   export AMENT_PREFIX_PATH="$_ciae_root/.venv"
 fi
 source "$_ciae_root/install/local_setup.bash"
-# By default Fast DDS loses images between processes (see the file). The first name is that of its versions before 3.
-export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
-export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
+# By default Fast DDS loses images between processes (see the file). Jazzy's version knows the older name.
+if [[ "${ROS_DISTRO:-}" == jazzy ]]; then
+  export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
+else
+  export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
+fi
 unset _ciae_root

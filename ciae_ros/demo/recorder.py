@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import rclpy
+from ciae_msgs.msg import PanopticSegments
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -17,8 +18,6 @@ from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from tqdm import tqdm
-
-from ciae_msgs.msg import PanopticSegments
 
 READY = "ready"
 """Printed once the node's topics are heard."""
@@ -37,16 +36,16 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        self._folder = Path(self.declare_parameter("output", "out/demo").value)
-        self._rate = self.declare_parameter("video_rate", 25.0).value
-        total = self.declare_parameter("expected_frames", 0).value
+        self._folder = Path(str(self.declare_parameter("output", "out/demo").value))
+        self._rate: float = self.declare_parameter("video_rate", 25.0).value
+        total: int = self.declare_parameter("expected_frames", 0).value
         self._progress = tqdm(total=total or None, unit="frame", desc="segmented", disable=None, mininterval=0.5)
         self._latencies: list[float] = []
         self._arrivals: list[float] = []
         self._label_stamps: OrderedDict[int, None] = OrderedDict()
         self._segments_per_frame: list[int] = []
         self._pictures: list[np.ndarray] = []
-        self._video: cv2.VideoWriter | None = None
+        self._video: _Video | None = None
         self._model = ""
         self._node_values: dict[str, str] = {}
         self._player_values: dict[str, str] = {}
@@ -81,12 +80,10 @@ class Recorder(Node):
 
     def _on_overlay(self, message: Image) -> None:
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
-        if self._video is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._video = cv2.VideoWriter(str(self._folder / "overlay.mp4"), codec, self._rate, pixels.shape[1::-1])
-        self._video.write(pixels)
         self._pictures.append(_shrunk(pixels))
+        if self._video is None:
+            self._video = _Video(self._folder / "overlay.mp4", self._rate)
+        self._video.show(pixels, Time.from_msg(message.header.stamp).nanoseconds * 1e-9)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -104,7 +101,7 @@ class Recorder(Node):
 
     def _write(self) -> dict[str, object]:
         if self._video is not None:
-            self._video.release()
+            self._video.close()
             cv2.imwrite(str(self._folder / "contact_sheet.png"), _contact_sheet(self._pictures))
         summary = self._summary()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +129,37 @@ class Recorder(Node):
                 key.removesuffix(" [ms]"): float(node[key]) for key in node if key.endswith("[ms]")
             },
         }
+
+
+class _Video:
+    """A video in which every picture stands until the next one's time, as on the robot."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._rate = path, rate
+        self._writer: cv2.VideoWriter | None = None
+        self._shown = np.empty(0)
+        self._start = 0.0
+        self._written = 0
+
+    def show(self, pixels: np.ndarray, stamp: float) -> None:
+        if self._writer is None:
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, pixels.shape[1::-1])
+            self._start = stamp
+        while self._written < round((stamp - self._start) * self._rate):
+            self._write()
+        self._shown = pixels
+
+    def close(self) -> None:
+        self._write()
+        if self._writer is not None:
+            self._writer.release()
+
+    def _write(self) -> None:
+        assert self._writer is not None
+        self._writer.write(self._shown)
+        self._written += 1
 
 
 def _unaccounted(values: dict[str, str]) -> int:

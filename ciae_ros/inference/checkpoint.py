@@ -38,8 +38,8 @@ class Checkpoint:
         found = len(self.categories.stuff), len(self.categories.things)
         if found != expected:
             raise CheckpointError(
-                f"the model has {expected[0]} stuff and {expected[1]} thing classes, "
-                f"its categories are {found[0]} stuff and {found[1]} things: use the categories that it was trained with"
+                f"the model has {expected[0]} stuff and {expected[1]} thing classes, its categories are "
+                f"{found[0]} stuff and {found[1]} things: use the categories that it was trained with"
             )
 
 

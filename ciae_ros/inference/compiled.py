@@ -14,7 +14,7 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 # Sums and maxima may be taken in any order, which lets them be vectorised; infinities keep their meaning.
-_OPTIONS = {"nogil": True, "fastmath": {"nnan", "nsz", "reassoc"}}
+_OPTIONS: Any = {"nogil": True, "fastmath": {"nnan", "nsz", "reassoc"}}
 
 
 def compiled(function: Kernel) -> Kernel:

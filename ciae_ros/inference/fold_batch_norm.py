@@ -6,12 +6,16 @@ import torch
 from torch import Tensor, fx, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from ciae_ros.model.deformable_convolution import DeformableConv2d
+
+_LEAVES = nn.BatchNorm2d, FrozenBatchNorm2d, DeformableConv2d
+
 
 class _LeafTracer(fx.Tracer):
-    """Traces down to modules without children, and to batch normalisations with an activation in them."""
+    """Traces down to modules without children, and to those in `_LEAVES` (timm's normalisations have some)."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (nn.BatchNorm2d, FrozenBatchNorm2d)) or not any(True for _ in m.children())
+        return isinstance(m, _LEAVES) or not any(True for _ in m.children())
 
 
 @torch.no_grad()

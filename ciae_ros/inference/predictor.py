@@ -66,7 +66,7 @@ class Predictor:
         self._dtype = DTYPES[precision]
         self._model = checkpoint.model.eval().requires_grad_(False)
         fold_batch_norm(self._model.backbone)
-        self._model.to(self.device, self._dtype, memory_format=torch.channels_last)
+        self._model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
 
     @property
     def device_name(self) -> str:

@@ -47,7 +47,7 @@ class TimmFeatures(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         # Only this class needs timm, and a robot that runs a ResNet has no other use for it.
-        import timm
+        import timm  # noqa: PLC0415
 
         try:
             strides = timm.create_model(name, features_only=True, pretrained=False).feature_info.reduction()  # type: ignore[union-attr,operator]

@@ -88,7 +88,7 @@ class _UpsamplingStage(nn.Module):
         return x
 
 
-def _sum_upsampled(maps: list[Tensor], size: tuple[int, int]) -> Tensor:
+def _sum_upsampled(maps: list[Tensor], size: torch.Size) -> Tensor:
     """Sum of the maps at `size`: each is brought to the next finer one's size and added there, coarsest first."""
     total = maps[-1]
     for finer in maps[-2::-1]:

@@ -15,12 +15,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ciae_ros.node.diagnostics import diagnostic_array
-from ciae_ros.node.messages import bgr_image
+from ciae_ros.node.image_messages import bgr_image
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_RATE = 10.0
@@ -86,14 +87,14 @@ class ImagePlayer(Node):
 
     def __init__(self) -> None:
         super().__init__("image_player")
-        self._source = self.declare_parameter("source", "").value
-        self._rate = self.declare_parameter("rate", 0.0).value
-        self._loop = self.declare_parameter("loop", False).value
-        self._compressed = self.declare_parameter("compressed", False).value
-        self._frame_id = self.declare_parameter("frame_id", "camera").value
-        self._wait_for_subscribers = self.declare_parameter("wait_for_subscribers", 0).value
-        message_type = CompressedImage if self._compressed else Image
-        self._publisher = self.create_publisher(message_type, "image", QoSProfile(depth=5))
+        self._source: str = self.declare_parameter("source", "").value
+        self._rate: float = self.declare_parameter("rate", 0.0).value
+        self._loop: bool = self.declare_parameter("loop", False).value
+        self._compressed: bool = self.declare_parameter("compressed", False).value
+        self._frame_id: str = self.declare_parameter("frame_id", "camera").value
+        self._wait_for_subscribers: int = self.declare_parameter("wait_for_subscribers", 0).value
+        message_type: type = CompressedImage if self._compressed else Image
+        self._publisher: Publisher = self.create_publisher(message_type, "image", QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.published = 0
 

@@ -1,14 +1,10 @@
-"""Panoptic results to ROS messages."""
+"""Segments and categories to ROS messages."""
 
 from __future__ import annotations
 
-import sys
-from array import array
-
-import numpy as np
 from ciae_msgs.msg import PanopticSegment, PanopticSegments
 from geometry_msgs.msg import Point32
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
@@ -17,16 +13,6 @@ try:
     from vision_msgs.msg import LabelInfo, VisionClass
 except ImportError:
     LabelInfo = VisionClass = None
-
-
-def label_image(header: Header, labels: np.ndarray) -> Image:
-    """A 16UC1 image of ids (H, W) uint16."""
-    return _image(header, labels, "16UC1")
-
-
-def bgr_image(header: Header, pixels: np.ndarray) -> Image:
-    """A bgr8 image of (H, W, 3) uint8."""
-    return _image(header, pixels, "bgr8")
 
 
 def segments_message(header: Header, result: PanopticResult, model: str) -> PanopticSegments:
@@ -53,20 +39,4 @@ def _segment(segment: Segment) -> PanopticSegment:
         area=segment.area,
         box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
         centroid=Point32(x=segment.centroid[0], y=segment.centroid[1]),
-    )
-
-
-def _image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
-    height, width = pixels.shape[:2]
-    # An array of bytes is taken over as it is; anything else would be checked and copied element by element.
-    data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
-    return Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=sys.byteorder == "big",
-        step=len(data) // height,
-        data=data,
     )

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import rclpy
@@ -214,7 +214,13 @@ class PanopticNode(LifecycleNode):
         result, stages = self._predictor.predict_timed(image.pixels, image.channel_order)
         message_time, publish_time = self._publisher.publish(frame.message.header, image, result)
         self._statistics.count_segmented(
-            FrameTimes(taken - frame.arrival, converted - taken, *astuple(stages), message_time, publish_time)
+            FrameTimes(
+                wait=taken - frame.arrival,
+                convert=converted - taken,
+                **asdict(stages),
+                message=message_time,
+                publish=publish_time,
+            )
         )
 
     def _publish_diagnostics(self) -> None:

@@ -13,7 +13,8 @@ from std_msgs.msg import Header
 
 from ciae_ros.inference import CategorySet, PanopticResult
 from ciae_ros.node.image_conversion import CameraImage
-from ciae_ros.node.messages import LabelInfo, bgr_image, label_image, label_info, segments_message
+from ciae_ros.node.image_messages import bgr_image, label_image
+from ciae_ros.node.messages import LabelInfo, label_info, segments_message
 from ciae_ros.visualization import OverlayStyle, draw_overlay
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

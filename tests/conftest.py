@@ -1,0 +1,44 @@
+"""What many tests share: real images, random seeds, a ROS domain of the test run's own."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+"""Real images beside the checkout; not part of the project."""
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with real images and video, or a skip."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data at {DATA}")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def ros_environment() -> Iterator[dict[str, str]]:
+    """A ROS domain that no other process uses, on this machine only; for children, and set in this process too."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from ciae_ros.demo.processes import isolated_ros_environment  # noqa: PLC0415
+
+    with isolated_ros_environment() as environment:
+        before = dict(os.environ)
+        os.environ.update(environment)
+        yield environment
+        os.environ.clear()
+        os.environ.update(before)

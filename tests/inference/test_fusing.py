@@ -1,0 +1,100 @@
+"""From assigned pixels to segments: ids, categories, the filter of small stuff."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ciae_ros.inference import Category, CategorySet, InferenceSettings, PanopticResult
+from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.proposals import Proposals
+from ciae_ros.model import ModelConfig
+from ciae_ros.model.category_memory import CategoryMemory
+
+CATEGORIES = CategorySet(
+    (
+        Category(11, "car", True, (255, 0, 0)),
+        Category(3, "road", False, (0, 255, 0)),
+        Category(7, "sky", False, (0, 0, 255)),
+        Category(12, "person", True, (9, 9, 9)),
+    )
+)
+ROAD, SKY, CAR, PERSON = 0, 1, 2, 3
+"""Indices of the embedding's dimensions: each sample points along one of them."""
+
+
+def fuse_scene(scene: torch.Tensor, detected: int = 1, **choices: object) -> PanopticResult:
+    """Fuse a scene (h, w) of dimensions at stride 4, with one detected car over all of it."""
+    config = ModelConfig(num_stuff_classes=2, num_thing_classes=2, embedding_dim=4, **choices)
+    memory = CategoryMemory(config)
+    memory.vectors.copy_(torch.eye(4)[: len(memory.vectors)])
+    height, width = (4 * side for side in scene.shape)
+    y, x = (4 * int(i) + 2 for i in torch.nonzero(scene == CAR)[0]) if (scene == CAR).any() else (0, 0)
+    proposals = Proposals(
+        boxes=torch.tensor([[0.0, 0.0, width, height]])[:detected],
+        scores=torch.tensor([0.75])[:detected],
+        classes=torch.tensor([1])[:detected],
+        locations=torch.tensor([[x, y]])[:detected],
+    )
+    embedding = torch.eye(4)[scene].permute(2, 0, 1)
+    geometry = image_geometry(height, width, min(height, width), max(height, width))
+    fused = fuse(embedding, proposals, memory, config, InferenceSettings(min_stuff_area=300), geometry)
+    return fused.to_result(CATEGORIES)
+
+
+@pytest.fixture
+def scene() -> torch.Tensor:
+    """Road below, a strip of sky too small to count, a car."""
+    scene = torch.full((16, 16), ROAD)
+    scene[0] = SKY
+    scene[6:10, 4:12] = CAR
+    return scene
+
+
+def test_stuff_comes_before_things_whatever_their_ids() -> None:
+    assert [category.id for category in CATEGORIES.categories] == [3, 7, 11, 12]
+
+
+def test_segments_of_a_scene(scene: torch.Tensor) -> None:
+    result = fuse_scene(scene)
+    assert [segment.id for segment in result.segments] == [1, 2]
+    road, thing = result.segments
+    assert (road.category.name, road.score) == ("road", 1.0)
+    assert (thing.category.name, thing.category.is_thing, thing.score) == ("person", True, 0.75)
+    assert thing.box == (16, 24, 32, 16)
+    assert thing.centroid == (31.5, 31.5)
+    # Bilinear up-sampling rounds each of the four corners off by one pixel.
+    assert thing.area == 32 * 16 - 4 == (result.label_map == thing.id).sum()
+
+
+def test_small_stuff_becomes_unlabelled_and_ids_stay_dense(scene: torch.Tensor) -> None:
+    result = fuse_scene(scene)
+    assert (result.label_map[:4] == 0).all()
+    assert sorted(np.unique(result.label_map)) == [0, 1, 2]
+
+
+def test_an_instance_without_a_pixel_is_no_segment() -> None:
+    result = fuse_scene(torch.full((16, 16), ROAD))
+    assert [segment.category.name for segment in result.segments] == ["road"]
+
+
+def test_a_frame_may_have_no_segment_at_all() -> None:
+    scene = torch.full((4, 4), ROAD)
+    result = fuse_scene(scene, detected=0)
+    assert result.segments == ()
+    assert (result.label_map == 0).all()
+
+
+def test_category_from_the_embedding(scene: torch.Tensor) -> None:
+    result = fuse_scene(scene, memory_of_things="per_class", instance_category="embedding")
+    assert result.segments[1].category.name == "car"
+
+
+def test_semantic_map_holds_the_data_sets_ids(scene: torch.Tensor) -> None:
+    result = fuse_scene(scene)
+    semantic = result.semantic_map()
+    assert semantic.dtype == np.uint16
+    assert sorted(np.unique(semantic)) == [0, 3, 12]
+    assert (semantic[25:39, 17:47] == 12).all()

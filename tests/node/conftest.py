@@ -1,0 +1,37 @@
+"""One running node for the tests that only talk to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+import rclpy
+
+from ciae_ros.demo.processes import stop
+from tests.node.harness import SMALL, Client, start_node
+
+
+@pytest.fixture(scope="session")
+def ros(ros_environment: dict[str, str]) -> Iterator[None]:
+    """rclpy in this process."""
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def node(ros: None) -> Iterator[subprocess.Popen[str]]:
+    """A running, active node."""
+    process = start_node(**SMALL)
+    yield process
+    stop(process)
+
+
+@pytest.fixture
+def client(ros: None) -> Iterator[Client]:
+    client = Client()
+    yield client
+    client.destroy_node()

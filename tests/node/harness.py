@@ -1,0 +1,133 @@
+"""The node as a process, and a client that talks to it over DDS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rclpy
+from ciae_msgs.msg import PanopticSegments
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+START_TIMEOUT = 120.0
+"""Seconds; importing PyTorch on a busy machine with two cores takes its time."""
+
+SMALL = {"allow_untrained": "true", "input_size": "128", "warm_up_width": "64", "warm_up_height": "48"}
+"""A node that is ready and answers quickly."""
+
+
+def start_node(**parameters: str) -> subprocess.Popen[str]:
+    """`panoptic_node` with its output in a pipe."""
+    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+class Client(Node):
+    """Publishes images and keeps what the node answers."""
+
+    def __init__(self, compressed: bool = False) -> None:
+        super().__init__(f"client_{os.getpid()}_{time.monotonic_ns()}")
+        self.labels: dict[int, Image] = {}
+        self.segments: dict[int, PanopticSegments] = {}
+        self.overlays: dict[int, Image] = {}
+        self.semantics: dict[int, Image] = {}
+        self.arrivals: dict[int, float] = {}
+        self.counts: dict[str, str] = {}
+        self.images = self.create_publisher(CompressedImage if compressed else Image, "/image", QoSProfile(depth=5))
+        self.create_subscription(Image, "/panoptic_node/labels", self._keep(self.labels), qos_profile_sensor_data)
+        self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._keep(self.segments), 10)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._count, 10)
+
+    def listen_to_pictures(self) -> None:
+        """The topics that are made only for subscribers."""
+        self.create_subscription(Image, "/panoptic_node/overlay", self._keep(self.overlays), 10)
+        self.create_subscription(Image, "/panoptic_node/semantic", self._keep(self.semantics), 10)
+
+    def publish(self, pixels: np.ndarray, stamp: int, encoding: str = "bgr8") -> None:
+        """An image with a stamp in nanoseconds."""
+        data = array("B")
+        data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
+        height, width = pixels.shape[:2]
+        self.images.publish(
+            Image(
+                header=header(stamp),
+                height=height,
+                width=width,
+                encoding=encoding,
+                step=len(data) // height,
+                data=data,
+            )
+        )
+
+    def wait(self, condition: Callable[[], object], timeout: float = 20.0) -> None:
+        """Serve the topics until the condition holds.
+
+        Raises:
+            TimeoutError: it did not in so many seconds.
+        """
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"after {timeout} s; the node's counts are {self.counts}")
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def wait_until_active(self, node: subprocess.Popen[str]) -> None:
+        self.wait(lambda: self.images.get_subscription_count() or node.poll() is not None, START_TIMEOUT)
+        assert node.poll() is None, node.stdout and node.stdout.read()
+
+    def call(self, service: str, kind: type, request: object) -> Any:
+        client = self.create_client(kind, f"/panoptic_node/{service}")
+        assert client.wait_for_service(START_TIMEOUT)
+        future = client.call_async(request)
+        self.wait(future.done, START_TIMEOUT)
+        return future.result()
+
+    def change_state(self, transition: int) -> bool:
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call("change_state", ChangeState, request).success)
+
+    def state(self) -> str:
+        return str(self.call("get_state", GetState, GetState.Request()).current_state.label)
+
+    def _keep(self, store: dict[int, Any]) -> Callable[[Any], None]:
+        def keep(message: Any) -> None:
+            stamp = nanoseconds(message.header)
+            store[stamp] = message
+            self.arrivals.setdefault(stamp, time.time())
+
+        return keep
+
+    def _count(self, message: DiagnosticArray) -> None:
+        self.counts = {pair.key: pair.value for pair in message.status[0].values}
+
+
+def header(stamp: int) -> Header:
+    message = Header(frame_id="camera")
+    message.stamp.sec, message.stamp.nanosec = divmod(stamp, 10**9)
+    return message
+
+
+def nanoseconds(message: Header) -> int:
+    return message.stamp.sec * 10**9 + message.stamp.nanosec
+
+
+def resident_megabytes(process: subprocess.Popen[str]) -> float:
+    with open(f"/proc/{process.pid}/status") as status:  # noqa: PTH123
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024

@@ -1,0 +1,51 @@
+"""1080p at 15 Hz for 30 s between processes: exact stamps, newest frames only, flat latency, flat memory."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ciae_ros.demo.processes import stop
+from tests.node.harness import SMALL, Client, resident_megabytes, start_node
+
+RATE, SECONDS = 15, 30
+
+
+def test_thirty_seconds_of_1080p(client: Client, ros: None) -> None:
+    process = start_node(**(SMALL | {"input_size": "256", "warm_up_width": "1920", "warm_up_height": "1080"}))
+    try:
+        client.wait_until_active(process)
+        image = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
+        sent: list[int] = []
+        memory: list[float] = []
+        start = time.time()
+        while len(sent) < RATE * SECONDS:
+            stamp = time.time_ns()
+            image[:8] = len(sent) % 256
+            client.publish(image, stamp, encoding="rgb8")
+            sent.append(stamp)
+            if len(sent) % RATE == 0:
+                memory.append(resident_megabytes(process))
+            next_time = start + len(sent) / RATE
+            client.wait(lambda due=next_time: time.time() >= due)
+        client.wait(lambda: int(client.counts.get("received", 0)) >= 0.95 * len(sent), 10)
+        client.wait(
+            lambda: (
+                int(client.counts["segmented"]) + int(client.counts["dropped, superseded"])
+                == int(client.counts["received"])
+            ),
+            10,
+        )
+    finally:
+        stop(process)
+    answered = sorted(client.labels)
+    assert len(answered) >= SECONDS, "fewer than one frame a second came back"
+    assert set(answered) <= set(sent), "a stamp that was never sent"
+    assert answered == sorted(answered, key=lambda stamp: client.arrivals[stamp]), "an older frame after a newer one"
+    latency = np.array([client.arrivals[stamp] - stamp * 1e-9 for stamp in answered])
+    # A frame waits at most for the one before it: what waited longer had been queued.
+    assert np.median(latency[-len(latency) // 3 :]) < 1.5 * np.median(latency[: len(latency) // 3]) + 0.05
+    assert np.percentile(latency, 90) < 3 * np.median(latency) + 0.1
+    settled = memory[5:]
+    assert max(settled) - min(settled) < 0.05 * max(settled) + 20, f"resident memory in MB: {memory}"

@@ -1,0 +1,94 @@
+"""COCO's panoptic format: a JSON file and one PNG per image, whose colours are segment ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ciae_ros.inference import CategorySet, PanopticResult
+
+
+@dataclass(frozen=True)
+class PanopticAnnotations:
+    """One split of a data set."""
+
+    path: Path
+    """Of the JSON file."""
+    png_folder: Path
+    images: dict[int, dict[str, Any]]
+    """Image id to its entry (file_name, height, width, ...)."""
+    annotations: dict[int, dict[str, Any]]
+    """Image id to its entry (file_name of the PNG, segments_info)."""
+    categories: CategorySet
+
+    @classmethod
+    def load(cls, path: Path) -> PanopticAnnotations:
+        """Read a JSON file; the PNGs are in the folder of the same name beside it.
+
+        Raises:
+            ValueError: the file is not in the format.
+        """
+        content = json.loads(path.read_text())
+        try:
+            images = {entry["id"]: entry for entry in content["images"]}
+            annotations = {entry["image_id"]: entry for entry in content["annotations"]}
+            categories = CategorySet.from_coco(content["categories"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
+        return cls(path, path.with_suffix(""), images, annotations, categories)
+
+    def segment_ids(self, image_id: int) -> np.ndarray:
+        """(H, W) int32 segment ids of an image; 0 is void.
+
+        Raises:
+            ValueError: the PNG is missing or damaged.
+        """
+        path = self.png_folder / self.annotations[image_id]["file_name"]
+        png = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if png is None:
+            raise ValueError(f"{path} is missing or no PNG image")
+        blue, green, red = (png[..., channel].astype(np.int32) for channel in range(3))
+        return red + 256 * green + 65536 * blue
+
+
+def write_results(
+    results: Iterable[tuple[int, str, PanopticResult]], path: Path, annotations: PanopticAnnotations
+) -> None:
+    """Write results in the format that evaluators and COCO's test server take.
+
+    Args:
+        results: image id, file name of the PNG, result.
+        path: of the JSON file; the PNGs go to the folder of the same name beside it.
+        annotations: whose images and categories are copied.
+    """
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    entries, images = [], []
+    for image_id, file_name, result in results:
+        ids = result.label_map
+        png = np.stack((np.zeros_like(ids), ids >> 8, ids & 255), axis=-1).astype(np.uint8)
+        cv2.imwrite(str(folder / file_name), png)
+        images.append(annotations.images[image_id])
+        entries.append({"image_id": image_id, "file_name": file_name, "segments_info": _segments_info(result)})
+    content = {"images": images, "annotations": entries, "categories": annotations.categories.to_coco()}
+    path.write_text(json.dumps(content))
+
+
+def _segments_info(result: PanopticResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": segment.id,
+            "category_id": segment.category.id,
+            "area": segment.area,
+            "bbox": list(segment.box),
+            "iscrowd": 0,
+            "score": segment.score,
+        }
+        for segment in result.segments
+    ]
