@@ -2,6 +2,7 @@
 
 from ciae_ros.inference.categories import Category, CategorySet, coco_categories
 from ciae_ros.inference.checkpoint import (
+    UNTRAINED,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
@@ -14,6 +15,7 @@ from ciae_ros.inference.settings import InferenceSettings
 
 __all__ = [
     "UNLABELLED",
+    "UNTRAINED",
     "Category",
     "CategorySet",
     "Checkpoint",

@@ -16,6 +16,9 @@ from ciae_ros.model import CIAE, ModelConfig
 
 FORMAT = "ciae-1"
 
+UNTRAINED = "untrained"
+"""Digest of random weights, which are in no file."""
+
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used; the message says why and what to do, in one line."""
@@ -30,7 +33,7 @@ class Checkpoint:
     model: CIAE
     categories: CategorySet
     digest: str
-    """First 12 hexadecimal digits of the file's SHA-256; "untrained" for random weights."""
+    """First 12 hexadecimal digits of the file's SHA-256, or `UNTRAINED`."""
 
     def __post_init__(self) -> None:
         config = self.model.config
@@ -94,4 +97,4 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:
     """A model with random weights, for trying the way of the data."""
-    return Checkpoint(f"{name} (untrained)", CIAE(config).eval(), categories, "untrained")
+    return Checkpoint(f"{name} (untrained)", CIAE(config).eval(), categories, UNTRAINED)

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ciae_ros.inference import (
+    UNTRAINED,
     Checkpoint,
     CheckpointError,
     Predictor,
@@ -104,7 +105,7 @@ class PanopticNode(LifecycleNode):
             self.error = " ".join(str(error).split())
             self.get_logger().error(f"cannot be configured: {self.error}")
             return TransitionCallbackReturn.FAILURE
-        untrained = self._predictor.digest == "untrained"
+        untrained = self._predictor.digest == UNTRAINED
         self._publisher = ResultPublisher(
             self,
             self._node_parameters.output_qos,
@@ -173,6 +174,8 @@ class PanopticNode(LifecycleNode):
         )
         predictor.warm_up(parameters.warm_up_height, parameters.warm_up_width)
         self.get_logger().info(f"model {predictor.name} ({predictor.digest}) on {predictor.device}, {precision}")
+        if predictor.digest == UNTRAINED:
+            self.get_logger().warning("the weights are untrained: the segments mean nothing")
         return predictor
 
     def _load_checkpoint(self, parameters: NodeParameters) -> Checkpoint:
@@ -182,7 +185,6 @@ class PanopticNode(LifecycleNode):
             raise ParameterError(
                 "no model: set the parameter model to a checkpoint, or allow_untrained to true to try random weights"
             )
-        self.get_logger().warning("the weights are untrained: the segments mean nothing")
         preset = parameters.untrained_preset
         return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
 

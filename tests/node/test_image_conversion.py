@@ -23,7 +23,7 @@ from ciae_ros.node.image_conversion import (
 from ciae_ros.node.image_messages import label_image
 
 HEIGHT, WIDTH = 48, 64
-SCENE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), (0, 0), 3) * 2
+SCENE = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8), (WIDTH, HEIGHT))
 """BGR, smooth: colours survive sub-sampling and Bayer patterns nearly unchanged."""
 
 
@@ -136,7 +136,7 @@ def zero_step(message: Image) -> None:
 
 
 def huge(message: Image) -> None:
-    message.height = message.width = 2**31
+    message.height = message.width = 2**30
     message.step = 2**32 - 1
 
 

@@ -1,0 +1,44 @@
+"""The demo from its source to the files that it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
+    source = tmp_path / "images"
+    source.mkdir()
+    for i in range(12):
+        cv2.imwrite(str(source / f"{i:03}.png"), np.roll(IMAGE, i, axis=1))
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "ciae_ros.demo", "--source", str(source), "--output", str(output), "--rate", "5"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert finished.returncode == 0, finished.stderr
+    summary = json.loads((output / "summary.json").read_text())
+    frames = summary["frames"]
+    assert frames["published"] == 12
+    assert frames["received"] == frames["segmented"] + sum(frames["dropped"].values())
+    assert frames["recorded"] == frames["segmented"] > 0
+    assert "untrained" in summary["model"].lower()
+    assert "UNTRAINED" in finished.stdout
+    video = cv2.VideoCapture(str(output / "overlay.mp4"))
+    assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (80, 60)
+    assert cv2.imread(str(output / "contact_sheet.png")).shape[1] == 3 * 640
+
+
+@pytest.mark.parametrize("source", ["/no/such/video.mp4", __file__])
+def test_demo_refuses_what_is_no_video(source: str) -> None:
+    command = [sys.executable, "-m", "ciae_ros.demo", "--source", source]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.strip().splitlines()[-1].startswith("demo: ")

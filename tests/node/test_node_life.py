@@ -1,0 +1,107 @@
+"""How the node starts, changes its states and ends, as a process of its own over real DDS."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import cv2
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
+
+from ciae_ros.demo.processes import stop
+from tests.node.harness import SMALL, START_TIMEOUT, Client, header, start_node
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) -> None:
+    process = start_node(**SMALL, autostart="false")
+    try:
+        assert client.state() == "unconfigured"
+        request = SetParameters.Request(parameters=[Parameter("score_threshold", value=0.9).to_parameter_msg()])
+        assert client.call("set_parameters", SetParameters, request).results[0].successful
+        for transition, state in (
+            (Transition.TRANSITION_CONFIGURE, "inactive"),
+            (Transition.TRANSITION_ACTIVATE, "active"),
+            (Transition.TRANSITION_DEACTIVATE, "inactive"),
+            (Transition.TRANSITION_CLEANUP, "unconfigured"),
+            (Transition.TRANSITION_CONFIGURE, "inactive"),
+            (Transition.TRANSITION_ACTIVATE, "active"),
+        ):
+            assert client.change_state(transition)
+            assert client.state() == state
+        client.wait(client.images.get_subscription_count)
+        client.publish(IMAGE, 5)
+        client.wait(lambda: 5 in client.labels)
+        assert client.change_state(Transition.TRANSITION_DEACTIVATE)
+        client.wait(lambda: client.images.get_subscription_count() == 0)
+        assert client.change_state(Transition.TRANSITION_INACTIVE_SHUTDOWN)
+        assert client.state() == "finalized"
+    finally:
+        assert stop(process) == 0
+
+
+def test_failed_configuration_leaves_the_node_unconfigured(client: Client, ros: None) -> None:
+    process = start_node(autostart="false")
+    try:
+        assert not client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert client.state() == "unconfigured"
+    finally:
+        assert stop(process) == 0
+    assert process.stdout is not None
+    assert "no model: set the parameter model" in process.stdout.read()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
+    client: Client, ros: None, end: signal.Signals
+) -> None:
+    process = start_node(**SMALL)
+    client.wait_until_active(process)
+    for stamp in range(1, 20):
+        client.publish(IMAGE, stamp)
+    process.send_signal(end)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "no model: set the parameter model to a checkpoint, or allow_untrained to true"),
+        ({"model": "/no/such/file.safetensors"}, "no checkpoint at /no/such/file.safetensors"),
+        ({"score_treshold": "0.5"}, "unknown parameters: score_treshold"),
+        ({"score_threshold": "1.5"}, "parameter score_threshold:"),
+        ({"precision": "fp12"}, "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16"),
+        ({"device": "cuda:9", "allow_untrained": "true"}, "there is no device 'cuda:9'"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_wrong_parameters_end_it_with_one_line(ros: None, parameters: dict[str, str], message: str) -> None:
+    process = start_node(**parameters)
+    output, _ = process.communicate(timeout=START_TIMEOUT)
+    assert process.returncode == 1
+    lines = [line for line in output.splitlines() if line.strip()]
+    assert message in lines[-1]
+    assert len(lines) == 1, output
+
+
+def test_compressed_images(ros: None) -> None:
+    client = Client(compressed=True)
+    process = start_node(**SMALL, compressed="true")
+    try:
+        client.wait_until_active(process)
+        for stamp, data in enumerate((b"no image", cv2.imencode(".jpg", IMAGE)[1].tobytes()), start=1):
+            client.images.publish(CompressedImage(header=header(stamp), format="jpeg", data=data))
+            time.sleep(0.3)
+        client.wait(lambda: 2 in client.labels and "dropped, undecodable" in client.counts)
+        assert list(client.labels) == [2]
+    finally:
+        stop(process)
+        client.destroy_node()
