@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 
 from ciae_ros.node.diagnostics import diagnostic_array
 from ciae_ros.node.image_messages import bgr_image
+from ciae_ros.node.signals import ignore_further_signals
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_RATE = 10.0
@@ -155,7 +156,12 @@ def main(args: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # A signal shuts ROS down at once, also between two steps of what the player does.
+        if rclpy.ok():
+            raise
     finally:
+        ignore_further_signals()
         player.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -38,6 +38,7 @@ from ciae_ros.node.frame_scheduler import SUPERSEDED, FrameScheduler
 from ciae_ros.node.image_conversion import UnusableImageError, convert_image, decode_image
 from ciae_ros.node.parameters import NAMES, NodeParameters, ParameterError, declare_parameters, read_parameters
 from ciae_ros.node.result_publisher import ResultPublisher
+from ciae_ros.node.signals import ignore_further_signals
 
 DIAGNOSTICS_PERIOD = 1.0
 """Seconds between messages on /diagnostics."""
@@ -289,6 +290,7 @@ def main(args: list[str] | None = None) -> int:
         if rclpy.ok():
             raise
     finally:
+        ignore_further_signals()
         if node is not None:
             node.close()
             node.destroy_node()

@@ -99,7 +99,7 @@ def test_launch_brings_the_node_up_and_ctrl_c_ends_it_with_code_0(
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output
-    assert "process has finished cleanly" in output
+    assert "process has finished cleanly" in output, output
     assert "Traceback" not in output
 
 
