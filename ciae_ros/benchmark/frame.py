@@ -43,7 +43,7 @@ class FrameBenchmark:
     """Sends images to itself as a camera would and times what the node would do with each."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._node = LifecycleNode("benchmark")
+        self._node = LifecycleNode(f"benchmark_{id(self)}")
         self._predictor = predictor
         self._publisher = ResultPublisher(self._node, QoSProfile(depth=2), predictor.name, OverlayStyle(), note="")
         self._camera = self._node.create_publisher(Image, "image", QoSProfile(depth=5))

@@ -30,20 +30,29 @@ def inlined(function: Kernel) -> Kernel:
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
+BANDS_PER_THREAD = 6
+"""More bands than threads: PyTorch's own threads keep their cores busy for a while after each operator, and a thread
+that has to share its core should not be waited for with half of the work."""
+
+
 def num_bands(length: int) -> int:
     """Into how many bands `for_bands` cuts range(length)."""
-    return min(torch.get_num_threads(), length)
+    return min(torch.get_num_threads() * BANDS_PER_THREAD, length)
 
 
 def for_bands(kernel: Callable[..., None], length: int, *arguments: object) -> None:
-    """Call `kernel(band, start, stop, *arguments)` for bands that together cover range(length), at the same time."""
+    """Call `kernel(band, start, stop, *arguments)` for bands that together cover range(length), on several threads."""
     bands = num_bands(length)
-    bounds = [length * band // bands for band in range(bands + 1)] if bands else []
-    calls = [(band, bounds[band], bounds[band + 1]) for band in range(bands)]
-    running = [_pool(bands).submit(kernel, *call, *arguments) for call in calls[1:]]
-    for call in calls[:1]:
-        kernel(*call, *arguments)
-    for other in running:
+    left = iter(range(bands))
+
+    def work() -> None:
+        for band in left:
+            kernel(band, length * band // bands, length * (band + 1) // bands, *arguments)
+
+    threads = torch.get_num_threads()
+    others = [_pool(threads).submit(work) for _ in range(threads - 1)]
+    work()
+    for other in others:
         other.result()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ciae_ros.inference.compiled import compiled, for_bands
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.model.config import ModelConfig
 
@@ -29,15 +31,49 @@ def preprocess(
     Returns:
         (1, 3, H', W') RGB of `dtype`, H' x W' the padded size; the padding is zero, as the mean colour would be.
     """
-    resized = _resize(image.permute(2, 0, 1)[None], geometry.resized)
-    if channel_order == "bgr":
-        resized = resized[:, :3].flip(1)
+    resized = _resize(image.permute(2, 0, 1)[None], geometry.resized)[0]
+    if channel_order == "mono":
+        resized = resized.expand(3, -1, -1)
+    padded = torch.zeros(1, 3, *geometry.padded, dtype=dtype, device=image.device)
+    order = (2, 1, 0) if channel_order == "bgr" else (0, 1, 2)
+    if image.device.type == "cpu":
+        # Sums and products in float32, as on a CUDA device; a lower precision is rounded to at the end.
+        target = padded if dtype == torch.float32 else padded.float()
+        _normalize_on_cpu(resized, order, config, target[0])
+        return target.to(dtype)
     mean = torch.tensor(config.pixel_mean, device=image.device).view(3, 1, 1)
     std = torch.tensor(config.pixel_std, device=image.device).view(3, 1, 1)
-    padded = torch.zeros(1, 3, *geometry.padded, dtype=dtype, device=image.device)
     height, width = geometry.resized
-    padded[:, :, :height, :width] = (resized[:, :3].float() - mean) / std
+    colors = torch.stack([resized[channel] for channel in order])
+    padded[0, :, :height, :width] = (colors.float() - mean) / std
     return padded
+
+
+def _normalize_on_cpu(image: Tensor, order: tuple[int, int, int], config: ModelConfig, target: Tensor) -> None:
+    """Write the normalised image (C, H, W) uint8 of any strides into the corner of `target` (3, H', W') float32."""
+    scale = 1 / np.array(config.pixel_std, np.float32)
+    offset = -np.array(config.pixel_mean, np.float32) * scale
+    pixels = image.permute(1, 2, 0).numpy()
+    for_bands(_normalize_rows, len(pixels), pixels, np.array(order), scale, offset, target.numpy())
+
+
+@compiled
+def _normalize_rows(
+    band: int,
+    top: int,
+    bottom: int,
+    pixels: np.ndarray,
+    order: np.ndarray,
+    scale: np.ndarray,
+    offset: np.ndarray,
+    target: np.ndarray,
+) -> None:
+    width = pixels.shape[1]
+    for y in range(top, bottom):
+        for c in range(3):
+            row, source, factor, addend = target[c, y], order[c], scale[c], offset[c]
+            for x in range(width):
+                row[x] = pixels[y, x, source] * factor + addend
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
