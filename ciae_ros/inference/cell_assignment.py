@@ -86,7 +86,9 @@ def _find_best_at_samples(
                 num_instances += 1
         for j in range(values.shape[1]):
             at_sample = values[i, j]
-            highest = at_sample[:num_stuff].max()
+            highest = at_sample[0]
+            for q in range(1, num_stuff):
+                highest = max(highest, at_sample[q])
             winner = 0
             while at_sample[winner] < highest:
                 winner += 1
