@@ -58,8 +58,9 @@ logged() {
   local advice="$1"
   shift
   "$@" >>"$LOG" 2>&1 && return
-  if grep -qiE 'dns error|failed to lookup|connection (refused|reset|error)|could not connect|timed out|name resolution|Failed to fetch' \
-    <(tail -n 30 "$LOG"); then
+  local no_network='dns error|failed to lookup|name resolution|connection (refused|reset|error)|NewConnectionError'
+  no_network+='|could not connect|timed out|failed to fetch|from versions: none'
+  if grep -qiE "$no_network" <(tail -n 30 "$LOG"); then
     fail "packages cannot be downloaded; check the network (proxy, firewall) and type the same command again (log: $LOG)"
   fi
   fail "$advice (log: $LOG)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import OrderedDict
 from pathlib import Path
 
 import cv2
@@ -42,7 +41,6 @@ class Recorder(Node):
         self._progress = tqdm(total=total or None, unit="frame", desc="segmented", disable=None, mininterval=0.5)
         self._latencies: list[float] = []
         self._arrivals: list[float] = []
-        self._label_stamps: OrderedDict[int, None] = OrderedDict()
         self._segments_per_frame: list[int] = []
         self._pictures: list[np.ndarray] = []
         self._video: _Video | None = None

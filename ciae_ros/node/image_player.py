@@ -13,7 +13,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -22,7 +21,7 @@ from std_msgs.msg import Header
 
 from ciae_ros.node.diagnostics import diagnostic_array
 from ciae_ros.node.image_messages import bgr_image
-from ciae_ros.node.signals import ignore_further_signals
+from ciae_ros.node.signals import until_interrupted
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_RATE = 10.0
@@ -150,18 +149,12 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args)
     player = ImagePlayer()
     try:
-        player.play()
+        with until_interrupted():
+            player.play()
     except SourceError as error:
         print(f"image_player: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        # A signal shuts ROS down at once, also between two steps of what the player does.
-        if rclpy.ok():
-            raise
     finally:
-        ignore_further_signals()
         player.destroy_node()
         rclpy.try_shutdown()
     return 0

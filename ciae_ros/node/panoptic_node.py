@@ -15,7 +15,6 @@ import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
@@ -38,7 +37,7 @@ from ciae_ros.node.frame_scheduler import SUPERSEDED, FrameScheduler
 from ciae_ros.node.image_conversion import UnusableImageError, convert_image, decode_image
 from ciae_ros.node.parameters import NAMES, NodeParameters, ParameterError, declare_parameters, read_parameters
 from ciae_ros.node.result_publisher import ResultPublisher
-from ciae_ros.node.signals import ignore_further_signals
+from ciae_ros.node.signals import until_interrupted
 
 DIAGNOSTICS_PERIOD = 1.0
 """Seconds between messages on /diagnostics."""
@@ -276,21 +275,15 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args)
     node: PanopticNode | None = None
     try:
-        node = PanopticNode()
-        if read_parameters(node).autostart and not _start(node):
-            return 1
-        rclpy.spin(node)
+        with until_interrupted():
+            node = PanopticNode()
+            if read_parameters(node).autostart and not _start(node):
+                return 1
+            rclpy.spin(node)
     except ParameterError as error:
         print(f"panoptic_node: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        # A signal shuts ROS down at once, also between two steps of the executor, which then finds no context.
-        if rclpy.ok():
-            raise
     finally:
-        ignore_further_signals()
         if node is not None:
             node.close()
             node.destroy_node()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 
 from tests.node.harness import Client, header
@@ -76,3 +77,15 @@ def test_parameters_that_are_in_use_cannot_be_changed(client: Client, node: subp
     (result,) = client.call("set_parameters", SetParameters, request).results
     assert not result.successful
     assert "score_threshold can be set only while the node is unconfigured" in result.reason
+
+
+def test_label_info_names_the_categories_to_whoever_comes_later(client: Client, node: subprocess.Popen[str]) -> None:
+    vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs, which a ROS distribution has")
+    client.wait_until_active(node)
+    received: list[object] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client.create_subscription(vision_msgs.LabelInfo, "/panoptic_node/label_info", received.append, latched)
+    client.wait(lambda: received)
+    names = {entry.class_id: entry.class_name for entry in received[0].class_map}
+    assert len(names) == 133
+    assert names[1] == "person"
