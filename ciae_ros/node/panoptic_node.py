@@ -63,7 +63,6 @@ def _logged(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception as error:
-            node.error = f"{type(error).__name__}: {error}"
             node.get_logger().error(f"{transition.__name__} failed: {error}\n{traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR
 
@@ -91,19 +90,15 @@ class PanopticNode(LifecycleNode):
         self._subscription: Subscription | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics)
-        self.error = ""
-        """Why the last transition failed, in one line; empty if it did not."""
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, warm it up and create the output topics."""
-        self.error = ""
         try:
             self._node_parameters = read_parameters(self)
             self._predictor = self._load_predictor(self._node_parameters)
         except (ParameterError, CheckpointError, ValueError, torch.OutOfMemoryError) as error:
-            self.error = " ".join(str(error).split())
-            self.get_logger().error(f"cannot be configured: {self.error}")
+            self.get_logger().error(f"cannot be configured: {' '.join(str(error).split())}")
             return TransitionCallbackReturn.FAILURE
         untrained = self._predictor.digest == UNTRAINED
         self._publisher = ResultPublisher(
