@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 from ciae_ros.inference.result import PanopticResult, Segment
 
 
@@ -49,6 +51,47 @@ def draw_overlay(
     if note:
         _write(blended, note, (8, blended.shape[0] - 10), scale=0.6)
     return blended
+
+
+def draw_proposals(image: np.ndarray, boxes: np.ndarray, locations: np.ndarray) -> np.ndarray:
+    """Draw the boxes of instance proposals, and the pixels that propose them (first row of Fig. 5).
+
+    Args:
+        image: (H, W, 3) uint8; is not changed.
+        boxes: (K, 4) x1, y1, x2, y2 in pixels.
+        locations: (K, 2) x, y.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    drawn = image.copy()
+    for index, (box, location) in enumerate(zip(boxes, locations, strict=True)):
+        x1, y1, x2, y2 = (round(float(value)) for value in box)
+        color = tuple(64 + (index * step) % 192 for step in (71, 113, 167))
+        cv2.rectangle(drawn, (x1, y1), (x2 - 1, y2 - 1), color, 2)
+        cv2.circle(drawn, (int(location[0]), int(location[1])), 4, color, cv2.FILLED)
+    return drawn
+
+
+def embedding_colors(embedding: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The embedding map in its three principal components (Fig. 4c, second row of Fig. 5).
+
+    Args:
+        embedding: (D, h, w) float32 at stride 4, D at least 3; pixels are normalised here.
+        size: (height, width) of the image without its padding.
+
+    Returns:
+        (height, width, 3) uint8; colours mean nothing by themselves, equal ones mean similar embeddings.
+    """
+    height, width = (math.ceil(length / EMBEDDING_STRIDE) for length in size)
+    pixels = embedding[:, :height, :width].reshape(len(embedding), -1).T
+    pixels = pixels / np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-12)
+    centered = pixels - pixels.mean(axis=0)
+    _, directions = np.linalg.eigh(centered.T @ centered)
+    components = centered @ directions[:, :-4:-1]
+    low, high = np.percentile(components, (1, 99), axis=0)
+    scaled = np.clip((components - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
+    return cv2.resize(scaled.astype(np.uint8).reshape(height, width, 3), size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def segment_color(segment: Segment) -> tuple[int, int, int]:

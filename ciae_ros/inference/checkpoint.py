@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ciae_ros.inference.categories import CategorySet
+from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import CIAE, ModelConfig
 
 FORMAT = "ciae-1"
@@ -34,6 +35,8 @@ class Checkpoint:
     categories: CategorySet
     digest: str
     """First 12 hexadecimal digits of the file's SHA-256, or `UNTRAINED`."""
+    settings: InferenceSettings = field(default_factory=InferenceSettings)
+    """Thresholds that suit the model, for those who do not choose their own."""
 
     def __post_init__(self) -> None:
         config = self.model.config
@@ -46,13 +49,16 @@ class Checkpoint:
             )
 
 
-def save_checkpoint(path: Path, name: str, model: CIAE, categories: CategorySet) -> None:
+def save_checkpoint(
+    path: Path, name: str, model: CIAE, categories: CategorySet, settings: InferenceSettings | None = None
+) -> None:
     """Write a checkpoint; a file that was there before stays whole until the new one is."""
     metadata = {
         "format": FORMAT,
         "name": name,
         "config": json.dumps(model.config.to_dict()),
         "categories": json.dumps(categories.to_coco()),
+        "settings": json.dumps(asdict(settings or InferenceSettings())),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     unfinished = path.with_name(path.name + ".unfinished")
@@ -84,6 +90,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         categories = CategorySet.from_coco(json.loads(metadata["categories"]))
+        settings = InferenceSettings(**json.loads(metadata.get("settings", "{}")))
         model = CIAE(config)
         model.load_state_dict({key: value.float() for key, value in state.items()})
     except (KeyError, TypeError, ValueError) as error:
@@ -92,7 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
         raise CheckpointError(f"the weights in {path} do not fit its configuration: {first_line}") from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest)
+    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings)
 
 
 def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:

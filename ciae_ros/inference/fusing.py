@@ -55,6 +55,20 @@ class FusedImage:
         return PanopticResult(self.label_map.cpu().numpy().view(np.uint16), tuple(segments))
 
 
+@dataclass(frozen=True)
+class Instances:
+    """K instances of one image, to be given their pixels."""
+
+    queries: Tensor
+    """(K, D) of any norm."""
+    boxes: Tensor
+    """(K, 4) x1, y1, x2, y2 in pixels of the network's input: an instance wins no pixel outside its box."""
+    classes: Tensor
+    """(K,) int64 index among the thing classes."""
+    scores: Tensor
+    """(K,) float32, 0 to 1."""
+
+
 def fuse(
     embedding: Tensor,
     proposals: Proposals,
@@ -63,7 +77,7 @@ def fuse(
     settings: InferenceSettings,
     geometry: ImageGeometry,
 ) -> FusedImage:
-    """Assign every pixel to an instance or a stuff class and drop small stuff.
+    """Assign every pixel to a proposed instance or a stuff class and drop small stuff.
 
     Args:
         embedding: (D, h, w), the image's map at stride 4.
@@ -74,28 +88,42 @@ def fuse(
         geometry: the image's sizes.
     """
     queries = embedding_at(embedding, proposals.locations)
-    winners = assign_pixels(embedding, memory.stuff, queries, proposals.boxes, geometry)
-    num_stuff = len(memory.stuff)
-    statistics = segment_statistics(winners, num_stuff + len(queries))
+    classes = proposals.classes
+    if config.instance_category == "embedding":
+        classes = (queries.float() @ memory.things.float().T).argmax(dim=1)
+    instances = Instances(queries, proposals.boxes, classes, proposals.scores)
+    return fuse_instances(embedding, instances, memory.stuff, settings, geometry)
+
+
+def fuse_instances(
+    embedding: Tensor,
+    instances: Instances,
+    stuff_queries: Tensor,
+    settings: InferenceSettings,
+    geometry: ImageGeometry,
+) -> FusedImage:
+    """As `fuse`, for instances that have their queries and classes, wherever these come from.
+
+    Args:
+        embedding: (D, h, w), the image's map at stride 4.
+        instances: the image's.
+        stuff_queries: (S, D) of any norm.
+        settings: `min_stuff_area`.
+        geometry: the image's sizes.
+    """
+    num_stuff = len(stuff_queries)
+    winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
+    statistics = segment_statistics(winners, num_stuff + len(instances.queries))
     is_segment = statistics.area > 0
     is_segment[:num_stuff] &= statistics.area[:num_stuff] >= settings.min_stuff_area
     segment_id = is_segment.cumsum(dim=0) * is_segment
     return FusedImage(
         label_map=_look_up(segment_id.to(torch.int16), winners),
         segment_id=segment_id,
-        category=_categories(queries, proposals, memory, config),
-        score=torch.cat((proposals.scores.new_ones(num_stuff), proposals.scores)),
+        category=torch.cat((torch.arange(num_stuff, device=winners.device), instances.classes + num_stuff)),
+        score=torch.cat((instances.scores.new_ones(num_stuff), instances.scores)),
         statistics=statistics,
     )
-
-
-def _categories(queries: Tensor, proposals: Proposals, memory: CategoryMemory, config: ModelConfig) -> Tensor:
-    """(S + K,) indices into the category set: the stuff classes, then those of the instances (Table IV)."""
-    num_stuff = len(memory.stuff)
-    things = proposals.classes
-    if config.instance_category == "embedding":
-        things = (queries.float() @ memory.things.float().T).argmax(dim=1)
-    return torch.cat((torch.arange(num_stuff, device=things.device), things + num_stuff))
 
 
 def _look_up(table: Tensor, index: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Predictor:
             checkpoint: loaded or untrained.
             device: as PyTorch names it: "cpu", "cuda", "cuda:1".
             precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
-            settings: thresholds; the defaults if None.
+            settings: thresholds; the checkpoint's own if None.
             input_size: length of the shorter side in the network, in pixels; the model's own if None.
 
         Raises:
@@ -61,7 +61,7 @@ class Predictor:
         self.categories = checkpoint.categories
         self.name = checkpoint.name
         self.digest = checkpoint.digest
-        self.settings = settings or InferenceSettings()
+        self.settings = settings or checkpoint.settings
         self.config = _with_input_size(checkpoint.model.config, input_size)
         self._dtype = DTYPES[precision]
         self._model = checkpoint.model.eval().requires_grad_(False)

@@ -24,6 +24,8 @@ class RawOutputs(NamedTuple):
     """(B, 4, h, w) each: left, top, right, bottom, in input pixels from the location that proposes the box."""
     embedding: Tensor
     """(B, embedding_dim, H / 4, W / 4): the embedding map before its 4x up-sampling and L2 normalisation."""
+    semantic_logits: Tensor | None
+    """(B, num_stuff_classes + 1, H / 4, W / 4), things last; None without `ModelConfig.semantic_branch`."""
 
 
 class CIAE(nn.Module):
@@ -47,10 +49,11 @@ class CIAE(nn.Module):
         p2, *rest = self.pyramid(self.backbone(images))
         levels = self.proposal_head(rest)
         box_embeddings = [level.box_embedding for level in levels if level.box_embedding is not None]
-        embedding = self.embedding_branch([p2, *rest[:3]], box_embeddings or None)
+        embedding, semantic_logits = self.embedding_branch([p2, *rest[:3]], box_embeddings or None)
         return RawOutputs(
             class_logits=[level.class_logits for level in levels],
             centerness=[level.centerness for level in levels],
             box_distances=[level.box_distances for level in levels],
             embedding=embedding,
+            semantic_logits=semantic_logits,
         )

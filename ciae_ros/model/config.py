@@ -46,6 +46,8 @@ class ModelConfig:
     box_embedding: bool = True
     """Fuse the proposal head's box embeddings into the embedding map (Table VI)."""
 
+    semantic_branch: bool = False
+    """Stuff from a separate branch of class scores instead of the embedding (Table III, "inconsistent")."""
     memory_of_things: MemoryOfThings = "merged"
     """Thing classes in the category memory: one vector for all, one per class, or none (Table IV)."""
     class_agnostic_detector: bool = False

@@ -39,13 +39,17 @@ class EmbeddingBranch(nn.Module):
         self.from_boxes = (
             nn.Conv2d(config.embedding_dim, config.embedding_dim, 3, padding=1) if config.box_embedding else None
         )
+        # In parallel with P': scores of the stuff classes and of one class for all things (Sec. V-F).
+        self.semantic_logits = (
+            nn.Conv2d(config.embedding_channels, config.num_stuff_classes + 1, 1) if config.semantic_branch else None
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> Tensor:
+    def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> tuple[Tensor, Tensor | None]:
         """The map before its 4x up-sampling and L2 normalisation, which fusing and losses do where they need them.
 
         Args:
@@ -53,13 +57,15 @@ class EmbeddingBranch(nn.Module):
             box_embeddings: those of P3 to P7, each (B, embedding_dim, h, w); None if the model has none.
 
         Returns:
-            (B, embedding_dim, H / 4, W / 4): P' + P'' of Sec. IV-A, or P' alone without box embeddings.
+            (B, embedding_dim, H / 4, W / 4): P' + P'' of Sec. IV-A, or P' alone without box embeddings; and
+            (B, num_stuff_classes + 1, H / 4, W / 4) semantic logits, things last, if the model has that branch.
         """
         p2, p3, p4, p5 = pyramid
-        embedding = self.from_pyramid(self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5))
-        if self.from_boxes is None or box_embeddings is None:
-            return embedding
-        return embedding + self.from_boxes(_sum_upsampled(box_embeddings, p2.shape[-2:]))
+        features = self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5)
+        embedding = self.from_pyramid(features)
+        if self.from_boxes is not None and box_embeddings is not None:
+            embedding = embedding + self.from_boxes(_sum_upsampled(box_embeddings, p2.shape[-2:]))
+        return embedding, None if self.semantic_logits is None else self.semantic_logits(features)
 
 
 class _UpsamplingStage(nn.Module):

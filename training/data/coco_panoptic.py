@@ -57,6 +57,11 @@ class PanopticAnnotations:
         return red + 256 * green + 65536 * blue
 
 
+def image_folder_of(path: Path) -> Path:
+    """Where COCO's layout has the images of an annotation file: ROOT/annotations/panoptic_X.json has ROOT/X."""
+    return path.parent.parent / path.stem.removeprefix("panoptic_")
+
+
 def write_results(
     results: Iterable[tuple[int, str, PanopticResult]], path: Path, annotations: PanopticAnnotations
 ) -> None:
@@ -66,14 +71,20 @@ def write_results(
         results: image id, file name of the PNG, result.
         path: of the JSON file; the PNGs go to the folder of the same name beside it.
         annotations: whose images and categories are copied.
+
+    Raises:
+        OSError: the files cannot be written.
     """
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
+    # The JSON file comes last: where there is one, all of its PNGs are.
+    path.unlink(missing_ok=True)
     entries, images = [], []
     for image_id, file_name, result in results:
         ids = result.label_map
         png = np.stack((np.zeros_like(ids), ids >> 8, ids & 255), axis=-1).astype(np.uint8)
-        cv2.imwrite(str(folder / file_name), png)
+        if not cv2.imwrite(str(folder / file_name), png):
+            raise OSError(f"{folder / file_name} cannot be written")
         images.append(annotations.images[image_id])
         entries.append({"image_id": image_id, "file_name": file_name, "segments_info": _segments_info(result)})
     content = {"images": images, "annotations": entries, "categories": annotations.categories.to_coco()}

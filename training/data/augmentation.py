@@ -1,0 +1,70 @@
+"""Augmentation of an image together with its segments, by torchvision's v2 transforms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode, v2
+
+from training.data.sample import VOID
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image, in this order. The defaults are the paper's (Sec. V-C).
+
+    Segments are resized to the nearest pixel and boxes are taken from them afterwards, so both stay exact.
+    """
+
+    shorter_side: tuple[int, int] = (800, 800)
+    """The shorter side is resized to a length drawn from this range, in pixels; (640, 800) in Table I."""
+    longer_side: int = 1333
+    """Bound on the longer side; the aspect ratio is kept."""
+    large_scale_jitter: tuple[float, float] | None = None
+    """Instead of that: fit into `crop`, then scale by a factor drawn from this range, such as (0.1, 2.0)."""
+    crop: tuple[int, int] | None = None
+    """Height and width of a random crop; smaller images are padded with void. Without it whole images are taken."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    color: bool = False
+    """Random brightness, contrast, saturation and hue."""
+
+    def __post_init__(self) -> None:
+        low, high = self.shorter_side
+        if not 32 <= low <= high <= self.longer_side:
+            raise ValueError(f"shorter_side {self.shorter_side} must ascend from 32 to longer_side {self.longer_side}")
+        if self.large_scale_jitter is not None and self.crop is None:
+            raise ValueError("large_scale_jitter needs crop")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip must be a probability, not {self.flip}")
+
+    def build(self, pixel_mean: tuple[float, float, float]) -> v2.Compose:
+        """The transform of a `tv_tensors.Image` and a `tv_tensors.Mask`; padding is of the mean colour."""
+        fill: dict[Any, Any] = {tv_tensors.Image: [round(mean) for mean in pixel_mean], tv_tensors.Mask: VOID}
+        steps: list[v2.Transform] = [self._resize()]
+        if self.crop is not None:
+            steps.append(v2.RandomCrop(self.crop, pad_if_needed=True, fill=fill))
+        steps.append(v2.RandomHorizontalFlip(self.flip))
+        if self.color:
+            steps.append(v2.RandomPhotometricDistort(p=0.5))
+        return v2.Compose(steps)
+
+    def _resize(self) -> v2.Transform:
+        if self.large_scale_jitter is not None:
+            assert self.crop is not None
+            return v2.ScaleJitter(self.crop, scale_range=self.large_scale_jitter, antialias=True)
+        low, high = self.shorter_side
+        sides = list(range(low, high + 1))
+        return v2.RandomShortestSize(sides, self.longer_side, InterpolationMode.BILINEAR, antialias=True)
+
+
+def augment(transform: v2.Compose, image: Tensor, segments: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The image and its segments under one draw of the transform, which depends on nothing but the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        image, segments = transform(tv_tensors.Image(image), tv_tensors.Mask(segments))
+    return image.as_subclass(Tensor), segments.as_subclass(Tensor)

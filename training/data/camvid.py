@@ -1,0 +1,265 @@
+"""CamVid in COCO's panoptic format; an example of how to bring one's own data.
+
+What is read: SOURCE holds a folder of images and a folder of annotations for each split (train, trainannot, val,
+valannot, test, testannot). An annotation is a one-channel PNG of its image's name and size, whose values are the
+classes of `CATEGORIES`; 11 is void.
+
+What is written: TARGET/annotations/panoptic_SPLIT.json, one PNG per image in TARGET/annotations/panoptic_SPLIT whose
+colour is the segment id (R + 256 G + 65536 B, 0 is void), and the images in TARGET/SPLIT. Besides the three splits
+there is trainval, train and val together, for the final model. An image has the same id in every split it is in.
+
+Its limits: semantic annotations do not tell objects apart. Each connected region of a thing class becomes one object,
+so objects that touch are merged, and one that a pole cuts in two counts twice. A PQ from these annotations is a
+"pseudo-instance" PQ and not to be compared with others.
+
+For other semantic annotations, change `CATEGORIES` and `VOID`. Annotations that do tell objects apart need no
+`panoptic_segments`: give every object an id of its own and write the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ciae_ros.inference import Category, CategorySet
+
+SPLITS = ("train", "val", "test")
+VOID = 11
+"""The annotation's value for what belongs to no class."""
+MIN_AREA = 20
+"""In pixels. Smaller regions of a thing are crumbs of the annotation, at outlines and behind poles, and not objects: in
+CamVid a fifth of the regions, with less than a thousandth of the things' pixels. PQ would count each as much as a whole
+car, and 20 pixels are hardly more than one pixel of the stride-4 map in which the network would have to find it."""
+
+
+def panoptic_segments(
+    semantic: np.ndarray, categories: Mapping[int, Category], min_area: int = MIN_AREA
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Make panoptic segments of a semantic label map: one per stuff class, one per connected region of a thing class.
+
+    Args:
+        semantic: (H, W) integers; values that `categories` does not have are void.
+        categories: value in the label map to category.
+        min_area: regions of a thing with fewer pixels, 8-connected, become void.
+
+    Returns:
+        (H, W) int32 segment ids, 1 to n without gaps, 0 where void; and the `segments_info` of COCO's format, whose
+        boxes are (x, y, width, height) in pixels.
+    """
+    segment_ids = np.zeros(semantic.shape, np.int32)
+    segments_info: list[dict[str, Any]] = []
+    for value, category in categories.items():
+        of_class = semantic == value
+        for mask in _connected_regions(of_class, min_area) if category.is_thing else [of_class]:
+            area = int(np.count_nonzero(mask))
+            if area == 0:
+                continue
+            segment_id = len(segments_info) + 1
+            segment_ids[mask] = segment_id
+            box = list(cv2.boundingRect(mask.astype(np.uint8)))
+            segments_info.append(
+                {"id": segment_id, "category_id": category.id, "area": area, "bbox": box, "iscrowd": 0}
+            )
+    return segment_ids, segments_info
+
+
+def _connected_regions(mask: np.ndarray, min_area: int) -> Iterator[np.ndarray]:
+    """(H, W) bool masks of the 8-connected regions with at least `min_area` pixels."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    for label in range(1, count):
+        if statistics[label, cv2.CC_STAT_AREA] >= min_area:
+            yield labels == label
+
+
+CATEGORIES = {
+    0: Category(1, "sky", False, (128, 128, 128)),
+    1: Category(2, "building", False, (128, 0, 0)),
+    2: Category(3, "pole", False, (192, 192, 128)),
+    3: Category(4, "road", False, (128, 64, 128)),
+    4: Category(5, "pavement", False, (0, 0, 192)),
+    5: Category(6, "tree", False, (128, 128, 0)),
+    6: Category(7, "sign", False, (192, 128, 128)),
+    7: Category(8, "fence", False, (64, 64, 128)),
+    8: Category(9, "car", True, (64, 0, 128)),
+    9: Category(10, "pedestrian", True, (64, 64, 0)),
+    10: Category(11, "bicyclist", True, (0, 128, 192)),
+}
+"""Value in the annotation to category. Ids begin at 1, as they do in COCO; the colours are CamVid's own."""
+
+
+class SourceError(ValueError):
+    """SOURCE is not as the module's docstring says; the message names the file or folder."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Convert; 0 if all splits were written."""
+    arguments = _parse_arguments(argv)
+    try:
+        convert(arguments.source, arguments.target, arguments.min_area)
+    except (SourceError, OSError) as error:
+        print(f"camvid: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def convert(source: Path, target: Path, min_area: int = MIN_AREA) -> None:
+    """Write all splits of `source`, and trainval, to `target`.
+
+    Raises:
+        SourceError: a folder, image or annotation is missing or not as it should be. No JSON file is left of a split
+            that is not complete.
+        OSError: something cannot be written.
+    """
+    if source.resolve() == target.resolve():
+        raise SourceError(f"{target} is both SOURCE and TARGET")
+    pairs = {split: _find_pairs(source, split) for split in SPLITS}
+    _refuse_shared_names(pairs["train"], pairs["val"])
+    for split in (*SPLITS, "trainval"):
+        # Of an earlier run: should this one fail, they would describe other PNGs.
+        _json_path(target, split).unlink(missing_ok=True)
+    parts, first_id = {}, 1
+    for split, of_split in pairs.items():
+        parts[split] = _convert_split(of_split, target, split, first_id, min_area)
+        first_id += len(of_split)
+    _join_splits(target, ("train", "val"), "trainval")
+    parts["trainval"] = {key: parts["train"][key] + parts["val"][key] for key in ("images", "annotations")}
+    for split, part in parts.items():
+        _write_json(_json_path(target, split), part, min_area)
+        print(f"{_json_path(target, split)}: {_summary(part)}")
+
+
+def _find_pairs(source: Path, split: str) -> list[tuple[Path, Path]]:
+    """Paths of each image of a split, in the order of their names, and of its annotation."""
+    images, annotations = source / split, source / f"{split}annot"
+    for folder in (images, annotations):
+        if not folder.is_dir():
+            raise SourceError(f"{folder} is missing; SOURCE needs train, trainannot, val, valannot, test, testannot")
+    paths = sorted(path for path in images.iterdir() if not path.name.startswith("."))
+    if not paths:
+        raise SourceError(f"{images} has no images")
+    pairs = [(path, annotations / f"{path.stem}.png") for path in paths]
+    for image, annotation in pairs:
+        if not annotation.is_file():
+            raise SourceError(f"{image} has no annotation: {annotation} is missing")
+    return pairs
+
+
+def _refuse_shared_names(*splits: list[tuple[Path, Path]]) -> None:
+    """Splits that are joined share a folder, where images of one name would overwrite each other's PNG."""
+    seen: dict[str, Path] = {}
+    for image, _ in (pair for split in splits for pair in split):
+        if image.stem in seen:
+            raise SourceError(f"{image} and {seen[image.stem]} have the same name")
+        seen[image.stem] = image
+
+
+def _convert_split(
+    pairs: list[tuple[Path, Path]], target: Path, split: str, first_id: int, min_area: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Write PNGs and images of a split; returns the lists "images" and "annotations" of its JSON file."""
+    png_folder, image_folder = _make_folders(target, split)
+    part: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    for image_id, (image, annotation) in enumerate(tqdm(pairs, desc=split, unit="image"), start=first_id):
+        semantic = _read_semantic(image, annotation)
+        segment_ids, segments_info = panoptic_segments(semantic, CATEGORIES, min_area)
+        _write_png(png_folder / annotation.name, segment_ids)
+        shutil.copyfile(image, image_folder / image.name)
+        height, width = semantic.shape
+        part["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
+        entry = {"image_id": image_id, "file_name": annotation.name, "segments_info": segments_info}
+        part["annotations"].append(entry)
+    return part
+
+
+def _read_semantic(image: Path, annotation: Path) -> np.ndarray:
+    """(H, W) uint8 values of an annotation that fits its image.
+
+    Raises:
+        SourceError: one of the two cannot be read, sizes differ, or a value is no class.
+    """
+    # As stored, without the EXIF rotation: training reads images so.
+    pixels = cv2.imread(str(image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise SourceError(f"{image} is no image")
+    semantic = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
+    if semantic is None or semantic.ndim != 2:
+        raise SourceError(f"{annotation} is no PNG of one channel")
+    if semantic.shape != pixels.shape[:2]:
+        sizes = [f"{width} x {height}" for height, width in (semantic.shape, pixels.shape[:2])]
+        raise SourceError(f"{annotation} is {sizes[0]}, its image {sizes[1]}")
+    if semantic.max() > VOID:
+        raise SourceError(f"{annotation} has the value {semantic.max()}; classes are 0..{VOID - 1}, void is {VOID}")
+    return semantic
+
+
+def _write_png(path: Path, segment_ids: np.ndarray) -> None:
+    blue_green_red = np.stack((segment_ids >> 16, segment_ids >> 8 & 255, segment_ids & 255), axis=-1)
+    if not cv2.imwrite(str(path), blue_green_red.astype(np.uint8)):
+        raise OSError(f"{path} cannot be written")
+
+
+def _join_splits(target: Path, splits: tuple[str, ...], joined: str) -> None:
+    """Copy the files that the new JSON file of joined splits names."""
+    folders = _make_folders(target, joined)
+    for split in splits:
+        for source, folder in zip(_make_folders(target, split), folders, strict=True):
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def _make_folders(target: Path, split: str) -> tuple[Path, Path]:
+    """The folders of a split's PNGs and images."""
+    folders = _json_path(target, split).with_suffix(""), target / split
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def _json_path(target: Path, split: str) -> Path:
+    return target / "annotations" / f"panoptic_{split}.json"
+
+
+def _write_json(path: Path, part: dict[str, list[dict[str, Any]]], min_area: int) -> None:
+    origin = f"CamVid; objects are connected regions of at least {min_area} pixels (pseudo-instances)"
+    categories = CategorySet(tuple(CATEGORIES.values())).to_coco()
+    path.write_text(json.dumps({"info": {"description": origin}, **part, "categories": categories}))
+
+
+def _summary(part: dict[str, list[dict[str, Any]]]) -> str:
+    segments = sum(len(entry["segments_info"]) for entry in part["annotations"])
+    return f"{len(part['images'])} images, {segments} segments"
+
+
+def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.data.camvid",
+        description="Convert CamVid with 11 classes to COCO's panoptic format.",
+        epilog="example: python -m training.data.camvid ~/CamVid data/camvid "
+        "&& python -m training.check_data data/camvid/annotations/panoptic_train.json",
+    )
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="holds train, trainannot, val, valannot, test and testannot"
+    )
+    parser.add_argument(
+        "target", type=Path, metavar="TARGET", help="folder to write; gets annotations, train, val, test and trainval"
+    )
+    parser.add_argument(
+        "--min-area",
+        type=int,
+        default=MIN_AREA,
+        metavar="N",
+        help="regions of a thing with fewer pixels become void (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

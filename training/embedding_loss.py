@@ -1,0 +1,290 @@
+"""The CIAE loss (Sec. III-B, Eq. 3 to 12) with the filter of remote instances (Sec. IV-B).
+
+What the paper leaves open, and what is done here:
+
+* Eq. 7 with d_neg = 0 at k = c_i (Eq. 6) is taken as written: a pixel's own query contributes d_pos + margin, which
+  pulls, and is never less than any other query's term.
+* "Top-K highest losses" (Eq. 9): for each pixel, the K queries with the highest loss. The own query is one of them.
+* N (Eq. 9) is the number of annotated pixels in the batch. Pixels of `VOID` and `CROWD` count nowhere.
+* Eq. 8 is infinite where a pixel points away from its query (d_pos = 2). The logarithm's argument is kept above
+  `POLE`; beyond, the gradient is zero, as that of the cosine is there.
+* Gradients go through the instances' mean embeddings too; the memory has none (Eq. 14 moves it).
+* A filtered similarity is 0 and stays in the sum, as Sec. IV-B says, rather than being left out.
+
+The memory is bounded whatever the number of instances: similarities are made for some pixels at a time, and their
+gradient at once, so that nothing of them waits for the backward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
+
+from ciae_ros.inference.geometry import EMBEDDING_STRIDE
+from ciae_ros.model import ModelConfig
+from training.data.target import Target
+from training.distributed import mean_over_ranks
+
+POLE = 1e-6
+"""Least argument of the logarithm in Eq. 8."""
+
+SIMILARITIES_AT_ONCE = 1 << 23
+"""Bound on the similarities (pixels x queries) that are held at once."""
+
+
+@dataclass(frozen=True)
+class EmbeddingLossConfig:
+    """The loss's constants; the defaults are the paper's.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    margin: float = 0.15
+    """Of Eq. 7, as a cosine distance (Table IX)."""
+    top_k: int = 5
+    """K of Eq. 9: queries that count for a pixel."""
+    alpha: float = 2.0
+    """Weight of L_IAE in Eq. 12."""
+    thing_weight: float = 5.0
+    """Weight of thing pixels in L_IAE (Sec. III-B)."""
+    box_expansion: float | None = 1.5
+    """Factor on the ground-truth boxes outside of which an instance's similarity is 0; None: no filter (Table VIII)."""
+    pixel_stride: int = 1
+    """1: all pixels, as in the paper. 2 or 4: every second or fourth row and column, for training on a CPU."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < 2:
+            raise ValueError(f"margin must be in 0..2, not {self.margin}")
+        if self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.box_expansion is not None and self.box_expansion < 1:
+            raise ValueError(f"box_expansion must be at least 1, not {self.box_expansion}: a box would lose own pixels")
+        if self.pixel_stride not in (1, 2, EMBEDDING_STRIDE):
+            raise ValueError(f"pixel_stride must be 1, 2 or {EMBEDDING_STRIDE}, not {self.pixel_stride}")
+
+
+class EmbeddingLoss(NamedTuple):
+    """The loss and what the memory's update needs."""
+
+    total: Tensor
+    """L_CIAE (Eq. 12), with a gradient to the embedding."""
+    cae: Tensor
+    """L_CAE (Eq. 10), without gradient."""
+    iae: Tensor
+    """L_IAE (Eq. 11), without gradient."""
+    category_sums: Tensor
+    """(num_memory_vectors, D): sums of Eq. 3 over this rank's batch, without gradient; zero for absent categories."""
+
+
+def embedding_loss(
+    embedding: Tensor, target: Target, memory: Tensor, model: ModelConfig, config: EmbeddingLossConfig
+) -> EmbeddingLoss:
+    """L_CIAE of a batch.
+
+    Args:
+        embedding: (B, D, H / 4, W / 4), before up-sampling and normalisation.
+        target: the annotation at H x W.
+        memory: (num_memory_vectors, D), M_(t-1) of Sec. III-C.
+        model: what the memory holds of the things; with a semantic branch only instances are told apart.
+        config: the constants.
+    """
+    start = config.pixel_stride // 2
+    segments = target.segments[:, start :: config.pixel_stride, start :: config.pixel_stride]
+    num_pixels = mean_over_ranks((segments >= 0).sum()).clamp(min=1)
+    images = []
+    for b, boxes in enumerate(target.boxes):
+        image = _Image(segments[b].long(), boxes, target.classes[b], memory.float(), model, config)
+        images.append(_ImageLoss.apply(embedding[b].float(), image))
+    total, parts, sums = (torch.stack(values).sum(dim=0) for values in zip(*images, strict=True))
+    cae, iae = parts / num_pixels
+    return EmbeddingLoss(total / num_pixels, cae, iae, sums)
+
+
+class _Image:
+    """One image's annotation as indices of queries.
+
+    The queries are the memory's things, then its stuff, then the instances. So those of M_c come first, those of M_s
+    last, and both are slices.
+    """
+
+    def __init__(
+        self,
+        segments: Tensor,
+        boxes: Tensor,
+        classes: Tensor,
+        memory: Tensor,
+        model: ModelConfig,
+        config: EmbeddingLossConfig,
+    ) -> None:
+        self.config = config
+        self.shape = segments.shape
+        self.segments = segments.flatten()
+        self.classes = classes
+        self.num_stuff = model.num_stuff_classes
+        self.num_segments = self.num_stuff + len(classes)
+        things = memory[self.num_stuff :]
+        self.merged_things = model.memory_of_things == "merged"
+        self.memory = torch.cat((things, memory[: self.num_stuff]))
+        self.num_memory_things = len(things)
+        self.with_categories = len(things) > 0 and not model.semantic_branch
+        self.with_stuff = not model.semantic_branch
+        self.boxes = _expanded(boxes, config.box_expansion)
+
+    def category_query(self, segments: Tensor) -> Tensor:
+        """Index of each pixel's own query among M_c; any for void."""
+        segments = segments.clamp(min=0)
+        if self.merged_things or not len(self.classes):
+            thing_query = torch.zeros_like(segments)
+        else:
+            thing_query = self.classes[(segments - self.num_stuff).clamp(min=0)]
+        return torch.where(segments < self.num_stuff, segments + self.num_memory_things, thing_query)
+
+    def outside(self, chunk: slice) -> Tensor:
+        """(n, pixels) bool: is the pixel outside the instance's (expanded) box?"""
+        stride = self.config.pixel_stride
+        index = torch.arange(chunk.start, chunk.stop, device=self.segments.device)
+        x = (index % self.shape[1]) * stride + stride // 2 + 0.5
+        y = (index // self.shape[1]) * stride + stride // 2 + 0.5
+        x1, y1, x2, y2 = self.boxes.T[:, :, None]
+        return (x < x1) | (x > x2) | (y < y1) | (y > y2)
+
+    def category_sums(self, sums: Tensor) -> Tensor:
+        """Sums of the segments (num_segments, D) to sums of the categories in the memory's order."""
+        things = sums.new_zeros(self.num_memory_things, sums.shape[1])
+        if self.num_memory_things:
+            row = torch.zeros_like(self.classes) if self.merged_things else self.classes
+            things.index_add_(0, row, sums[self.num_stuff :])
+        return torch.cat((sums[: self.num_stuff], things))
+
+
+class _ImageLoss(torch.autograd.Function):
+    """Sums of the losses over one image's pixels, whose gradient is taken in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+        """(D, h, w) to the sum of L_CAE + alpha L_IAE, the two sums apart, and the sums of Eq. 3."""
+        with torch.enable_grad():
+            leaf = embedding.detach().requires_grad_()
+            pixels = _upsampled(leaf, image.config.pixel_stride)
+        parts, gradient, sums = _loss_and_gradient(pixels.detach().flatten(1), image)
+        (ctx.gradient,) = torch.autograd.grad(pixels, leaf, gradient.view_as(pixels))  # type: ignore[attr-defined]
+        category_sums = image.category_sums(sums)
+        ctx.mark_non_differentiable(parts, category_sums)  # type: ignore[attr-defined]
+        return parts[0] + image.config.alpha * parts[1], parts, category_sums
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: FunctionCtx, of_total: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        return of_total * ctx.gradient, None  # type: ignore[attr-defined]
+
+
+def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the two losses (2,), the gradient of L_CIAE's sum to the pixels (D, N), and the segments' sums (_, D)."""
+    step = max(1, SIMILARITIES_AT_ONCE // (len(image.memory) + image.num_segments))
+    chunks = [slice(at, min(at + step, pixels.shape[1])) for at in range(0, pixels.shape[1], step)]
+    sums = _segment_sums(pixels, image, chunks)
+    with torch.enable_grad():
+        instance_sums = sums[image.num_stuff :].detach().requires_grad_()
+        means = F.normalize(instance_sums, dim=1)
+    queries = torch.cat((image.memory, means.detach()))
+    parts = pixels.new_zeros(2)
+    gradient, gradient_of_queries = torch.empty_like(pixels), torch.zeros_like(queries)
+    for chunk in chunks:
+        with torch.enable_grad():
+            p, q = pixels[:, chunk].detach().requires_grad_(), queries.requires_grad_()
+            losses = _chunk_losses(p, q, image, chunk)
+            of_p, of_q = torch.autograd.grad(losses[0] + image.config.alpha * losses[1], (p, q))
+        parts += losses.detach()
+        gradient[:, chunk] = of_p
+        gradient_of_queries += of_q
+    (of_sums,) = torch.autograd.grad(means, instance_sums, gradient_of_queries[len(image.memory) :])
+    gradient += _of_each_pixel(of_sums, image)
+    return parts, gradient, sums
+
+
+def _chunk_losses(pixels: Tensor, queries: Tensor, image: _Image, chunk: slice) -> Tensor:
+    """(2,) sums of L_CAE and L_IAE over some pixels (D, n) with queries (Q, D)."""
+    config, segments = image.config, image.segments[chunk]
+    similarity = queries @ F.normalize(pixels, dim=0)
+    annotated, is_thing = (segments >= 0).to(pixels.dtype), segments >= image.num_stuff
+    cae = similarity.new_zeros(())
+    if image.with_categories:
+        own = image.category_query(segments)
+        cae = (_pixel_losses(similarity[: len(image.memory)], own, config) * annotated).sum()
+    weight = torch.where(is_thing, config.thing_weight, annotated if image.with_stuff else 0.0)
+    first = image.num_memory_things if image.with_stuff else len(image.memory)
+    if first == len(similarity):
+        return torch.stack((cae, (similarity * 0).sum()))
+    own = (segments.clamp(min=0) + image.num_memory_things - first).clamp(min=0)
+    among_segments = similarity[first:]
+    if config.box_expansion is not None and image.num_segments > image.num_stuff:
+        stuff, instances = among_segments.split([len(queries) - first - len(image.boxes), len(image.boxes)])
+        among_segments = torch.cat((stuff, instances.masked_fill(image.outside(chunk), 0)))
+    return torch.stack((cae, (_pixel_losses(among_segments, own, config) * weight).sum()))
+
+
+def _pixel_losses(similarity: Tensor, own: Tensor, config: EmbeddingLossConfig) -> Tensor:
+    """(n,) sums of Eq. 8 over the K worst queries, from similarities (Q, n) and the own queries' indices (n,)."""
+    positive = similarity.gather(0, own[None])
+    losses = _log_loss(1 - positive + config.margin, config.margin)[0]
+    # Eq. 7 falls with the distance: the most similar of the other queries have the highest losses.
+    highest = _highest(similarity.detach().scatter(0, own[None], -torch.inf), config.top_k - 1)
+    if len(highest):
+        violation = similarity.gather(0, highest) - positive + config.margin
+        losses = losses + _log_loss(violation.clamp(min=0), config.margin).sum(dim=0)
+    return losses
+
+
+def _log_loss(violation: Tensor, margin: float) -> Tensor:
+    """Eq. 8."""
+    return -torch.log((1 - violation / (2 + margin)).clamp(min=POLE))
+
+
+def _highest(values: Tensor, count: int) -> Tensor:
+    """(count, n) indices of the highest of (Q, n) values in each column, fewer if Q - 1 is less; `values` is spent.
+
+    For few values along the slow dimension a maximum at a time is several times faster than `topk`.
+    """
+    rows = []
+    for _ in range(min(count, len(values) - 1)):
+        rows.append(values.argmax(dim=0, keepdim=True))
+        values.scatter_(0, rows[-1], -torch.inf)
+    return torch.cat(rows) if rows else torch.empty(0, values.shape[1], dtype=torch.long, device=values.device)
+
+
+def _segment_sums(pixels: Tensor, image: _Image, chunks: list[slice]) -> Tensor:
+    """(num_segments, D) sums of Eq. 4, of pixels (D, N) before their normalisation."""
+    identities = torch.arange(image.num_segments, device=pixels.device)[:, None]
+    # A product with a mask: on a GPU, adding pixel by pixel would have thousands wait for the same sum.
+    products = ((image.segments[chunk] == identities).to(pixels.dtype) @ pixels[:, chunk].T for chunk in chunks)
+    return sum(products, pixels.new_zeros(image.num_segments, len(pixels)))
+
+
+def _of_each_pixel(of_instances: Tensor, image: _Image) -> Tensor:
+    """(D, N): the row (n, D) of the instance that each pixel belongs to, or zero."""
+    rows = torch.cat((of_instances, of_instances.new_zeros(1, of_instances.shape[1])))
+    instance = image.segments - image.num_stuff
+    return rows.T[:, torch.where(instance >= 0, instance, len(of_instances))]
+
+
+def _upsampled(embedding: Tensor, pixel_stride: int) -> Tensor:
+    """(D, h, w) at stride 4 to the map at `pixel_stride` (Sec. IV-A)."""
+    if pixel_stride == EMBEDDING_STRIDE:
+        return embedding * 1
+    return F.interpolate(
+        embedding[None], scale_factor=EMBEDDING_STRIDE // pixel_stride, mode="bilinear", align_corners=False
+    )[0]
+
+
+def _expanded(boxes: Tensor, factor: float | None) -> Tensor:
+    """Boxes (n, 4) with `factor` times the width and height around the same centre."""
+    if factor is None:
+        return boxes
+    center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * factor
+    return torch.cat((center - size / 2, center + size / 2), dim=1)

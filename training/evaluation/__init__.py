@@ -1,0 +1,1 @@
+"""How good a network's panoptic results are: PQ, mIoU and AP."""

@@ -1,0 +1,78 @@
+"""The scores as hotcoco computes them: the same numbers as the official code's, in a fraction of the time."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import redirect_stdout
+from typing import Any
+
+from hotcoco import COCO, COCOeval
+from hotcoco.panoptic import PanopticEval
+
+from training.data.coco_panoptic import PanopticAnnotations
+from training.evaluation.scores import BoxAP, ClassScores, Quality, SegmentScores
+
+
+def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> SegmentScores:
+    """PQ and IoU.
+
+    Raises:
+        ValueError: a PNG is damaged or does not agree with its JSON.
+    """
+    evaluation = PanopticEval(
+        _content(truth), _content(results), gt_folder=truth.png_folder, pred_folder=results.png_folder
+    )
+    evaluation.evaluate()
+    quality = evaluation.results()
+    pixels = evaluation.report()["per_class"]
+    per_class = {}
+    for category in truth.categories.categories:
+        of_segments = quality["per_class"][category.id]
+        iou = pixels.get(str(category.id), {}).get("IoU", -1.0)
+        if of_segments["pq"] >= 0 or iou >= 0:
+            values = (of_segments["pq"], of_segments["sq"], of_segments["rq"], iou)
+            per_class[category.id] = ClassScores(*map(_or_nan, values))
+    return SegmentScores(
+        all=_quality(quality["All"]),
+        things=_quality(quality["Things"]),
+        stuff=_quality(quality["Stuff"]),
+        per_class=per_class,
+    )
+
+
+def score_boxes(truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxAP:
+    """AP of at least one detection.
+
+    Args:
+        truth: as in a COCO detection file.
+        detections: image_id, category_id, bbox and score of each.
+    """
+    coco = COCO(truth)
+    evaluation = COCOeval(coco, coco.load_res(detections), "bbox")
+    with redirect_stdout(io.StringIO()):
+        evaluation.run()
+    found = evaluation.get_results()
+    return BoxAP(*(_or_nan(found[name]) for name in ("AP", "AP50", "AP75")))
+
+
+def _content(annotations: PanopticAnnotations) -> dict[str, Any]:
+    # hotcoco's per-class report goes by name, and names need not be unique: the ids are.
+    categories = [
+        {"id": category.id, "name": str(category.id), "isthing": int(category.is_thing)}
+        for category in annotations.categories.categories
+    ]
+    return {
+        "images": [annotations.images[image_id] for image_id in annotations.annotations],
+        "annotations": list(annotations.annotations.values()),
+        "categories": categories,
+    }
+
+
+def _quality(group: dict[str, Any]) -> Quality:
+    return Quality(_or_nan(group["pq"]), _or_nan(group["sq"]), _or_nan(group["rq"]), group["n"])
+
+
+def _or_nan(score: float) -> float:
+    """hotcoco writes -1 where there was nothing to score."""
+    return math.nan if score < 0 else score

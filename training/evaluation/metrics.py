@@ -1,0 +1,122 @@
+"""Scores of written results against their ground truth, by one of two engines that give the same numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from training.data.coco_panoptic import PanopticAnnotations
+from training.evaluation.scores import BoxAP, Scores, SegmentScores
+
+EngineName = Literal["hotcoco", "official"]
+
+
+class EngineError(Exception):
+    """An engine that is not installed; the message says what to install, in one line."""
+
+
+class Engine(Protocol):
+    """A module that computes scores."""
+
+    def score_segments(self, truth: PanopticAnnotations, results: PanopticAnnotations) -> SegmentScores: ...
+
+    def score_boxes(self, truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxAP: ...
+
+
+def load_engine(name: EngineName) -> Engine:
+    """The engine of this name. What it needs is imported now, and only now.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    if name == "hotcoco":
+        from training.evaluation import hotcoco_engine  # noqa: PLC0415
+
+        return hotcoco_engine
+    try:
+        from training.evaluation import official_engine  # noqa: PLC0415
+    except ImportError as error:
+        raise EngineError(
+            f"the official evaluation is not installed ({error}): pip install --no-deps panopticapi-lite pycocotools"
+        ) from None
+    return official_engine
+
+
+def compute_scores(truth: PanopticAnnotations, results: Path, engine: EngineName = "hotcoco") -> Scores:
+    """Compare results with the ground truth.
+
+    Args:
+        truth: the annotated images, each of which must have a result.
+        results: JSON file in COCO's panoptic format, with PNGs in the folder of the same name beside it; results of
+            further images are ignored. For `Scores.box_ap` its segments need `bbox` and `score`.
+        engine: "hotcoco", or "official" for panopticapi and pycocotools.
+
+    Raises:
+        ValueError: an image has no result, or a file is damaged or does not agree with another.
+        EngineError: the engine is not installed.
+    """
+    chosen = load_engine(engine)
+    found = _load_results(truth, results)
+    try:
+        segments = chosen.score_segments(truth, found)
+    except ValueError as error:
+        raise ValueError(f"{results}: {error}") from None
+    box_ap = _box_ap(chosen, truth, found)
+    return Scores(**{field.name: getattr(segments, field.name) for field in fields(segments)}, box_ap=box_ap)
+
+
+def _load_results(truth: PanopticAnnotations, path: Path) -> PanopticAnnotations:
+    """The results of the images of `truth`; a file of results needs nothing but its `annotations`."""
+    if not truth.annotations:
+        raise ValueError(f"{truth.path} has no annotated image")
+    try:
+        entries = {entry["image_id"]: entry for entry in json.loads(path.read_text())["annotations"]}
+        for image_id in truth.annotations:
+            _check_result(truth, path, image_id, entries.get(image_id))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
+    of_truth = {image_id: entries[image_id] for image_id in truth.annotations}
+    return replace(truth, path=path, png_folder=path.with_suffix(""), annotations=of_truth)
+
+
+def _check_result(truth: PanopticAnnotations, path: Path, image_id: int, entry: dict[str, Any] | None) -> None:
+    if entry is None:
+        raise ValueError(f"{path} has no result for image {image_id}")
+    png = path.with_suffix("") / entry["file_name"]
+    if not png.is_file():
+        raise ValueError(f"{png} is missing")
+    for info in entry["segments_info"]:
+        if info["category_id"] not in truth.categories.by_id:
+            raise ValueError(f"{path}, image {image_id}: the data has no category {info['category_id']}")
+
+
+def _box_ap(engine: Engine, truth: PanopticAnnotations, results: PanopticAnnotations) -> BoxAP:
+    boxes = [
+        {"id": number, "image_id": image_id, "iscrowd": info.get("iscrowd", 0)}
+        | {key: info[key] for key in ("category_id", "bbox", "area")}
+        for number, (image_id, info) in enumerate(_things(truth), start=1)
+    ]
+    things = list(_things(results))
+    if all(box["iscrowd"] for box in boxes) or not all("score" in info and "bbox" in info for _, info in things):
+        return BoxAP(math.nan, math.nan, math.nan)
+    if not things:
+        return BoxAP(0.0, 0.0, 0.0)
+    categories = [{"id": category.id, "name": category.name} for category in truth.categories.things]
+    images = [truth.images[image_id] for image_id in truth.annotations]
+    detections = [
+        {"image_id": image_id} | {key: info[key] for key in ("category_id", "bbox", "score")}
+        for image_id, info in things
+    ]
+    return engine.score_boxes({"images": images, "annotations": boxes, "categories": categories}, detections)
+
+
+def _things(annotations: PanopticAnnotations) -> Iterable[tuple[int, dict[str, Any]]]:
+    """Image id and entry of every segment of a thing."""
+    for image_id, entry in annotations.annotations.items():
+        for info in entry["segments_info"]:
+            if annotations.categories.by_id[info["category_id"]].is_thing:
+                yield image_id, info

@@ -1,0 +1,86 @@
+"""The oracle of Table V: ground-truth boxes and masks, predicted embedding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference.fusing import Instances, fuse_instances
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.preprocessing import preprocess
+from ciae_ros.inference.sampling_grid import sampling_grid
+from ciae_ros.inference.segment_statistics import segment_statistics
+from training.data.sample import Sample
+
+ROWS_PER_CHUNK = 64
+"""Bound on the rows of the original image whose embedding is held at once."""
+
+
+class OraclePredictor(Predictor):
+    """Knows the instances and asks only the embedding map which pixels are theirs."""
+
+    @torch.inference_mode()
+    def predict_sample(self, sample: Sample) -> PanopticResult:
+        """Segment an annotated image; its categories must be in the order of the network's."""
+        height, width = sample.segments.shape
+        geometry = self.geometry(height, width)
+        pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
+        batch = preprocess(pixels, "rgb", geometry, self.config, self._dtype)
+        embedding = self._model(batch).embedding[0]
+        stuff_queries = self._model.memory.stuff
+        instances = true_instances(embedding, sample, len(stuff_queries), geometry)
+        fused = fuse_instances(embedding, instances, stuff_queries, self.settings, geometry)
+        return fused.to_result(self.categories)
+
+
+def true_instances(embedding: Tensor, sample: Sample, num_stuff: int, geometry: ImageGeometry) -> Instances:
+    """The annotated instances; a crowd is none.
+
+    Args:
+        embedding: (D, h, w), the image's map at stride 4, not normalised.
+        sample: the image, with K instances.
+        num_stuff: stuff classes of the data set.
+        geometry: the image's sizes.
+
+    Returns:
+        Their boxes are those of their masks, their queries the mean of the embedding within their masks (Eq. 4, which
+        is taken before the L2 normalisation), their classes the annotated ones.
+    """
+    device = embedding.device
+    segments, classes = sample.segments.to(device), sample.classes.to(device)
+    # Pixels of no instance count as the last of K + 1 segments.
+    mask_index = torch.where(segments >= num_stuff, segments - num_stuff, len(classes)).to(torch.int16)
+    box = segment_statistics(mask_index, len(classes) + 1).box[:-1].float()
+    scale = box.new_tensor([geometry.scale_x, geometry.scale_y])
+    first, size = box.split(2, dim=1)
+    return Instances(
+        queries=mean_embeddings(embedding, mask_index, len(classes) + 1, geometry)[:-1],
+        boxes=torch.cat((first * scale, (first + size) * scale), dim=1),
+        classes=classes,
+        scores=torch.ones(len(classes), device=device),
+    )
+
+
+def mean_embeddings(embedding: Tensor, segments: Tensor, num_segments: int, geometry: ImageGeometry) -> Tensor:
+    """Mean of the embedding, up-sampled to the original image, within each segment.
+
+    Args:
+        embedding: (D, h, w), the image's map at stride 4.
+        segments: (H, W) integers below `num_segments`, at the original size.
+        num_segments: N.
+        geometry: the image's sizes.
+
+    Returns:
+        (N, D) float32; zero for a segment without pixels.
+    """
+    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
+    grid = sampling_grid(geometry, embedding)
+    # A large segment has so many pixels that float32 would lose the small ones of its summands.
+    sums = torch.zeros(num_segments, len(embedding), dtype=torch.float64, device=embedding.device)
+    for top in range(0, len(segments), ROWS_PER_CHUNK):
+        rows = slice(top, top + ROWS_PER_CHUNK)
+        at_pixels = grid.columns.interpolate(grid.rows.interpolate(embedding, dim=1, chunk=rows), dim=2)
+        sums.index_add_(0, segments[rows].flatten().long(), at_pixels.flatten(1).T.double())
+    areas = segments.flatten().long().bincount(minlength=num_segments)
+    return (sums / areas.clamp(min=1)[:, None]).float()

@@ -1,0 +1,51 @@
+"""How the category memory follows the pixels during training (Sec. III-C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ciae_ros.model.category_memory import CategoryMemory
+from training.distributed import sum_over_ranks
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """The momentum with which the memory is updated.
+
+    Raises:
+        ValueError: it is out of range.
+    """
+
+    momentum: float = 0.9999
+    """At the first iteration; the rows of Table VII."""
+    rising: bool = True
+    """Rise to 1 at the last iteration (Eq. 13), or stay constant."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"momentum must be in 0..1, not {self.momentum}")
+
+    def at(self, iteration: int, iterations: int) -> float:
+        """lambda_t at iteration t of T, the first being 0 (Eq. 13)."""
+        rest = (1 - iteration / iterations) ** 3 if self.rising else 1.0
+        return 1 - (1 - self.momentum) * rest
+
+
+@torch.no_grad()
+def update_memory(memory: CategoryMemory, category_sums: Tensor, momentum: float) -> None:
+    """Eq. 14, with the mean embeddings of all ranks' images together; absent categories keep their vectors.
+
+    Args:
+        memory: changed in place, in the same way on all ranks.
+        category_sums: (num_memory_vectors, D), this rank's sums of Eq. 3.
+        momentum: lambda_t.
+    """
+    sums = sum_over_ranks(category_sums)
+    present = (sums != 0).any(dim=1, keepdim=True)
+    means = F.normalize(sums, dim=1)
+    updated = F.normalize(momentum * memory.vectors + (1 - momentum) * means, dim=1)
+    memory.vectors.copy_(torch.where(present, updated, memory.vectors))

@@ -1,0 +1,87 @@
+"""What a training run tells while it runs: a progress bar, and TensorBoard's scalars and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from ciae_ros.inference import CategorySet
+from training import distributed
+from training.config import TrainingConfig
+from training.criterion import Losses
+from training.data.dataset import Batch
+from training.pictures import training_pictures
+from training.schedule import Schedule
+from training.training_state import TrainingState
+
+
+class Monitor:
+    """Of rank 0; on the other ranks everything here does nothing."""
+
+    def __init__(
+        self, output: Path, config: TrainingConfig, schedule: Schedule, first: int, categories: CategorySet
+    ) -> None:
+        self._config, self._schedule, self._categories = config, schedule, categories
+        self._speaks = distributed.rank() == 0
+        self.data_wait = 0.0
+        """Seconds that the last batch was waited for."""
+        if self._speaks:
+            self._writer = SummaryWriter(str(output / "tensorboard"), purge_step=first)
+            self._bar = tqdm(
+                total=schedule.iterations, initial=first, unit="it", desc=config.name, dynamic_ncols=True, smoothing=0.1
+            )
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._speaks:
+            self._bar.close()
+            self._writer.close()
+
+    def log(self, state: TrainingState, batch: Batch, losses: Losses) -> None:
+        """Count an iteration (`state.iteration` is still its number), and write what is due."""
+        if not self._speaks:
+            return
+        self._bar.update()
+        iteration, config = state.iteration, self._config
+        if iteration % config.log_every == 0:
+            values = {"total": float(losses.total.detach())} | {n: float(v) for n, v in losses.parts.items()}
+            self._bar.set_postfix(
+                {name: f"{value:.3g}" for name, value in values.items()} | {"wait": f"{self.data_wait * 1e3:.0f}ms"}
+            )
+            self._write({f"loss/{name}": value for name, value in values.items()}, iteration)
+            self._write(
+                {
+                    "run/learning_rate": self._schedule.rate(iteration),
+                    "run/memory_momentum": config.memory.at(iteration, self._schedule.iterations),
+                    "run/data_wait_seconds": self.data_wait,
+                    "run/skipped_images": state.skipped_images,
+                },
+                iteration,
+            )
+        if config.pictures_every and (iteration + 1) % config.pictures_every == 0:
+            pictures = training_pictures(state.best_model, batch, self._categories, config.inference)
+            for name, picture in pictures.items():
+                self._writer.add_image(name, torch.from_numpy(picture), iteration, dataformats="HWC")
+
+    def scores(self, scores: dict[str, float], iteration: int) -> None:
+        """Write scores on the validation images."""
+        if self._speaks:
+            self._write({f"validation/{name}": value for name, value in scores.items()}, iteration)
+            self.note("  ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._speaks:
+            self._bar.write(text)
+
+    def _write(self, values: dict[str, float], iteration: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, iteration)

@@ -1,0 +1,41 @@
+"""Learning rate over the iterations (Sec. V-C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.config import REFERENCE_BATCH_SIZE, OptimizationConfig
+
+WARMUP_START = 0.001
+DECAY = 0.1
+POLYNOMIAL_POWER = 0.9
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A run's schedule, scaled to its batch."""
+
+    iterations: int
+    learning_rate: float
+    milestones: tuple[int, ...]
+    warmup_iterations: int
+    polynomial: bool
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of an iteration, the first being 0."""
+        warmup = min(1.0, WARMUP_START + (1 - WARMUP_START) * iteration / max(1, self.warmup_iterations))
+        if self.polynomial:
+            return self.learning_rate * warmup * (1 - iteration / self.iterations) ** POLYNOMIAL_POWER
+        return self.learning_rate * warmup * DECAY ** sum(iteration >= milestone for milestone in self.milestones)
+
+
+def scaled_schedule(config: OptimizationConfig) -> Schedule:
+    """The schedule for the batch size that is configured, by the linear scaling rule if it is wanted."""
+    factor = config.batch_size / REFERENCE_BATCH_SIZE if config.scale_with_batch else 1.0
+    return Schedule(
+        iterations=max(1, round(config.iterations / factor)),
+        learning_rate=config.learning_rate * factor,
+        milestones=tuple(round(milestone / factor) for milestone in config.milestones),
+        warmup_iterations=round(config.warmup_iterations / factor),
+        polynomial=config.schedule == "polynomial",
+    )

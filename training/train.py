@@ -1,0 +1,289 @@
+"""Train a model: `python -m training.train --config config/training/r50_800.yaml [key=value ...]`.
+
+Under `torchrun` the same command trains with many processes, each with its share of the batch. The output folder holds
+`state.pt`, from which a run that was stopped goes on by the same command; `model.safetensors`, the trained model;
+`config.yaml`; and TensorBoard's files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ciae_ros.inference import CategorySet, CheckpointError, save_checkpoint
+from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.model import CIAE
+from training import distributed
+from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig, load_config
+from training.criterion import Losses, training_loss
+from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches, normalized
+from training.data.sample import DataError
+from training.initial_weights import load_initial_weights
+from training.memory_update import update_memory
+from training.monitoring import Monitor
+from training.optimization import build_optimizer, freeze, set_rate, set_training_mode
+from training.pretrained import PretrainedError
+from training.schedule import Schedule, scaled_schedule
+from training.training_state import TrainingState
+from training.validation import validate
+from training.weight_average import WeightAverage
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class NonFiniteLossError(Exception):
+    """The loss is not a number; the message names the iteration and the file that keeps the batch."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as the command line says; 0 if all is done or SIGTERM has stopped it, 1 with the reason if not."""
+    options = _parse(arguments)
+    try:
+        config = load_config(options.config, options.overrides)
+        with distributed.process_group():
+            train(config, options.output or Path("out/training") / config.name)
+    except (ConfigError, DataError, PretrainedError, CheckpointError, NonFiniteLossError, OSError) as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train(config: TrainingConfig, output: Path) -> None:
+    """Train from the beginning, or from where `output` says that it was stopped."""
+    output.mkdir(parents=True, exist_ok=True)
+    device = _device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    dataset = _dataset(config)
+    schedule = scaled_schedule(config.optimization)
+    state = _initial_state(config, dataset.categories, device)
+    if (output / "state.pt").exists():
+        state.load(output / "state.pt", config)
+    if distributed.rank() == 0:
+        (output / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        _announce(config, schedule, dataset, state, output)
+    with _StopSignal() as stop, Monitor(output, config, schedule, state.iteration, dataset.categories) as monitor:
+        _run(config, output, device, dataset, schedule, state, stop, monitor)
+
+
+def _run(
+    config: TrainingConfig,
+    output: Path,
+    device: torch.device,
+    dataset: PanopticDataset,
+    schedule: Schedule,
+    state: TrainingState,
+    stop: _StopSignal,
+    monitor: Monitor,
+) -> None:
+    network = _distributed(state.model, device)
+    set_training_mode(state.model, config.optimization)
+    batches = _batches(config, dataset, state.iteration, device)
+    while state.iteration < schedule.iterations:
+        waiting = time.perf_counter()
+        batch = next(batches)
+        monitor.data_wait = time.perf_counter() - waiting
+        state.skipped_images += int(distributed.sum_over_ranks(torch.tensor(batch.skipped, device=device)))
+        losses = _step(config, network, state, batch, schedule, output)
+        monitor.log(state, batch, losses)
+        state.iteration += 1
+        last = state.iteration == schedule.iterations
+        stopped = stop.requested(device)
+        if last or stopped or state.iteration % config.checkpoint_every == 0:
+            _save(state, output, config, must=last or stopped)
+        if stopped:
+            monitor.note(f"stopped after iteration {state.iteration}; the same command goes on")
+            return
+        if config.data.val and (last or (config.evaluate_every and state.iteration % config.evaluate_every == 0)):
+            validate(config, state, dataset.categories, output, device, monitor)
+    if distributed.rank() == 0:
+        save_checkpoint(
+            output / "model.safetensors", config.name, state.best_model, dataset.categories, config.inference
+        )
+        monitor.note(f"trained: {output / 'model.safetensors'}")
+
+
+def _step(
+    config: TrainingConfig, network: nn.Module, state: TrainingState, batch: Batch, schedule: Schedule, output: Path
+) -> Losses:
+    """One iteration: losses, gradients, weights, memory, average."""
+    optimization, model = config.optimization, state.model
+    images = normalized(batch, model.config.pixel_mean, model.config.pixel_std)
+    dtype = AUTOCAST.get(optimization.autocast)
+    with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
+        outputs = network(images.contiguous(memory_format=torch.channels_last))
+    losses = training_loss(outputs, batch.target, model.memory.vectors, model.config, config.embedding_loss)
+    _check_finite(losses, batch, state.iteration, output)
+    set_rate(state.optimizer, schedule.rate(state.iteration))
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(losses.total).backward()
+    if optimization.gradient_clipping is not None:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), optimization.gradient_clipping)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    update_memory(model.memory, losses.category_sums, config.memory.at(state.iteration, schedule.iterations))
+    if state.average is not None:
+        state.average.update(model, state.iteration)
+    return losses
+
+
+def _check_finite(losses: Losses, batch: Batch, iteration: int, output: Path) -> None:
+    """Stop all ranks if the loss of any is not finite; the weights are still those of the iteration before."""
+    finite = bool(losses.total.isfinite())
+    bad_ranks = distributed.sum_over_ranks(torch.tensor(float(not finite), device=losses.total.device))
+    if bad_ranks == 0:
+        return
+    path = output / f"non_finite_{iteration}_rank{distributed.rank()}.pt"
+    target = batch.target
+    torch.save(
+        {
+            "iteration": iteration,
+            "image_ids": batch.image_ids,
+            "images": batch.images,
+            "segments": target.segments,
+            "classes": target.classes,
+            "losses": losses.parts,
+        },
+        path,
+    )
+    parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.parts.items())
+    raise NonFiniteLossError(f"the loss of iteration {iteration} is not finite ({parts}); its batch is kept in {path}")
+
+
+def _initial_state(config: TrainingConfig, categories: CategorySet, device: torch.device) -> TrainingState:
+    torch.manual_seed(config.seed)
+    try:
+        model = CIAE(config.model_for(len(categories.stuff), len(categories.things)))
+    except ValueError as error:
+        raise ConfigError(f"model: {error}") from None
+    load_initial_weights(model, config)
+    freeze(model, config.optimization)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, config.optimization),
+        scaler=torch.amp.GradScaler(device.type, enabled=config.optimization.autocast == "fp16"),
+        average=None if config.optimization.ema is None else WeightAverage(model, config.optimization.ema),
+    )
+
+
+def _dataset(config: TrainingConfig) -> PanopticDataset:
+    data = config.data
+    annotations = _load_annotations(data.train)
+    classes = len(annotations.categories.stuff), len(annotations.categories.things)
+    transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
+    return PanopticDataset(
+        annotations, data.train_images or image_folder_of(data.train), transform, data.skip_unreadable
+    )
+
+
+def _load_annotations(path: Path) -> PanopticAnnotations:
+    try:
+        return PanopticAnnotations.load(path)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:
+    sampler = BatchSampler(
+        dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
+    )
+    for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
+        yield batch.to(device)
+
+
+def _distributed(model: CIAE, device: torch.device) -> nn.Module:
+    if distributed.num_ranks() == 1:
+        return model
+    # The only buffers that change are the memory's vectors, on all ranks alike, and statistics that stay apart.
+    return DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError("device: there is no CUDA device; leave it out, or say device=cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def _save(state: TrainingState, output: Path, config: TrainingConfig, must: bool) -> None:
+    """Write `state.pt`; a full disk in mid-run is told and not the end, as the previous file is still whole."""
+    if distributed.rank() != 0:
+        return
+    try:
+        state.save(output / "state.pt", config)
+    except OSError as error:
+        if must:
+            raise OSError(f"{output / 'state.pt'} could not be written ({error}); the previous one is whole") from None
+        print(f"training: state.pt was not written ({error}); the previous one is kept", file=sys.stderr)
+
+
+class _StopSignal:
+    """Remembers SIGTERM, so that the iteration that is running can end and be saved."""
+
+    def __init__(self) -> None:
+        self._received = False
+
+    def __enter__(self) -> _StopSignal:
+        self._before = signal.signal(signal.SIGTERM, self._remember)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def requested(self, device: torch.device) -> bool:
+        """Has any rank been told to stop?"""
+        return bool(distributed.sum_over_ranks(torch.tensor(float(self._received), device=device)) > 0)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
+
+
+def _announce(
+    config: TrainingConfig, schedule: Schedule, dataset: PanopticDataset, state: TrainingState, output: Path
+) -> None:
+    batch_size = config.optimization.batch_size
+    trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
+    print(f"{config.name}: {len(dataset)} images, {trained / 1e6:.1f} M trained weights, output in {output}")
+    if config.optimization.scale_with_batch and batch_size != REFERENCE_BATCH_SIZE:
+        print(
+            f"batch {batch_size} instead of {REFERENCE_BATCH_SIZE}: learning rate {schedule.learning_rate:g}, "
+            f"{schedule.iterations} iterations, milestones {schedule.milestones}, "
+            f"warm-up {schedule.warmup_iterations} (linear scaling)"
+        )
+    if state.iteration:
+        print(f"going on at iteration {state.iteration}")
+
+
+def _parse(arguments: list[str] | None) -> Any:
+    parser = argparse.ArgumentParser(
+        "python -m training.train",
+        description="Train CIAE. Stopped, by whatever, the same command goes on from the last checkpoint.",
+        epilog="example: torchrun --nproc-per-node 8 -m training.train --config config/training/r50_800.yaml "
+        "data.train=coco/annotations/panoptic_train2017.json optimization.autocast=bf16",
+    )
+    parser.add_argument("--config", type=Path, required=True, help="YAML file, see config/training")
+    parser.add_argument("--output", type=Path, help="folder to write to; default: out/training/NAME")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

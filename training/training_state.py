@@ -1,0 +1,90 @@
+"""Everything that a training run needs to go on where it was, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ciae_ros.model import CIAE
+from training.atomic_file import written_atomically
+from training.config import ConfigError, TrainingConfig
+from training.weight_average import WeightAverage
+
+
+@dataclass
+class TrainingState:
+    """A run between two iterations. Batches and augmentation follow from the seed and the iteration's number."""
+
+    model: CIAE
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    average: WeightAverage | None
+    iteration: int = 0
+    """The next one."""
+    skipped_images: int = 0
+    best: float = -1.0
+    """Highest PQ on the validation images so far, or -1."""
+
+    @property
+    def best_model(self) -> CIAE:
+        """The averaged model if there is one, else the model itself."""
+        return self.model if self.average is None else self.average.model
+
+    def save(self, path: Path, config: TrainingConfig) -> None:
+        """Write it atomically.
+
+        Raises:
+            OSError: it could not be written; the file that was there before is whole.
+        """
+        content = {name: getattr(self, name) for name in ("iteration", "skipped_images", "best")}
+        content |= {name: part.state_dict() for name, part in self._parts().items()}
+        content["config"] = _comparable(config)
+        with written_atomically(path) as file:
+            torch.save(content, file)
+
+    def load(self, path: Path, config: TrainingConfig) -> None:
+        """Take over what `save` has written.
+
+        Raises:
+            ConfigError: the file is of a run with another configuration, or damaged.
+        """
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # Whatever unpickling may raise.
+            raise ConfigError(f"{path} cannot be read ({error}): remove it to begin anew") from None
+        different = _first_difference(content["config"], _comparable(config))
+        if different:
+            raise ConfigError(f"{path} is of a run with another {different}: choose another output folder")
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+        self.iteration, self.skipped_images, self.best = (content[n] for n in ("iteration", "skipped_images", "best"))
+
+    def _parts(self) -> dict[str, nn.Module | Optimizer | torch.amp.GradScaler]:
+        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        if self.average is not None:
+            parts["average"] = self.average.model
+        return parts
+
+
+MAY_CHANGE = {"device", "checkpoint_every", "evaluate_every", "log_every", "pictures_every"}
+"""Keys that do not change what is learned."""
+
+
+def _comparable(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration as plain values, without what a resumed run may have another of."""
+    values = config.model_dump(mode="json", exclude=MAY_CHANGE)
+    del values["data"]["workers"]
+    return values
+
+
+def _first_difference(a: Any, b: Any, key: str = "") -> str:
+    """Key of the first value that differs, or nothing."""
+    if not isinstance(a, dict) or not isinstance(b, dict):
+        return "" if a == b else f"{key} ({a}, not {b})"
+    differences = (_first_difference(a.get(k), b.get(k), f"{key}.{k}".lstrip(".")) for k in sorted(a.keys() | b.keys()))
+    return next((difference for difference in differences if difference), "")

@@ -1,0 +1,56 @@
+"""Scores on the validation images during training; the best model so far is kept."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+
+from ciae_ros.inference import CategorySet, Checkpoint, Predictor, save_checkpoint
+from training import distributed
+from training.config import TrainingConfig
+from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.evaluation.run import evaluate
+from training.monitoring import Monitor
+from training.training_state import TrainingState
+
+
+def validate(
+    config: TrainingConfig,
+    state: TrainingState,
+    categories: CategorySet,
+    output: Path,
+    device: torch.device,
+    monitor: Monitor,
+) -> None:
+    """Evaluate on rank 0 while the others wait; write `best.safetensors` if PQ is higher than ever.
+
+    Raises:
+        ValueError: the validation data cannot be read or have other categories.
+    """
+    if distributed.rank() == 0:
+        assert config.data.val is not None
+        # A predictor folds batch normalisations: it gets a model of its own.
+        model = copy.deepcopy(state.best_model)
+        predictor = Predictor(
+            Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
+        )
+        images = config.data.val_images or image_folder_of(config.data.val)
+        scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
+        monitor.scores(
+            {
+                "PQ": 100 * scores.all.pq,
+                "PQ_things": 100 * scores.things.pq,
+                "PQ_stuff": 100 * scores.stuff.pq,
+                "mIoU": 100 * scores.mean_iou,
+                "box_AP": 100 * scores.box_ap.ap,
+            },
+            state.iteration,
+        )
+        if scores.all.pq > state.best:
+            state.best = scores.all.pq
+            save_checkpoint(output / "best.safetensors", config.name, state.best_model, categories, config.inference)
+    if dist.is_initialized():
+        dist.barrier()
