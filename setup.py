@@ -18,7 +18,7 @@ setup(
     maintainer_email="maintainers@users.noreply.b-seed-f265baf3.example",
     license="Apache-2.0",
     packages=find_packages(include=["ciae_ros", "ciae_ros.*", "training", "training.*"]),
-    package_data={"ciae_ros.inference": ["*.json"]},
+    package_data={"ciae_ros.inference": ["*.json"], "ciae_ros.weights": ["*.safetensors", "*.md"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
         ("share/ciae_ros", ["package.xml"]),
@@ -26,7 +26,7 @@ setup(
         ("share/ciae_ros/launch", files("launch", "*.launch.py")),
     ],
     install_requires=["setuptools"],
-    zip_safe=True,
+    zip_safe=False,
     entry_points={
         "console_scripts": [
             "panoptic_node = ciae_ros.node.panoptic_node:main",

@@ -20,8 +20,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the camera images."),
     DeclareLaunchArgument("compressed", default_value="false", description="The images are compressed."),
-    DeclareLaunchArgument("model", default_value="", description="Path of a checkpoint (.safetensors)."),
-    DeclareLaunchArgument("allow_untrained", default_value="false", description="Run random weights without a model."),
+    DeclareLaunchArgument(
+        "model", default_value="camvid_light", description="Name of a shipped model, or path of a checkpoint."
+    ),
     DeclareLaunchArgument("device", default_value="auto", description="auto, cpu, cuda or cuda:N."),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
     DeclareLaunchArgument("overlay_opacity", default_value="0.5", description="Of the colours in ~/overlay, 0 to 1."),
@@ -44,7 +45,6 @@ def generate_launch_description() -> LaunchDescription:
                 "image_topic": LaunchConfiguration("image_topic"),
                 "compressed": _typed("compressed", bool),
                 "model": _typed("model", str),
-                "allow_untrained": _typed("allow_untrained", bool),
                 "device": LaunchConfiguration("device"),
                 "overlay.opacity": _typed("overlay_opacity", float),
                 "use_sim_time": _typed("use_sim_time", bool),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "ciae_ros/model": {"ciae_ros.model"},
     "ciae_ros/inference": {"ciae_ros.model", "ciae_ros.inference"},
-    "training": {"ciae_ros.model", "ciae_ros.inference", "training"},
+    "training": {"ciae_ros.model", "ciae_ros.inference", "ciae_ros.visualization", "training"},
     "ciae_ros/node": {"ciae_ros.model", "ciae_ros.inference", "ciae_ros.node", "ciae_ros.visualization"},
 }
 

@@ -36,7 +36,9 @@ class DataConfig(_Section):
     val: Path | None = None
     """JSON file to evaluate on; none: the checkpoint of the last iteration is the result, unseen."""
     val_images: Path | None = None
-    workers: int = Field(4, ge=0)
+    max_images: PositiveInt | None = None
+    """Train on so many of the annotated images only, the first ones."""
+    workers: int = Field(default=4, ge=0)
     """Processes that decode and augment, for each training process; 0: none."""
     skip_unreadable: bool = False
     """Replace an image that cannot be read by the next, and count it, instead of stopping."""
@@ -51,24 +53,24 @@ class OptimizationConfig(_Section):
     scale_with_batch: bool = True
     """Multiply the rate and divide iterations, milestones and warm-up by batch_size / 16."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
-    backbone_rate: float = Field(1.0, ge=0)
+    learning_rate: float = Field(default=0.01, gt=0)
+    backbone_rate: float = Field(default=1.0, ge=0)
     """Factor on the backbone's learning rate."""
     schedule: Literal["steps", "polynomial"] = "steps"
     """Multiply by 0.1 at each milestone, or fall to zero as (1 - t / T) ** 0.9."""
     milestones: tuple[PositiveInt, ...] = (60_000, 80_000)
-    warmup_iterations: int = Field(500, ge=0)
+    warmup_iterations: int = Field(default=500, ge=0)
     """The rate rises linearly from a thousandth (the paper does not say; detectron's default)."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    gradient_clipping: float | None = Field(None, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    gradient_clipping: float | None = Field(default=None, gt=0)
     """Bound on the gradients' norm."""
     autocast: Literal["none", "bf16", "fp16"] = "none"
     """Precision of the network's forward pass; losses are always float32."""
-    ema: float | None = Field(None, gt=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
-    frozen_stages: int = Field(2, ge=0, le=5)
-    """Of a ResNet: 1 is the stem, 2 the stem and layer1 (RetinaNet's practice); of a timm model: 1 and more, its stem."""
+    frozen_stages: int = Field(default=2, ge=0, le=5)
+    """Of a ResNet: 1 is the stem, 2 the stem and layer1 (RetinaNet's practice). A timm model has its stem only."""
     frozen_batch_norm: bool = True
     """Keep the backbone's batch normalisations as they were pretrained. A ResNet's always are."""
 

@@ -18,11 +18,11 @@ gradient at once, so that nothing of them waits for the backward pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ciae_ros.inference.geometry import EMBEDDING_STRIDE
@@ -167,21 +167,21 @@ class _ImageLoss(torch.autograd.Function):
     """Sums of the losses over one image's pixels, whose gradient is taken in the forward pass."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
         """(D, h, w) to the sum of L_CAE + alpha L_IAE, the two sums apart, and the sums of Eq. 3."""
         with torch.enable_grad():
             leaf = embedding.detach().requires_grad_()
             pixels = _upsampled(leaf, image.config.pixel_stride)
         parts, gradient, sums = _loss_and_gradient(pixels.detach().flatten(1), image)
-        (ctx.gradient,) = torch.autograd.grad(pixels, leaf, gradient.view_as(pixels))  # type: ignore[attr-defined]
+        (ctx.gradient,) = torch.autograd.grad(pixels, leaf, gradient.view_as(pixels))
         category_sums = image.category_sums(sums)
-        ctx.mark_non_differentiable(parts, category_sums)  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(parts, category_sums)
         return parts[0] + image.config.alpha * parts[1], parts, category_sums
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: FunctionCtx, of_total: Tensor, *_: Tensor) -> tuple[Tensor, None]:
-        return of_total * ctx.gradient, None  # type: ignore[attr-defined]
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        return of_total * ctx.gradient, None
 
 
 def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:

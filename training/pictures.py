@@ -28,13 +28,15 @@ def training_pictures(
     """
     was_training = {name: module.training for name, module in model.named_modules()}
     height, width = batch.sizes[0]
-    geometry = ImageGeometry((height, width), (height, width), tuple(batch.images.shape[2:]))
+    geometry = ImageGeometry((height, width), (height, width), (batch.images.shape[2], batch.images.shape[3]))
     model.eval()
     outputs = model(normalized(batch, model.config.pixel_mean, model.config.pixel_std)[:1])
     for name, module in model.named_modules():
         module.training = was_training[name]
     proposals = select_proposals(outputs, 0, geometry.resized, settings)
-    result = fuse(outputs.embedding[0], proposals, model.memory, model.config, settings, geometry)
+    result = fuse(
+        outputs.embedding[0], proposals, model.memory, model.config, settings, geometry, outputs.semantic_logits_of(0)
+    )
     image = batch.images[0, :, :height, :width].permute(1, 2, 0).flip(2).contiguous().cpu().numpy()
     pictures = {
         "1 proposals": draw_proposals(image, proposals.boxes.cpu().numpy(), proposals.locations.cpu().numpy()),

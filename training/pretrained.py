@@ -34,14 +34,14 @@ def load_pretrained_backbone(model: CIAE, source: str) -> None:
     """
     state = _library_weights(model) if source == "imagenet" else _read(Path(source))
     body = model.backbone if isinstance(model.backbone, ResNetFeatures) else model.backbone.body
-    own = body.state_dict()  # type: ignore[union-attr]
+    own = body.state_dict()
     taken = {name: value for name, value in state.items() if name in own}
     lacking = [name for name in own if name not in taken and not _may_lack(name)]
     wrong = [name for name, value in taken.items() if value.shape != own[name].shape]
     if lacking or wrong:
         name = (lacking + wrong)[0]
         raise PretrainedError(f"the weights from {source} do not fit backbone {model.config.backbone}: {name}")
-    body.load_state_dict(taken, strict=False)  # type: ignore[union-attr]
+    body.load_state_dict(taken, strict=False)
 
 
 def _library_weights(model: CIAE) -> dict[str, Tensor]:

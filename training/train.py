@@ -172,7 +172,7 @@ def _initial_state(config: TrainingConfig, categories: CategorySet, device: torc
         raise ConfigError(f"model: {error}") from None
     load_initial_weights(model, config)
     freeze(model, config.optimization)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device).to(memory_format=torch.channels_last)
     return TrainingState(
         model=model,
         optimizer=build_optimizer(model, config.optimization),
@@ -184,6 +184,8 @@ def _initial_state(config: TrainingConfig, categories: CategorySet, device: torc
 def _dataset(config: TrainingConfig) -> PanopticDataset:
     data = config.data
     annotations = _load_annotations(data.train)
+    if data.max_images is not None:
+        annotations = annotations.first(data.max_images)
     classes = len(annotations.categories.stuff), len(annotations.categories.things)
     transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
     return PanopticDataset(

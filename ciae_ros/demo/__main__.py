@@ -12,6 +12,7 @@ from pathlib import Path
 from ciae_ros.demo.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.demo.recorder import READY
 from ciae_ros.demo.source import find_demo_clip
+from ciae_ros.inference import DEFAULT_MODEL
 from ciae_ros.node.image_player import ImageSource, SourceError, open_source
 
 
@@ -26,10 +27,6 @@ def main() -> int:
         return 1
     folder = Path(arguments.output)
     print(f"playing {source} ({opened.rate:.3g} images/s) through panoptic_node; this ends by itself", flush=True)
-    if not arguments.model:
-        print(
-            "THE WEIGHTS ARE UNTRAINED: the segments show that everything runs, not what is in the picture", flush=True
-        )
     try:
         code = _run(arguments, source, opened, folder)
     except KeyboardInterrupt:
@@ -42,10 +39,11 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder: Path) -> int:
     rate = arguments.rate or opened.rate
-    model = {"model": arguments.model} if arguments.model else {"allow_untrained": True}
     with isolated_ros_environment() as environment:
         processes = [
-            start_module("ciae_ros.node.panoptic_node", model | {"device": arguments.device}, environment),
+            start_module(
+                "ciae_ros.node.panoptic_node", {"model": arguments.model, "device": arguments.device}, environment
+            ),
             start_module(
                 "ciae_ros.demo.recorder",
                 {"output": str(folder), "video_rate": float(rate), "expected_frames": opened.length},
@@ -109,7 +107,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--source", help="video file, folder of images or /dev/videoN (default: a street clip)")
     parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: the source's own)")
-    parser.add_argument("--model", default="", help="checkpoint (default: untrained weights)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name or path of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--output", default="out/demo", help="folder for what is written (default: out/demo)")
     return parser.parse_args()

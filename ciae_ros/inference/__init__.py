@@ -9,11 +9,13 @@ from ciae_ros.inference.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
+from ciae_ros.inference.named_models import DEFAULT_MODEL, load_model
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.result import UNLABELLED, PanopticResult, Segment
 from ciae_ros.inference.settings import InferenceSettings
 
 __all__ = [
+    "DEFAULT_MODEL",
     "UNLABELLED",
     "UNTRAINED",
     "Category",
@@ -26,6 +28,7 @@ __all__ = [
     "Segment",
     "coco_categories",
     "load_checkpoint",
+    "load_model",
     "save_checkpoint",
     "untrained_checkpoint",
 ]

@@ -15,6 +15,7 @@ from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.proposals import Proposals, embedding_at
 from ciae_ros.inference.result import PanopticResult, Segment
 from ciae_ros.inference.segment_statistics import SegmentStatistics, segment_statistics
+from ciae_ros.inference.semantic_assignment import assign_by_semantics
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
@@ -76,6 +77,7 @@ def fuse(
     config: ModelConfig,
     settings: InferenceSettings,
     geometry: ImageGeometry,
+    semantic_logits: Tensor | None = None,
 ) -> FusedImage:
     """Assign every pixel to a proposed instance or a stuff class and drop small stuff.
 
@@ -86,13 +88,14 @@ def fuse(
         config: where an instance's category comes from (Table IV).
         settings: `min_stuff_area`.
         geometry: the image's sizes.
+        semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
     """
     queries = embedding_at(embedding, proposals.locations)
     classes = proposals.classes
     if config.instance_category == "embedding":
         classes = (queries.float() @ memory.things.float().T).argmax(dim=1)
     instances = Instances(queries, proposals.boxes, classes, proposals.scores)
-    return fuse_instances(embedding, instances, memory.stuff, settings, geometry)
+    return fuse_instances(embedding, instances, memory.stuff, settings, geometry, semantic_logits)
 
 
 def fuse_instances(
@@ -101,6 +104,7 @@ def fuse_instances(
     stuff_queries: Tensor,
     settings: InferenceSettings,
     geometry: ImageGeometry,
+    semantic_logits: Tensor | None = None,
 ) -> FusedImage:
     """As `fuse`, for instances that have their queries and classes, wherever these come from.
 
@@ -110,9 +114,13 @@ def fuse_instances(
         stuff_queries: (S, D) of any norm.
         settings: `min_stuff_area`.
         geometry: the image's sizes.
+        semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
     """
     num_stuff = len(stuff_queries)
-    winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
+    if semantic_logits is None:
+        winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
+    else:
+        winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
     statistics = segment_statistics(winners, num_stuff + len(instances.queries))
     is_segment = statistics.area > 0
     is_segment[:num_stuff] &= statistics.area[:num_stuff] >= settings.min_stuff_area

@@ -107,7 +107,15 @@ class Predictor:
         clock.lap()
         proposals = select_proposals(outputs, 0, geometry.resized, self.settings)
         clock.lap()
-        fused = fuse(outputs.embedding[0], proposals, self._model.memory, self.config, self.settings, geometry)
+        fused = fuse(
+            outputs.embedding[0],
+            proposals,
+            self._model.memory,
+            self.config,
+            self.settings,
+            geometry,
+            outputs.semantic_logits_of(0),
+        )
         clock.lap()
         result = fused.to_result(self.categories)
         clock.lap()

@@ -24,8 +24,12 @@ class RawOutputs(NamedTuple):
     """(B, 4, h, w) each: left, top, right, bottom, in input pixels from the location that proposes the box."""
     embedding: Tensor
     """(B, embedding_dim, H / 4, W / 4): the embedding map before its 4x up-sampling and L2 normalisation."""
-    semantic_logits: Tensor | None
+    semantic_logits: Tensor | None = None
     """(B, num_stuff_classes + 1, H / 4, W / 4), things last; None without `ModelConfig.semantic_branch`."""
+
+    def semantic_logits_of(self, image: int) -> Tensor | None:
+        """(num_stuff_classes + 1, H / 4, W / 4) of one image of the batch, if the model has them."""
+        return None if self.semantic_logits is None else self.semantic_logits[image]
 
 
 class CIAE(nn.Module):

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import rclpy
 import torch
@@ -21,17 +20,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.inference import (
-    UNTRAINED,
-    Checkpoint,
-    CheckpointError,
-    Predictor,
-    coco_categories,
-    load_checkpoint,
-    untrained_checkpoint,
-)
+from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor, load_model
 from ciae_ros.inference.host_memory import keep_freed_memory
-from ciae_ros.model import PRESETS
 from ciae_ros.node.diagnostics import FrameStatistics, FrameTimes, diagnostic_array
 from ciae_ros.node.frame_scheduler import SUPERSEDED, FrameScheduler
 from ciae_ros.node.image_conversion import UnusableImageError, convert_image, decode_image
@@ -164,24 +154,14 @@ class PanopticNode(LifecycleNode):
             precision = "fp16" if device.startswith("cuda") else "fp32"
         if device == "cpu":
             keep_freed_memory()
-        predictor = Predictor(
-            self._load_checkpoint(parameters), device, precision, parameters.settings, parameters.input_size or None
-        )
+        checkpoint = load_model(parameters.model)
+        settings = parameters.settings(checkpoint.settings)
+        predictor = Predictor(checkpoint, device, precision, settings, parameters.input_size or None)
         predictor.warm_up(parameters.warm_up_height, parameters.warm_up_width)
         self.get_logger().info(f"model {predictor.name} ({predictor.digest}) on {predictor.device}, {precision}")
         if predictor.digest == UNTRAINED:
             self.get_logger().warning("the weights are untrained: the segments mean nothing")
         return predictor
-
-    def _load_checkpoint(self, parameters: NodeParameters) -> Checkpoint:
-        if parameters.model:
-            return load_checkpoint(Path(parameters.model))
-        if not parameters.allow_untrained:
-            raise ParameterError(
-                "no model: set the parameter model to a checkpoint, or allow_untrained to true to try random weights"
-            )
-        preset = parameters.untrained_preset
-        return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
 
     def _receive(self, message: Image | CompressedImage) -> None:
         self._scheduler.put(self._node_parameters.image_topic, _Frame(message, time.perf_counter()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from ciae_ros.inference import InferenceSettings
+from ciae_ros.inference.named_models import DEFAULT_MODEL
 from ciae_ros.inference.predictor import DTYPES
-from ciae_ros.model import PRESETS
 from ciae_ros.visualization import OverlayStyle
 
 RELIABILITIES = {"best_effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
@@ -40,10 +40,9 @@ class NodeParameters:
     compressed: bool = _parameter(False, "The images are sensor_msgs/CompressedImage (JPEG or PNG).")
     autostart: bool = _parameter(True, "Configure and activate at start, without a lifecycle manager.")
 
-    model: str = _parameter("", "Path of a checkpoint (.safetensors).")
-    allow_untrained: bool = _parameter(False, "Without a model, run random weights (to try the way of the data).")
-    untrained_preset: str = _parameter(
-        "light_512", "Architecture of an untrained model.", choices=tuple(sorted(PRESETS))
+    model: str = _parameter(
+        DEFAULT_MODEL,
+        "Name of a model that comes with the package, path of a checkpoint (.safetensors), or untrained/PRESET.",
     )
     device: str = _parameter("auto", "auto (CUDA if there is a device, else the CPU), cpu, cuda or cuda:N.")
     precision: str = _parameter(
@@ -58,14 +57,18 @@ class NodeParameters:
     warm_up_height: int = _parameter(720, "Height of the images that are expected.", limits=(1, 16384))
 
     score_threshold: float = _parameter(
-        InferenceSettings.score_threshold, "Instances with a lower score are left out.", limits=(0.0, 1.0)
+        -1.0, "Instances with a lower score are left out; below 0: as suits the model.", limits=(-1.0, 1.0)
     )
     nms_threshold: float = _parameter(
-        InferenceSettings.nms_threshold, "IoU above which the lower of two instances is left out.", limits=(0.0, 1.0)
+        -1.0,
+        "IoU above which the lower of two instances is left out; below 0: as suits the model.",
+        limits=(-1.0, 1.0),
     )
-    max_instances: int = _parameter(InferenceSettings.max_instances, "Most instances in a frame.", limits=(1, 1000))
+    max_instances: int = _parameter(-1, "Most instances in a frame; below 1: as suits the model.", limits=(-1, 1000))
     min_stuff_area: int = _parameter(
-        InferenceSettings.min_stuff_area, "Stuff segments of fewer pixels become unlabelled.", limits=(0, 100_000_000)
+        -1,
+        "Stuff segments of fewer pixels become unlabelled; below 0: as suits the model.",
+        limits=(-1, 100_000_000),
     )
 
     overlay_opacity: float = _parameter(
@@ -90,14 +93,15 @@ class NodeParameters:
         2, "Results kept for a slow reliable subscriber.", name="qos.output_depth", limits=(1, 100)
     )
 
-    @property
-    def settings(self) -> InferenceSettings:
-        return InferenceSettings(
-            score_threshold=self.score_threshold,
-            nms_threshold=self.nms_threshold,
-            max_instances=self.max_instances,
-            min_stuff_area=self.min_stuff_area,
-        )
+    def settings(self, of_model: InferenceSettings) -> InferenceSettings:
+        """The model's settings with those in their places that are chosen."""
+        chosen: dict[str, Any] = {
+            name: getattr(self, name) for name in ("score_threshold", "nms_threshold", "min_stuff_area")
+        }
+        chosen = {name: value for name, value in chosen.items() if value >= 0}
+        if self.max_instances > 0:
+            chosen["max_instances"] = self.max_instances
+        return replace(of_model, **chosen)
 
     @property
     def overlay_style(self) -> OverlayStyle:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from ciae_ros.inference import Category, CategorySet, InferenceSettings, PanopticResult
 from ciae_ros.inference.fusing import fuse
-from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.proposals import Proposals
+from ciae_ros.inference.sampling_grid import sampling_grid
+from ciae_ros.inference.semantic_assignment import assign_by_semantics
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
 
@@ -98,3 +101,30 @@ def test_semantic_map_holds_the_data_sets_ids(scene: torch.Tensor) -> None:
     assert semantic.dtype == np.uint16
     assert sorted(np.unique(semantic)) == [0, 3, 12]
     assert (semantic[25:39, 17:47] == 12).all()
+
+
+def test_a_semantic_branch_decides_upon_stuff_and_things() -> None:
+    """Against every pixel looked at by itself."""
+    geometry = ImageGeometry((30, 45), (32, 48), (32, 64))
+    embedding, logits = torch.randn(8, 8, 16), torch.randn(4, 8, 16)
+    queries, boxes = torch.randn(2, 8), torch.tensor([[4.0, 4, 30, 30], [20.0, 10, 47, 20]])
+    winners = assign_by_semantics(embedding, logits, queries, boxes, geometry)
+    grid = sampling_grid(geometry, embedding)
+    for y, x in [(0, 0), (10, 10), (12, 25), (15, 40), (29, 44), (20, 20), (9, 22), (17, 30)]:
+        at_pixel = grid.columns.interpolate(grid.rows.interpolate(torch.cat((logits, embedding)), 1), 2)[:, y, x]
+        scores, p = at_pixel[:4], F.normalize(at_pixel[4:], dim=0)
+        px, py = (x + 0.5) * 48 / 45, (y + 0.5) * 32 / 30
+        inside = [x1 <= px <= x2 and y1 <= py <= y2 for x1, y1, x2, y2 in boxes.tolist()]
+        similarity = {k: float(p @ F.normalize(queries[k], dim=0)) for k in range(2) if inside[k]}
+        is_thing = scores.argmax() == 3 and bool(similarity)
+        expected = 3 + max(similarity, key=lambda k: similarity[k]) if is_thing else int(scores[:3].argmax())
+        assert winners[y, x] == expected
+    assert {int(value) for value in winners.unique()} == {0, 1, 2, 3, 4}
+
+
+def test_a_semantic_branch_without_instances_gives_stuff() -> None:
+    logits = torch.full((4, 8, 16), -1.0)
+    logits[3], logits[1] = 5, 0
+    geometry = ImageGeometry((32, 64), (32, 64), (32, 64))
+    nothing = torch.zeros(0, 8), torch.zeros(0, 4)
+    assert (assign_by_semantics(torch.randn(8, 8, 16), logits, *nothing, geometry) == 1).all()

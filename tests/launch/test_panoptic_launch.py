@@ -87,7 +87,7 @@ def interrupt(process: subprocess.Popen[str]) -> str:
 def test_launch_brings_the_node_up_and_ctrl_c_ends_it_with_code_0(
     workspace: dict[str, str], client: Client, tmp_path: Path
 ) -> None:
-    process = launch(workspace, tmp_path, "panoptic.launch.py", "allow_untrained:=true", "device:=cpu")
+    process = launch(workspace, tmp_path, "panoptic.launch.py", "model:=untrained/light_512", "device:=cpu")
     try:
         client.wait_until_active(process)
         assert client.state() == "active"
@@ -117,7 +117,7 @@ def test_launch_arguments_reach_the_node(workspace: dict[str, str], client: Clie
 
 def test_demo_launch_plays_a_folder(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((60, 80, 3), np.uint8))
-    process = launch(workspace, tmp_path, "demo.launch.py", f"source:={tmp_path}", "allow_untrained:=true")
+    process = launch(workspace, tmp_path, "demo.launch.py", f"source:={tmp_path}")
     try:
         client.wait(lambda: client.labels, START_TIMEOUT)
     finally:

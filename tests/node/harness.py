@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 START_TIMEOUT = 120.0
 """Seconds; importing PyTorch on a busy machine with two cores takes its time."""
 
-SMALL = {"allow_untrained": "true", "input_size": "128", "warm_up_width": "64", "warm_up_height": "48"}
+SMALL = {"model": "untrained/light_512", "input_size": "128", "warm_up_width": "64", "warm_up_height": "48"}
 """A node that is ready and answers quickly."""
 
 

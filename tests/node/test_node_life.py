@@ -47,14 +47,14 @@ def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) ->
 
 
 def test_failed_configuration_leaves_the_node_unconfigured(client: Client, ros: None) -> None:
-    process = start_node(autostart="false")
+    process = start_node(autostart="false", model="/no/such/model")
     try:
         assert not client.change_state(Transition.TRANSITION_CONFIGURE)
         assert client.state() == "unconfigured"
     finally:
         assert stop(process) == 0
     assert process.stdout is not None
-    assert "no model: set the parameter model" in process.stdout.read()
+    assert "no checkpoint at /no/such/model" in process.stdout.read()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -74,12 +74,13 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "no model: set the parameter model to a checkpoint, or allow_untrained to true"),
+        ({"model": "''"}, "no model: give the path of a checkpoint (.safetensors), or camvid_light"),
+        ({"model": "untrained/r18"}, "there is no preset 'r18': use untrained/ and one of r50_512,"),
         ({"model": "/no/such/file.safetensors"}, "no checkpoint at /no/such/file.safetensors"),
         ({"score_treshold": "0.5"}, "unknown parameters: score_treshold"),
         ({"score_threshold": "1.5"}, "parameter score_threshold:"),
         ({"precision": "fp12"}, "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16"),
-        ({"device": "cuda:9", "allow_untrained": "true"}, "there is no device 'cuda:9'"),
+        ({"device": "cuda:9"}, "there is no device 'cuda:9'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -43,10 +43,8 @@ def literal_loss(
         for y, x in (s >= 0).nonzero().tolist():
             i = int(s[y, x])
             p = P[:, y, x] / P[:, y, x].norm()
-            if i < S:
-                c = i
-            else:
-                c = S if model.memory_of_things == "merged" else S + int(classes[i - S])
+            thing = 0 if i < S or model.memory_of_things == "merged" else int(classes[i - S])
+            c = i if i < S else S + thing
             if model.memory_of_things != "none":
                 L_CAE = L_CAE + _literal_pixel([p @ m for m in M_c], c, config)
             similarities = [p @ m for m in M_s]

@@ -67,8 +67,9 @@ def test_end_to_end(
 
 
 def test_written_results_are_what_the_official_evaluator_reads(
-    checkpoint: Path, annotations: PanopticAnnotations, tmp_path: Path
+    checkpoint: Path, annotations: PanopticAnnotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("training.evaluation.run.READ_AHEAD", 1)
     predictor = Predictor(load_checkpoint(checkpoint))
     scores = evaluate(predictor, annotations, tmp_path / "data" / "tiny", tmp_path / "output")
     path = results_path(tmp_path / "output", annotations)
@@ -104,8 +105,11 @@ def test_options_reach_what_they_name(checkpoint: Path, annotations: PanopticAnn
     official = content("--official")
     assert official["engine"] == "official"
     assert official["scores"]["all"] == pytest.approx(default["scores"]["all"])
-    few = content("--limit", 1, "--score-threshold", 1, "--min-stuff-area", 5000, "--input-size", 96)
-    assert (few["limit"], few["input_size"], few["settings"]["min_stuff_area"]) == (1, 96, 5000)
+    few = content(
+        "--limit", 2, "--output", tmp_path, "--score-threshold", 1, "--min-stuff-area", 5000, "--input-size", 96
+    )
+    assert (few["limit"], few["input_size"], few["settings"]["min_stuff_area"]) == (2, 96, 5000)
+    assert len(PanopticAnnotations.load(results_path(tmp_path, annotations)).annotations) == 2
     # Everything was left out.
     assert few["scores"]["all"]["pq"] == few["scores"]["mean_iou"] == 0
     oracle = content("--oracle")

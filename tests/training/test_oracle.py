@@ -73,12 +73,13 @@ def test_true_instances_are_those_annotated() -> None:
     segments[12:18, 40:60] = 2 + 0
     segments[35:, 30:] = CROWD
     sample = Sample(torch.zeros(3, 40, 60, dtype=torch.uint8), segments, torch.tensor([1, 0]))
-    geometry = image_geometry(40, 60, 80, 160)
-    instances = true_instances(torch.randn(4, 24, 32), sample, 2, geometry)
+    # Twice as high and three times as wide in the network.
+    geometry = ImageGeometry(original=(40, 60), resized=(80, 180), padded=(96, 192))
+    instances = true_instances(torch.randn(4, 24, 48), sample, 2, geometry)
     assert instances.classes.tolist() == [1, 0]
     assert instances.scores.tolist() == [1.0, 1.0]
     assert instances.queries.shape == (2, 4)
-    torch.testing.assert_close(instances.boxes, torch.tensor([[80.0, 24.0, 120.0, 36.0], [10.0, 40.0, 30.0, 60.0]]))
+    torch.testing.assert_close(instances.boxes, torch.tensor([[120.0, 24.0, 180.0, 36.0], [15.0, 40.0, 45.0, 60.0]]))
 
 
 def test_image_without_instances() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class PanopticAnnotations:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
         return cls(path, path.with_suffix(""), images, annotations, categories)
+
+    def first(self, count: int) -> PanopticAnnotations:
+        """The first `count` annotated images only."""
+        return replace(self, annotations=dict(islice(self.annotations.items(), count)))
 
     def segment_ids(self, image_id: int) -> np.ndarray:
         """(H, W) int32 segment ids of an image; 0 is void.

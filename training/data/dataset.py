@@ -190,7 +190,7 @@ def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, 
     """A loader whose workers decode and augment ahead; with none of them, everything is done when it is asked for."""
     return DataLoader(
         dataset,  # type: ignore[arg-type]
-        batch_sampler=sampler,  # type: ignore[arg-type]
+        batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -114,7 +114,7 @@ def _box_ap(engine: Engine, truth: PanopticAnnotations, results: PanopticAnnotat
     return engine.score_boxes({"images": images, "annotations": boxes, "categories": categories}, detections)
 
 
-def _things(annotations: PanopticAnnotations) -> Iterable[tuple[int, dict[str, Any]]]:
+def _things(annotations: PanopticAnnotations) -> Iterator[tuple[int, dict[str, Any]]]:
     """Image id and entry of every segment of a thing."""
     for image_id, entry in annotations.annotations.items():
         for info in entry["segments_info"]:

@@ -27,10 +27,13 @@ class OraclePredictor(Predictor):
         geometry = self.geometry(height, width)
         pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
         batch = preprocess(pixels, "rgb", geometry, self.config, self._dtype)
-        embedding = self._model(batch).embedding[0]
+        outputs = self._model(batch)
+        embedding = outputs.embedding[0]
         stuff_queries = self._model.memory.stuff
         instances = true_instances(embedding, sample, len(stuff_queries), geometry)
-        fused = fuse_instances(embedding, instances, stuff_queries, self.settings, geometry)
+        fused = fuse_instances(
+            embedding, instances, stuff_queries, self.settings, geometry, outputs.semantic_logits_of(0)
+        )
         return fused.to_result(self.categories)
 
 
