@@ -21,7 +21,7 @@ from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
 from training.evaluation.metrics import EngineError, EngineName
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.report import format_scores
-from training.evaluation.run import evaluate, first_images
+from training.evaluation.run import evaluate
 from training.evaluation.scores import Scores
 
 THRESHOLDS = ("score_threshold", "nms_threshold", "min_stuff_area")
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"there is no folder for {arguments.json}")  # Better now than after the last image.
         annotations = PanopticAnnotations.load(arguments.annotations)
         if arguments.limit:
-            annotations = first_images(annotations, arguments.limit)
+            annotations = annotations.first(arguments.limit)
         predictor = _predictor(arguments)
         images = arguments.images or image_folder_of(arguments.annotations)
         with _output_folder(arguments.output) as output:

@@ -27,7 +27,6 @@ from tests.training.synthetic import (
 from training.data.coco_panoptic import PanopticAnnotations, write_results
 from training.evaluation.metrics import EngineError, compute_scores
 from training.evaluation.report import format_scores
-from training.evaluation.run import first_images
 from training.evaluation.scores import ClassScores, Scores
 
 ENGINES = ("hotcoco", "official")
@@ -84,7 +83,7 @@ def test_engines_agree_on_wrong_results(tiny: PanopticAnnotations, tmp_path: Pat
 
 def test_engines_agree_on_real_images(data: Path, tmp_path: Path) -> None:
     annotations = PanopticAnnotations.load(data / "coco_panoptic_mini" / "annotations" / "panoptic_val2017.json")
-    annotations = with_crowds_and_void(first_images(annotations, 8))
+    annotations = with_crowds_and_void(annotations.first(8))
     path = write_perturbed(annotations, tmp_path / "results.json")
     ours, official = (compute_scores(annotations, path, engine) for engine in ENGINES)
     assert_same(ours, official)

@@ -19,7 +19,6 @@ from training.data.coco_panoptic import PanopticAnnotations, image_folder_of, wr
 from training.data.sample import CROWD, VOID, Sample, read_sample
 from training.evaluation.metrics import compute_scores
 from training.evaluation.oracle import OraclePredictor, mean_embeddings, true_instances
-from training.evaluation.run import first_images
 
 LIGHT = replace(
     PRESETS["light_512"], num_stuff_classes=2, num_thing_classes=2, input_size=64, max_input_size=128, embedding_dim=8
@@ -135,7 +134,7 @@ def test_separable_instances_of_real_images_give_pq_100(data: Path, tmp_path: Pa
         for image_id, entry in annotations.annotations.items()
         if not any(info["iscrowd"] for info in entry["segments_info"])
     }
-    annotations = first_images(replace(annotations, annotations=without_crowd), 2)
+    annotations = replace(annotations, annotations=without_crowd).first(2)
     assert pq_of_separable_embeddings(annotations, tmp_path / "results.json") == pytest.approx((1.0, 1.0, 1.0))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -35,7 +33,7 @@ def evaluate(
 
     Args:
         predictor: an `OraclePredictor` is given the ground truth too (Table V).
-        annotations: the images; `first_images` leaves some out.
+        annotations: the images.
         image_folder: of the image files.
         output: folder, made if it is not there, for the results: as `results_path` says, a JSON file and a folder of
             PNGs named as COCO's test server wants them zipped.
@@ -58,11 +56,6 @@ def evaluate(
 def results_path(output: Path, annotations: PanopticAnnotations) -> Path:
     """The JSON file of the results: panoptic_SPLIT_ciae_results.json; the PNGs are in the folder of that name."""
     return output / f"{annotations.path.stem}_ciae_results.json"
-
-
-def first_images(annotations: PanopticAnnotations, count: int) -> PanopticAnnotations:
-    """The first `count` annotated images only."""
-    return replace(annotations, annotations=dict(islice(annotations.annotations.items(), count)))
 
 
 def _predict(

@@ -1,0 +1,220 @@
+"""One row of the paper's tables, trained and evaluated, unless that has been done before."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
+from training.atomic_file import written_atomically
+from training.config import ConfigError, TrainingConfig, load_config
+from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.evaluation.metrics import EngineError
+from training.evaluation.oracle import OraclePredictor
+from training.evaluation.run import evaluate
+from training.paper_tables import Evaluation, Row
+from training.pretrained import PretrainedError
+from training.server_results import IMAGE_INFO_PREFIX, write_server_results
+from training.train import NonFiniteLossError, train
+from training.training_state import MAY_CHANGE
+
+CONFIGS = Path(__file__).parents[1] / "config" / "training"
+PAPER_CONFIGS = CONFIGS / "paper"
+SMALL = CONFIGS / "small.yaml"
+TEST_DEV_SPLIT = "test-dev2017"
+
+# What may befall one row and leave the others as they are; RuntimeError is what PyTorch says of a lack of memory.
+FAILURES = (ValueError, OSError, RuntimeError, CheckpointError, EngineError, PretrainedError)
+
+MEASURES = {
+    "PQ": ("all", "pq"),
+    "SQ": ("all", "sq"),
+    "RQ": ("all", "rq"),
+    "PQ_th": ("things", "pq"),
+    "SQ_th": ("things", "sq"),
+    "RQ_th": ("things", "rq"),
+    "PQ_st": ("stuff", "pq"),
+    "SQ_st": ("stuff", "sq"),
+    "RQ_st": ("stuff", "rq"),
+    "mIoU": ("mean_iou",),
+}
+"""Where the columns of the tables are in `Scores.to_dict`."""
+
+
+class StoppedError(Exception):
+    """A training was stopped by a signal; what it has done is saved."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row with one seed."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    """Percent by column; nothing where none was computed."""
+    note: str = ""
+    """Why there are no scores."""
+    failed: bool = False
+
+
+def row_config(row: Row, small: bool, overrides: list[str]) -> TrainingConfig:
+    """How a row is trained. What comes later wins: the bases of its file, the file, small.yaml, the file again, overrides.
+
+    Args:
+        row: of a table.
+        small: at small scale.
+        overrides: as for `load_config`.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    path = config_path(row, small)
+    scale = [*_own_keys(SMALL), *_own_keys(path)] if small else []
+    return load_config(path, [*scale, *overrides])
+
+
+def config_path(row: Row, small: bool) -> Path:
+    """The file of a row's configuration."""
+    return PAPER_CONFIGS / f"{(row.small_config if small else None) or row.config}.yaml"
+
+
+def _own_keys(path: Path) -> list[str]:
+    """What a file itself says, without its base, as overrides."""
+    values = yaml.safe_load(path.read_text())
+    return [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items() if key != "base"]
+
+
+def test_dev_file(config: TrainingConfig) -> Path:
+    """COCO's list of the test-dev images, beside the annotations."""
+    assert config.data.val is not None
+    return config.data.val.with_name(f"{IMAGE_INFO_PREFIX}{TEST_DEV_SPLIT}.json")
+
+
+def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
+    """Train the row's model and evaluate it; or tell what came of it, if that is known from before.
+
+    That a training diverged is remembered like a score, because it would again; any other failure is tried again.
+
+    Args:
+        row: of a table.
+        config: of its training; `data.val` is what it is evaluated on, once, afterwards.
+        folder: of the model, which other rows may share. The scores are kept in it.
+
+    Raises:
+        StoppedError: the training was stopped by a signal.
+    """
+    path = folder / f"scores{'_' if row.evaluation.name else ''}{row.evaluation.name}.json"
+    try:
+        _check_same_training(config, folder)
+        found = _found_before(path, config)
+        if found is None:
+            found = {**_conditions(config, row.evaluation), **_train_and_evaluate(row.evaluation, config, folder)}
+            with written_atomically(path) as file:
+                file.write(json.dumps(found, indent=2).encode())
+    except FAILURES as error:
+        return Outcome(note=" ".join(str(error).split()) or type(error).__name__, failed=True)
+    return _outcome(found)
+
+
+def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: Path) -> dict[str, Any]:
+    """`scores` as `Scores.to_dict` gives them, or the `results` that were written, or how the training `diverged`."""
+    try:
+        _train(config, folder)
+    except NonFiniteLossError as error:
+        return {"diverged": str(error)}
+    assert config.data.val is not None
+    predictor = _predictor(evaluation, config, folder / "model.safetensors")
+    if evaluation.test_dev:
+        root = config.data.val.parent.parent
+        image_folder = root / TEST_DEV_SPLIT.replace("-dev", "")
+        return {"results": str(write_server_results(predictor, test_dev_file(config), image_folder, folder))}
+    annotations = PanopticAnnotations.load(config.data.val)
+    images = config.data.val_images or image_folder_of(config.data.val)
+    with tempfile.TemporaryDirectory(prefix="ciae_reproduce_") as results:
+        return {"scores": evaluate(predictor, annotations, images, Path(results)).to_dict()}
+
+
+def _train(config: TrainingConfig, folder: Path) -> None:
+    """Train from where the run in `folder` is, if it is not complete."""
+    checkpoint = folder / "model.safetensors"
+    if not checkpoint.exists():
+        train(_without_validation(config), folder)
+    if not checkpoint.exists():
+        raise StoppedError(f"{folder} is not trained to the end")
+
+
+def _without_validation(config: TrainingConfig) -> TrainingConfig:
+    """Training would evaluate at its end, and knows one way of evaluating only."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"val": None})})
+
+
+def _check_same_training(config: TrainingConfig, folder: Path) -> None:
+    """Refuse a folder whose model was trained in another way."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    found, expected = yaml.safe_load(path.read_text()), _without_validation(config).model_dump(mode="json")
+    for values in (found, expected):
+        values["data"].pop("workers")
+    for key in expected.keys() - MAY_CHANGE:
+        if found.get(key) != expected[key]:
+            raise ConfigError(
+                f"{folder} is of a run with another {key} ({found.get(key)}, not {expected[key]}): "
+                "choose another --output, or remove it"
+            )
+
+
+def _found_before(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
+    """What is kept from the same evaluation, if there is any."""
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text())
+    return dict(content) if content["annotations"] == str(config.data.val) else None
+
+
+def _conditions(config: TrainingConfig, evaluation: Evaluation) -> dict[str, Any]:
+    """What the scores are of, so that the file speaks for itself."""
+    return {
+        "name": config.name,
+        "seed": config.seed,
+        "annotations": str(config.data.val),
+        "evaluation": asdict(evaluation),
+        "device": torch.cuda.get_device_name() if _device(config).startswith("cuda") else "cpu",
+        "torch": torch.__version__,
+        "date": date.today().isoformat(),
+    }
+
+
+def _outcome(found: dict[str, Any]) -> Outcome:
+    if "diverged" in found:
+        return Outcome(note=found["diverged"], failed=True)
+    if "results" in found:
+        return Outcome(note=f"results for the server: {found['results']} and its folder")
+    scores = {}
+    for column, keys in MEASURES.items():
+        value: Any = found["scores"]
+        for key in keys:
+            value = value[key]
+        if value is not None:
+            scores[column] = 100 * value
+    return Outcome(scores)
+
+
+def _predictor(evaluation: Evaluation, config: TrainingConfig, checkpoint: Path) -> Predictor:
+    kind = OraclePredictor if evaluation.oracle else Predictor
+    predictor = kind(load_checkpoint(checkpoint), _device(config), input_size=evaluation.input_size)
+    if evaluation.instance_category:
+        predictor.config = replace(predictor.config, instance_category=evaluation.instance_category)
+    return predictor
+
+
+def _device(config: TrainingConfig) -> str:
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device

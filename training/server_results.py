@@ -1,0 +1,72 @@
+"""Results for COCO's evaluation server, of images whose annotations only the server has (Table II)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ciae_ros.inference import PanopticResult, Predictor
+from training.data.coco_panoptic import PanopticAnnotations, write_results
+from training.data.sample import DataError
+from training.evaluation.run import results_path
+
+IMAGE_INFO_PREFIX = "image_info_"
+
+
+def write_server_results(predictor: Predictor, image_info: Path, image_folder: Path, output: Path) -> Path:
+    """Segment the images that a file of COCO's "testing image info" lists.
+
+    Args:
+        predictor: with COCO's categories.
+        image_info: image_info_test-dev2017.json or the like.
+        image_folder: of the image files.
+        output: folder, made if it is not there.
+
+    Returns:
+        The JSON file; it and the folder of PNGs of the same name are what the server wants zipped.
+
+    Raises:
+        DataError: the file is not in COCO's format, or an image is missing or damaged.
+        OSError: a file cannot be read or written.
+    """
+    try:
+        entries = json.loads(image_info.read_text())["images"]
+        file_names = {entry["id"]: entry["file_name"] for entry in entries}
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(f"{image_info} is not in COCO's format: {error!r}") from None
+    split = image_info.stem.removeprefix(IMAGE_INFO_PREFIX)
+    images = PanopticAnnotations(
+        path=image_info.with_name(f"panoptic_{split}.json"),
+        png_folder=image_info.with_name(f"panoptic_{split}"),
+        images={entry["id"]: entry for entry in entries},
+        annotations={},
+        categories=predictor.categories,
+    )
+    path = results_path(output, images)
+    write_results(_results(predictor, file_names, image_folder), path, images)
+    return path
+
+
+def _results(
+    predictor: Predictor, file_names: dict[int, str], image_folder: Path
+) -> Iterator[tuple[int, str, PanopticResult]]:
+    for image_id, file_name in tqdm(file_names.items(), unit=" images", disable=None):
+        yield image_id, str(Path(file_name).with_suffix(".png")), predictor.predict(read_rgb(image_folder / file_name))
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 pixels of an image file, decoded as those of the annotated images are.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            return np.array(file.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # What Pillow's decoders raise.
+        raise DataError(f"{path} {'is damaged: ' + str(error) if path.is_file() else 'is missing'}") from None
