@@ -23,6 +23,8 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
         ("share/ciae_ros", ["package.xml"]),
         ("share/ciae_ros/config", files("config", "*.yaml", "*.xml")),
+        ("share/ciae_ros/config/training", files("config/training", "*.yaml")),
+        ("share/ciae_ros/config/training/paper", files("config/training/paper", "*.yaml")),
         ("share/ciae_ros/launch", files("launch", "*.launch.py")),
     ],
     install_requires=["setuptools"],

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import torch
 
-from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
+from ciae_ros.inference import CheckpointError, Predictor, load_model
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model.config import InstanceCategory
 from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _predictor(arguments: argparse.Namespace) -> Predictor:
-    checkpoint = load_checkpoint(arguments.checkpoint)
+    checkpoint = load_model(arguments.checkpoint)
     chosen = {name: getattr(arguments, name) for name in THRESHOLDS if getattr(arguments, name) is not None}
     settings = replace(checkpoint.settings, **chosen)
     kind = OraclePredictor if arguments.oracle else Predictor
@@ -105,7 +105,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     add = parser.add_argument
-    add("checkpoint", type=Path, help="the .safetensors file")
+    add("checkpoint", help="path of the .safetensors file, or name of a model that comes with the package")
     add("annotations", type=Path, help="JSON file in COCO's panoptic format, its PNGs in the folder of the same name")
     add("--images", type=Path, help="folder of the images (default: ../X for annotations/panoptic_X.json)")
     add("--output", type=Path, help="keep the results here, in COCO's format (default: they are not kept)")

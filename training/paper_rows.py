@@ -20,6 +20,7 @@ from training.evaluation.metrics import EngineError
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.run import evaluate
 from training.paper_tables import Evaluation, Row
+from training.preparation import choose_device
 from training.pretrained import PretrainedError
 from training.server_results import IMAGE_INFO_PREFIX, write_server_results
 from training.train import NonFiniteLossError, train
@@ -28,7 +29,9 @@ from training.training_state import MAY_CHANGE
 CONFIGS = Path(__file__).parents[1] / "config" / "training"
 PAPER_CONFIGS = CONFIGS / "paper"
 SMALL = CONFIGS / "small.yaml"
-TEST_DEV_SPLIT = "test-dev2017"
+TEST_DEV_INFO = f"{IMAGE_INFO_PREFIX}test-dev2017.json"
+TEST_DEV_IMAGES = "test2017"
+"""COCO's test-dev is a part of its test images."""
 
 # What may befall one row and leave the others as they are; RuntimeError is what PyTorch says of a lack of memory.
 FAILURES = (ValueError, OSError, RuntimeError, CheckpointError, EngineError, PretrainedError)
@@ -64,7 +67,9 @@ class Outcome:
 
 
 def row_config(row: Row, small: bool, overrides: list[str]) -> TrainingConfig:
-    """How a row is trained. What comes later wins: the bases of its file, the file, small.yaml, the file again, overrides.
+    """How a row is trained.
+
+    What comes later wins: the file's bases, the file, at small scale small.yaml and the file again, the overrides.
 
     Args:
         row: of a table.
@@ -88,12 +93,6 @@ def _own_keys(path: Path) -> list[str]:
     """What a file itself says, without its base, as overrides."""
     values = yaml.safe_load(path.read_text())
     return [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items() if key != "base"]
-
-
-def test_dev_file(config: TrainingConfig) -> Path:
-    """COCO's list of the test-dev images, beside the annotations."""
-    assert config.data.val is not None
-    return config.data.val.with_name(f"{IMAGE_INFO_PREFIX}{TEST_DEV_SPLIT}.json")
 
 
 def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
@@ -131,9 +130,8 @@ def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: 
     assert config.data.val is not None
     predictor = _predictor(evaluation, config, folder / "model.safetensors")
     if evaluation.test_dev:
-        root = config.data.val.parent.parent
-        image_folder = root / TEST_DEV_SPLIT.replace("-dev", "")
-        return {"results": str(write_server_results(predictor, test_dev_file(config), image_folder, folder))}
+        image_info, images = config.data.val.with_name(TEST_DEV_INFO), config.data.val.parents[1] / TEST_DEV_IMAGES
+        return {"results": str(write_server_results(predictor, image_info, images, folder))}
     annotations = PanopticAnnotations.load(config.data.val)
     images = config.data.val_images or image_folder_of(config.data.val)
     with tempfile.TemporaryDirectory(prefix="ciae_reproduce_") as results:
@@ -146,7 +144,7 @@ def _train(config: TrainingConfig, folder: Path) -> None:
     if not checkpoint.exists():
         train(_without_validation(config), folder)
     if not checkpoint.exists():
-        raise StoppedError(f"{folder} is not trained to the end")
+        raise StoppedError(f"{folder} is not trained to the end; the same command goes on")
 
 
 def _without_validation(config: TrainingConfig) -> TrainingConfig:
@@ -180,12 +178,13 @@ def _found_before(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
 
 def _conditions(config: TrainingConfig, evaluation: Evaluation) -> dict[str, Any]:
     """What the scores are of, so that the file speaks for itself."""
+    device = choose_device(config.device)
     return {
         "name": config.name,
         "seed": config.seed,
         "annotations": str(config.data.val),
         "evaluation": asdict(evaluation),
-        "device": torch.cuda.get_device_name() if _device(config).startswith("cuda") else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "date": date.today().isoformat(),
     }
@@ -208,13 +207,7 @@ def _outcome(found: dict[str, Any]) -> Outcome:
 
 def _predictor(evaluation: Evaluation, config: TrainingConfig, checkpoint: Path) -> Predictor:
     kind = OraclePredictor if evaluation.oracle else Predictor
-    predictor = kind(load_checkpoint(checkpoint), _device(config), input_size=evaluation.input_size)
+    predictor = kind(load_checkpoint(checkpoint), str(choose_device(config.device)), input_size=evaluation.input_size)
     if evaluation.instance_category:
         predictor.config = replace(predictor.config, instance_category=evaluation.instance_category)
     return predictor
-
-
-def _device(config: TrainingConfig) -> str:
-    if config.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.device

@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from ciae_ros.inference import PanopticResult, Predictor
 from training.data.coco_panoptic import PanopticAnnotations, write_results
-from training.data.sample import DataError
+from training.data.sample import DataError, read_rgb
 from training.evaluation.run import results_path
 
 IMAGE_INFO_PREFIX = "image_info_"
@@ -57,16 +55,3 @@ def _results(
 ) -> Iterator[tuple[int, str, PanopticResult]]:
     for image_id, file_name in tqdm(file_names.items(), unit=" images", disable=None):
         yield image_id, str(Path(file_name).with_suffix(".png")), predictor.predict(read_rgb(image_folder / file_name))
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 pixels of an image file, decoded as those of the annotated images are.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
-    try:
-        with Image.open(path) as file:
-            return np.array(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # What Pillow's decoders raise.
-        raise DataError(f"{path} {'is damaged: ' + str(error) if path.is_file() else 'is missing'}") from None

@@ -22,26 +22,22 @@ import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ciae_ros.inference import CategorySet, CheckpointError, save_checkpoint
+from ciae_ros.inference import CheckpointError, save_checkpoint
 from ciae_ros.inference.host_memory import keep_freed_memory
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig, load_config
 from training.criterion import Losses, training_loss
-from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
 from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches, normalized
 from training.data.sample import DataError
-from training.initial_weights import load_initial_weights
 from training.memory_update import update_memory
 from training.monitoring import Monitor
-from training.optimization import build_optimizer, freeze, set_rate, set_training_mode
+from training.optimization import set_rate, set_training_mode
+from training.preparation import AUTOCAST, build_dataset, build_state, choose_device
 from training.pretrained import PretrainedError
 from training.schedule import Schedule, scaled_schedule
 from training.training_state import TrainingState
 from training.validation import validate
-from training.weight_average import WeightAverage
-
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NonFiniteLossError(Exception):
@@ -64,12 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
 def train(config: TrainingConfig, output: Path) -> None:
     """Train from the beginning, or from where `output` says that it was stopped."""
     output.mkdir(parents=True, exist_ok=True)
-    device = _device(config.device)
+    device = choose_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
-    dataset = _dataset(config)
+    dataset = build_dataset(config)
     schedule = scaled_schedule(config.optimization)
-    state = _initial_state(config, dataset.categories, device)
+    state = build_state(config, dataset.categories, device)
     if (output / "state.pt").exists():
         state.load(output / "state.pt", config)
     if distributed.rank() == 0:
@@ -164,48 +160,16 @@ def _check_finite(losses: Losses, batch: Batch, iteration: int, output: Path) ->
     raise NonFiniteLossError(f"the loss of iteration {iteration} is not finite ({parts}); its batch is kept in {path}")
 
 
-def _initial_state(config: TrainingConfig, categories: CategorySet, device: torch.device) -> TrainingState:
-    torch.manual_seed(config.seed)
-    try:
-        model = CIAE(config.model_for(len(categories.stuff), len(categories.things)))
-    except ValueError as error:
-        raise ConfigError(f"model: {error}") from None
-    load_initial_weights(model, config)
-    freeze(model, config.optimization)
-    model.to(device).to(memory_format=torch.channels_last)
-    return TrainingState(
-        model=model,
-        optimizer=build_optimizer(model, config.optimization),
-        scaler=torch.amp.GradScaler(device.type, enabled=config.optimization.autocast == "fp16"),
-        average=None if config.optimization.ema is None else WeightAverage(model, config.optimization.ema),
-    )
-
-
-def _dataset(config: TrainingConfig) -> PanopticDataset:
-    data = config.data
-    annotations = _load_annotations(data.train)
-    if data.max_images is not None:
-        annotations = annotations.first(data.max_images)
-    classes = len(annotations.categories.stuff), len(annotations.categories.things)
-    transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
-    return PanopticDataset(
-        annotations, data.train_images or image_folder_of(data.train), transform, data.skip_unreadable
-    )
-
-
-def _load_annotations(path: Path) -> PanopticAnnotations:
-    try:
-        return PanopticAnnotations.load(path)
-    except ValueError as error:
-        raise DataError(str(error)) from None
-
-
 def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:
     sampler = BatchSampler(
         dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
     )
-    for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
-        yield batch.to(device)
+    try:
+        for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
+            yield batch.to(device)
+    except DataError as error:
+        # A worker's error comes with the worker's traceback before it.
+        raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from None
 
 
 def _distributed(model: CIAE, device: torch.device) -> nn.Module:
@@ -215,14 +179,6 @@ def _distributed(model: CIAE, device: torch.device) -> nn.Module:
     return DistributedDataParallel(
         model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError("device: there is no CUDA device; leave it out, or say device=cpu")
-    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def _save(state: TrainingState, output: Path, config: TrainingConfig, must: bool) -> None:

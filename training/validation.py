@@ -12,6 +12,7 @@ from ciae_ros.inference import CategorySet, Checkpoint, Predictor, save_checkpoi
 from training import distributed
 from training.config import TrainingConfig
 from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.data.sample import DataError
 from training.evaluation.run import evaluate
 from training.monitoring import Monitor
 from training.training_state import TrainingState
@@ -28,7 +29,7 @@ def validate(
     """Evaluate on rank 0 while the others wait; write `best.safetensors` if PQ is higher than ever.
 
     Raises:
-        ValueError: the validation data cannot be read or have other categories.
+        DataError: the validation data cannot be read or have other categories.
     """
     if distributed.rank() == 0:
         assert config.data.val is not None
@@ -38,7 +39,10 @@ def validate(
             Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
         )
         images = config.data.val_images or image_folder_of(config.data.val)
-        scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
+        try:
+            scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
+        except ValueError as error:
+            raise DataError(f"validation: {error}") from None
         monitor.scores(
             {
                 "PQ": 100 * scores.all.pq,

@@ -34,13 +34,14 @@ class PanopticAnnotations:
 
         Raises:
             ValueError: the file is not in the format.
+            OSError: it cannot be read.
         """
-        content = json.loads(path.read_text())
         try:
+            content = json.loads(path.read_text())
             images = {entry["id"]: entry for entry in content["images"]}
             annotations = {entry["image_id"]: entry for entry in content["annotations"]}
             categories = CategorySet.from_coco(content["categories"])
-        except (KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
         return cls(path, path.with_suffix(""), images, annotations, categories)
 

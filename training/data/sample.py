@@ -46,7 +46,7 @@ def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: 
             does not list, or a segment has a category that the data set does not have.
     """
     path = image_folder / annotations.images[image_id]["file_name"]
-    image = _read_image(path)
+    image = torch.from_numpy(read_rgb(path)).permute(2, 0, 1).contiguous()
     try:
         ids = annotations.segment_ids(image_id)
     except ValueError as error:
@@ -60,14 +60,17 @@ def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: 
     return Sample(image, torch.from_numpy(_look_up(ids, values, png)), torch.tensor(classes, dtype=torch.int64))
 
 
-def _read_image(path: Path) -> Tensor:
+def read_rgb(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 pixels of an image file as they are stored: a camera's note on its orientation is not followed.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
         with Image.open(path) as file:
-            pixels = np.array(file.convert("RGB"))
+            return np.array(file.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # What Pillow's decoders raise.
-        reason = f"is damaged: {error}" if path.is_file() else "is missing"
-        raise DataError(f"{path} {reason}") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        raise DataError(f"{path} is damaged: {error}" if path.is_file() else f"{path} is missing") from None
 
 
 def _segment_values(
