@@ -62,9 +62,7 @@ def test_resizing_obeys_the_shorter_side_and_the_bound_on_the_longer(
     size: tuple[int, int], shorter: int, longer: int
 ) -> None:
     config = Augmentation(shorter_side=(shorter, shorter), longer_side=longer, flip=0.0)
-    image, segments = _augmented(
-        config, torch.zeros(3, *size, dtype=torch.uint8), torch.zeros(size, dtype=torch.int16)
-    )
+    image, segments = _augmented(config, torch.zeros(3, *size, dtype=torch.uint8), torch.zeros(size, dtype=torch.int16))
     height, width = segments.shape
     assert image.shape == (3, height, width)
     assert max(height, width) <= longer
@@ -272,9 +270,7 @@ def _interior(segments: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("axis", ["vertical", "horizontal"])
 @pytest.mark.parametrize(("size", "shorter"), [((427, 640), 800), ((480, 640), 640), ((480, 640), 160)])
-def test_boundaries_of_segments_lie_where_those_of_the_image_do(
-    size: tuple[int, int], shorter: int, axis: str
-) -> None:
+def test_boundaries_of_segments_lie_where_those_of_the_image_do(size: tuple[int, int], shorter: int, axis: str) -> None:
     """On average to a fifth of a pixel: a constant shift of the segments against the image would be learned."""
     along = torch.arange(size[0])[:, None] if axis == "vertical" else torch.arange(size[1])[None]
     segments = (along // 17 % 2).expand(size).to(torch.int16).contiguous()

@@ -69,9 +69,7 @@ def _assert_equal(targets: DetectionTargets, expected: Literal) -> int:
                 positives += 1
                 left, top, right, bottom = distances
                 assert targets.distances[b, location].tolist() == distances
-                centerness = math.sqrt(
-                    min(left, right) / max(left, right) * min(top, bottom) / max(top, bottom)
-                )
+                centerness = math.sqrt(min(left, right) / max(left, right) * min(top, bottom) / max(top, bottom))
                 assert float(targets.centerness[b, location]) == pytest.approx(centerness, abs=1e-6)
     return positives
 
