@@ -119,10 +119,14 @@ class TrainingConfig(_Section):
         """
         fields = dict(self.model)
         preset = fields.pop("preset", "r50_800")
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(f"there is no preset {preset!r}, but {', '.join(PRESETS)}")
         classes = {"num_stuff_classes": num_stuff, "num_thing_classes": num_things}
-        return ModelConfig.from_dict(PRESETS[preset].to_dict() | fields | classes)
+        values = PRESETS[preset].to_dict() | fields | classes
+        try:
+            return TypeAdapter(ModelConfig).validate_python(values, extra="forbid")
+        except ValidationError as error:
+            raise ValueError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
@@ -135,12 +139,16 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     Raises:
         ConfigError: a file is missing or no YAML, a key is unknown, or a value is wrong.
     """
-    values = _read(path)
+    values = _read(path, ())
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals:
+        if not equals or not key:
             raise ConfigError(f"{override!r} is not key=value")
-        _merge(values, _nested(key.split("."), yaml.safe_load(text)))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{override}: the value is not YAML") from None
+        _merge(values, _nested(key.split("."), value))
     try:
         return TypeAdapter(TrainingConfig).validate_python(values)
     except ValidationError as error:
@@ -148,15 +156,22 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
         raise ConfigError(f"{path}: " + "\n".join(lines)) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, built_upon: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's keys on top of those of its base; `built_upon` are the files whose base it is."""
+    if path.resolve() in built_upon:
+        raise ConfigError(f"{path}: base: it builds upon itself")
     try:
         values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no keys")
     base = values.pop("base", None)
-    return values if base is None else _merge(_read(path.parent / base), values)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base: {base!r} is not the name of a file")
+    return _merge(_read(path.parent / base, (*built_upon, path.resolve())), values)
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

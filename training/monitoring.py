@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +29,7 @@ class Monitor:
     ) -> None:
         self._config, self._schedule, self._categories = config, schedule, categories
         self._speaks = distributed.rank() == 0
+        self._told = False
         self.data_wait = 0.0
         """Seconds that the last batch was waited for."""
         if self._speaks:
@@ -43,7 +46,8 @@ class Monitor:
     ) -> None:
         if self._speaks:
             self._bar.close()
-            self._writer.close()
+            with self._surviving():
+                self._writer.close()
 
     def log(self, state: TrainingState, batch: Batch, losses: Losses) -> None:
         """Count an iteration (`state.iteration` is still its number), and write what is due."""
@@ -69,7 +73,8 @@ class Monitor:
         if config.pictures_every and (iteration + 1) % config.pictures_every == 0:
             pictures = training_pictures(state.best_model, batch, self._categories, config.inference)
             for name, picture in pictures.items():
-                self._writer.add_image(name, torch.from_numpy(picture), iteration, dataformats="HWC")
+                with self._surviving():
+                    self._writer.add_image(name, torch.from_numpy(picture), iteration, dataformats="HWC")
 
     def scores(self, scores: dict[str, float], iteration: int) -> None:
         """Write scores on the validation images."""
@@ -83,5 +88,16 @@ class Monitor:
             self._bar.write(text)
 
     def _write(self, values: dict[str, float], iteration: int) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, iteration)
+        with self._surviving():
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, iteration)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Curves that cannot be written (a full disk) are told once and are no reason to stop."""
+        try:
+            yield
+        except OSError as error:
+            if not self._told:
+                self.note(f"TensorBoard's files cannot be written: {error}")
+            self._told = True

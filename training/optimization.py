@@ -22,6 +22,8 @@ def freeze(model: CIAE, config: OptimizationConfig) -> None:
 def set_training_mode(model: CIAE, config: OptimizationConfig) -> None:
     """`model.train()`, but for batch normalisations that are to keep their statistics."""
     model.train()
+    for stage in _stages(model)[: config.frozen_stages]:
+        stage.eval()
     if config.frozen_batch_norm:
         for norm in _batch_norms(model):
             norm.eval()

@@ -31,7 +31,10 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError("device: there is no CUDA device; leave it out, or say device=cpu")
-    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    try:
+        return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: {name!r} is none of auto, cpu, cuda and cuda:N") from None
 
 
 def build_dataset(config: TrainingConfig) -> PanopticDataset:
@@ -42,7 +45,7 @@ def build_dataset(config: TrainingConfig) -> PanopticDataset:
         OSError: they cannot be read.
     """
     data = config.data
-    annotations = _load_annotations(data.train)
+    annotations = load_annotations(data.train)
     if data.max_images is not None:
         annotations = annotations.first(data.max_images)
     classes = len(annotations.categories.stuff), len(annotations.categories.things)
@@ -76,7 +79,13 @@ def build_state(config: TrainingConfig, categories: CategorySet, device: torch.d
     )
 
 
-def _load_annotations(path: Path) -> PanopticAnnotations:
+def load_annotations(path: Path) -> PanopticAnnotations:
+    """One split's annotations.
+
+    Raises:
+        DataError: the file is in another format.
+        OSError: it cannot be read.
+    """
     try:
         return PanopticAnnotations.load(path)
     except ValueError as error:

@@ -83,7 +83,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Whatever unpickling may raise.
         raise PretrainedError(f"{path} is not a state dict that can be read: {error}") from None
-    return dict(state)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise PretrainedError(f"{path} holds no state dict: save model.state_dict() alone")
+    return state
 
 
 def _may_lack(name: str) -> bool:

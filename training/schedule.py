@@ -23,7 +23,9 @@ class Schedule:
 
     def rate(self, iteration: int) -> float:
         """The learning rate of an iteration, the first being 0."""
-        warmup = min(1.0, WARMUP_START + (1 - WARMUP_START) * iteration / max(1, self.warmup_iterations))
+        warmup = 1.0
+        if iteration < self.warmup_iterations:
+            warmup = WARMUP_START + (1 - WARMUP_START) * iteration / self.warmup_iterations
         if self.polynomial:
             return self.learning_rate * warmup * (1 - iteration / self.iterations) ** POLYNOMIAL_POWER
         return self.learning_rate * warmup * DECAY ** sum(iteration >= milestone for milestone in self.milestones)

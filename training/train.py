@@ -33,7 +33,7 @@ from training.data.sample import DataError
 from training.memory_update import update_memory
 from training.monitoring import Monitor
 from training.optimization import set_rate, set_training_mode
-from training.preparation import AUTOCAST, build_dataset, build_state, choose_device
+from training.preparation import AUTOCAST, build_dataset, build_state, choose_device, load_annotations
 from training.pretrained import PretrainedError
 from training.schedule import Schedule, scaled_schedule
 from training.training_state import TrainingState
@@ -64,6 +64,8 @@ def train(config: TrainingConfig, output: Path) -> None:
     if device.type == "cpu":
         keep_freed_memory()
     dataset = build_dataset(config)
+    if config.data.val is not None:
+        load_annotations(config.data.val)  # What is wrong with them is known now and not at the first validation.
     schedule = scaled_schedule(config.optimization)
     state = build_state(config, dataset.categories, device)
     if (output / "state.pt").exists():
@@ -88,7 +90,12 @@ def _run(
     network = _distributed(state.model, device)
     set_training_mode(state.model, config.optimization)
     batches = _batches(config, dataset, state.iteration, device)
-    while state.iteration < schedule.iterations:
+    while True:
+        if _validation_is_due(config, schedule, state):
+            validate(config, state, dataset.categories, output, device, monitor)
+            _save(state, output, config, must=False)
+        if state.iteration == schedule.iterations:
+            break
         waiting = time.perf_counter()
         batch = next(batches)
         monitor.data_wait = time.perf_counter() - waiting
@@ -103,13 +110,19 @@ def _run(
         if stopped:
             monitor.note(f"stopped after iteration {state.iteration}; the same command goes on")
             return
-        if config.data.val and (last or (config.evaluate_every and state.iteration % config.evaluate_every == 0)):
-            validate(config, state, dataset.categories, output, device, monitor)
     if distributed.rank() == 0:
         save_checkpoint(
             output / "model.safetensors", config.name, state.best_model, dataset.categories, config.inference
         )
         monitor.note(f"trained: {output / 'model.safetensors'}")
+
+
+def _validation_is_due(config: TrainingConfig, schedule: Schedule, state: TrainingState) -> bool:
+    """After every `evaluate_every` iterations and the last one, once, also if the run was stopped in between."""
+    if config.data.val is None or state.iteration == state.validated:
+        return False
+    every = config.evaluate_every
+    return state.iteration == schedule.iterations or (every is not None and state.iteration % every == 0)
 
 
 def _step(
@@ -161,9 +174,12 @@ def _check_finite(losses: Losses, batch: Batch, iteration: int, output: Path) ->
 
 
 def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:
-    sampler = BatchSampler(
-        dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
-    )
+    try:
+        sampler = BatchSampler(
+            dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
+        )
+    except ValueError as error:
+        raise ConfigError(f"optimization.batch_size: {error}") from None
     try:
         for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
             yield batch.to(device)

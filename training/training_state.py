@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from ciae_ros.model import CIAE
 from training.atomic_file import written_atomically
 from training.config import ConfigError, TrainingConfig
 from training.weight_average import WeightAverage
+
+COUNTERS = ("iteration", "skipped_images", "best", "validated")
+"""Fields of the state that are plain numbers."""
 
 
 @dataclass
@@ -29,6 +33,8 @@ class TrainingState:
     skipped_images: int = 0
     best: float = -1.0
     """Highest PQ on the validation images so far, or -1."""
+    validated: int = 0
+    """The iteration after which it was validated last."""
 
     @property
     def best_model(self) -> CIAE:
@@ -41,11 +47,13 @@ class TrainingState:
         Raises:
             OSError: it could not be written; the file that was there before is whole.
         """
-        content = {name: getattr(self, name) for name in ("iteration", "skipped_images", "best")}
+        content = {name: getattr(self, name) for name in COUNTERS}
         content |= {name: part.state_dict() for name, part in self._parts().items()}
         content["config"] = _comparable(config)
+        buffer = io.BytesIO()  # Of a full disk `torch.save` would not say more than that something went wrong.
+        torch.save(content, buffer)
         with written_atomically(path) as file:
-            torch.save(content, file)
+            file.write(buffer.getbuffer())
 
     def load(self, path: Path, config: TrainingConfig) -> None:
         """Take over what `save` has written.
@@ -56,13 +64,17 @@ class TrainingState:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # Whatever unpickling may raise.
-            raise ConfigError(f"{path} cannot be read ({error}): remove it to begin anew") from None
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"{path} cannot be read ({reason}): remove it to begin anew") from None
+        if not isinstance(content, dict) or not content.keys() >= {"config", *COUNTERS, *self._parts()}:
+            raise ConfigError(f"{path} is not the state of a training run: remove it to begin anew")
         different = _first_difference(content["config"], _comparable(config))
         if different:
             raise ConfigError(f"{path} is of a run with another {different}: choose another output folder")
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
-        self.iteration, self.skipped_images, self.best = (content[n] for n in ("iteration", "skipped_images", "best"))
+        for name in COUNTERS:
+            setattr(self, name, content[name])
 
     def _parts(self) -> dict[str, nn.Module | Optimizer | torch.amp.GradScaler]:
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}

@@ -56,5 +56,6 @@ def validate(
         if scores.all.pq > state.best:
             state.best = scores.all.pq
             save_checkpoint(output / "best.safetensors", config.name, state.best_model, categories, config.inference)
+    state.validated = state.iteration
     if dist.is_initialized():
         dist.barrier()

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
+from ciae_ros.inference.geometry import image_geometry
 from training.data.sample import VOID
 
 
@@ -39,6 +41,10 @@ class Augmentation:
             raise ValueError(f"shorter_side {self.shorter_side} must ascend from 32 to longer_side {self.longer_side}")
         if self.large_scale_jitter is not None and self.crop is None:
             raise ValueError("large_scale_jitter needs crop")
+        if self.large_scale_jitter is not None and not 0 < self.large_scale_jitter[0] <= self.large_scale_jitter[1]:
+            raise ValueError(f"large_scale_jitter {self.large_scale_jitter} must ascend from above 0")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop {self.crop} must have at least one pixel")
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip must be a probability, not {self.flip}")
 
@@ -56,10 +62,47 @@ class Augmentation:
     def _resize(self) -> v2.Transform:
         if self.large_scale_jitter is not None:
             assert self.crop is not None
-            return v2.ScaleJitter(self.crop, scale_range=self.large_scale_jitter, antialias=True)
-        low, high = self.shorter_side
-        sides = list(range(low, high + 1))
-        return v2.RandomShortestSize(sides, self.longer_side, InterpolationMode.BILINEAR, antialias=True)
+            return _ScaleJitter(self.crop, self.large_scale_jitter)
+        return _ResizeShorterSide(self.shorter_side, self.longer_side)
+
+
+class _Resize(v2.Transform):
+    """A resize whose size is drawn for each image; sizes are rounded, and segments sampled, exactly.
+
+    (torchvision's own transforms round sizes down, and sample masks half a pixel beside where they sample images.)
+    """
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        size = params["size"]
+        if isinstance(inpt, tv_tensors.Mask):
+            # Segment numbers fit into float32; nearest-exact takes no integers of 16 bits.
+            resized = F.interpolate(inpt.as_subclass(Tensor)[None, None].float(), size=size, mode="nearest-exact")
+            return tv_tensors.Mask(resized[0, 0].to(inpt.dtype))
+        return v2.functional.resize(inpt, list(size), InterpolationMode.BILINEAR, antialias=True)
+
+
+class _ResizeShorterSide(_Resize):
+    def __init__(self, shorter_side: tuple[int, int], longer_side: int) -> None:
+        super().__init__()
+        self._shorter_side, self._longer_side = shorter_side, longer_side
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        height, width = v2.query_size(flat_inputs)
+        low, high = self._shorter_side
+        side = int(torch.randint(low, high + 1, ()))
+        return {"size": image_geometry(height, width, side, self._longer_side).resized}
+
+
+class _ScaleJitter(_Resize):
+    def __init__(self, crop: tuple[int, int], scales: tuple[float, float]) -> None:
+        super().__init__()
+        self._crop, self._scales = crop, scales
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        height, width = v2.query_size(flat_inputs)
+        low, high = self._scales
+        scale = min(self._crop[0] / height, self._crop[1] / width) * float(torch.empty(()).uniform_(low, high))
+        return {"size": (max(1, round(height * scale)), max(1, round(width * scale)))}
 
 
 def augment(transform: v2.Compose, image: Tensor, segments: Tensor, seed: int) -> tuple[Tensor, Tensor]:

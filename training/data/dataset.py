@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -195,10 +196,14 @@ def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, 
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
     )
 
 
-def _one_thread(worker: int) -> None:
-    """Workers share the cores with each other; more threads in each would only fight."""
+def _prepare_worker(worker: int) -> None:
+    """Workers share the cores with each other; more threads in each would only fight.
+
+    A SIGTERM that goes to all processes of a run is for the main one, which needs its batch to end in order.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
