@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
 import random
-import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -203,7 +203,8 @@ def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, 
 def _prepare_worker(worker: int) -> None:
     """Workers share the cores with each other; more threads in each would only fight.
 
-    A SIGTERM that goes to all processes of a run is for the main one, which needs its batch to end in order.
+    In a process group of their own they do not hear a SIGTERM or Ctrl-C that goes to the run's group: it is for the
+    main process, which needs its batch to end in order and then ends them.
     """
     torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.setpgid(0, 0)
