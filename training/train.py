@@ -97,7 +97,14 @@ def _run(
         if state.iteration == schedule.iterations:
             break
         waiting = time.perf_counter()
-        batch = next(batches)
+        try:
+            batch = next(batches)
+        except Exception:
+            if not stop.received:
+                raise
+            # The signal went to every process, the loader's workers among them: what reading from them raises is that.
+            _stop(state, output, config, monitor)
+            return
         monitor.data_wait = time.perf_counter() - waiting
         state.skipped_images += int(distributed.sum_over_ranks(torch.tensor(batch.skipped, device=device)))
         losses = _step(config, network, state, batch, schedule, output)
@@ -105,11 +112,11 @@ def _run(
         state.iteration += 1
         last = state.iteration == schedule.iterations
         stopped = stop.requested(device)
-        if last or stopped or state.iteration % config.checkpoint_every == 0:
-            _save(state, output, config, must=last or stopped)
         if stopped:
-            monitor.note(f"stopped after iteration {state.iteration}; the same command goes on")
+            _stop(state, output, config, monitor)
             return
+        if last or state.iteration % config.checkpoint_every == 0:
+            _save(state, output, config, must=last)
     if distributed.rank() == 0:
         save_checkpoint(
             output / "model.safetensors", config.name, state.best_model, dataset.categories, config.inference
@@ -209,11 +216,16 @@ def _save(state: TrainingState, output: Path, config: TrainingConfig, must: bool
         print(f"training: state.pt was not written ({error}); the previous one is kept", file=sys.stderr)
 
 
+def _stop(state: TrainingState, output: Path, config: TrainingConfig, monitor: Monitor) -> None:
+    _save(state, output, config, must=True)
+    monitor.note(f"stopped after iteration {state.iteration}; the same command goes on")
+
+
 class _StopSignal:
     """Remembers SIGTERM, so that the iteration that is running can end and be saved."""
 
     def __init__(self) -> None:
-        self._received = False
+        self.received = False
 
     def __enter__(self) -> _StopSignal:
         self._before = signal.signal(signal.SIGTERM, self._remember)
@@ -224,10 +236,12 @@ class _StopSignal:
 
     def requested(self, device: torch.device) -> bool:
         """Has any rank been told to stop?"""
-        return bool(distributed.sum_over_ranks(torch.tensor(float(self._received), device=device)) > 0)
+        return bool(distributed.sum_over_ranks(torch.tensor(float(self.received), device=device)) > 0)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self._received = True
+        self.received = True
+        # The data loader's handler would raise, in the middle of a step, when its workers end by the same signal.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _announce(

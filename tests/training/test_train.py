@@ -289,11 +289,20 @@ def test_sigterm_saves_and_the_same_command_goes_on(config: Path, finished: Path
     assert len(_scalars(run.output, "loss/total")) == ITERATIONS
 
 
-def test_sigterm_to_all_of_its_processes_saves_too(config: Path, tmp_path: Path) -> None:
-    """As systemd, `timeout` and schedulers send it: the data loader's workers get it as well."""
+@pytest.mark.parametrize("to", ["group", "each"])
+def test_sigterm_to_all_of_its_processes_saves_too(config: Path, tmp_path: Path, to: str) -> None:
+    """As `timeout` sends it to a group, and systemd and Slurm to each process: the data loader's workers get it too."""
     run = _Run(config, tmp_path / "run", "data.workers=1", "optimization.iterations=100000", "checkpoint_every=1")
     run.wait_for_checkpoint()
-    os.killpg(run.process.pid, signal.SIGTERM)
+    main_process = run.process.pid
+    assert main_process is not None
+    workers = [int(pid) for pid in Path(f"/proc/{main_process}/task/{main_process}/children").read_text().split()]
+    assert workers
+    if to == "group":
+        os.killpg(main_process, signal.SIGTERM)
+    else:
+        for process in (main_process, *workers):
+            os.kill(process, signal.SIGTERM)
     assert run.exit_code() == 0, run.log
     assert f"stopped after iteration {_state(run.output)['iteration']}" in run.log
     assert "Traceback" not in run.log
