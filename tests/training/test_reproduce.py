@@ -400,7 +400,7 @@ def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ("command", "message"),
     [
         ("table8 --rows 1.4", "no row '1.4', but All, 2.0, 1.5, 1.2, 1.0"),
-        ("table8 model.heads=1", "unknown model configuration: heads"),
+        ("table8 model.heads=1", "heads: Unexpected keyword argument"),
         ("table8 data.val=null", "data.val: the file to evaluate on is needed"),
     ],
 )
