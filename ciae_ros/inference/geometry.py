@@ -6,7 +6,7 @@ All positions are continuous: pixel i covers [i, i + 1), its centre is at i + 0.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ciae_ros.model.backbone import FEATURE_STRIDES, SIZE_DIVISOR
 
@@ -18,7 +18,7 @@ class ImageGeometry:
     """Sizes of one image on its way through the network; each is (height, width) in pixels."""
 
     original: tuple[int, int]
-    """Of the camera's image, and of the panoptic result."""
+    """Of the camera's image, or of what stands for it (`at_network_size`): the size of the panoptic result."""
     resized: tuple[int, int]
     """After resizing with the aspect ratio kept (to the nearest pixel)."""
     padded: tuple[int, int]
@@ -33,6 +33,10 @@ class ImageGeometry:
     def scale_x(self) -> float:
         """Network pixels per original pixel, horizontally."""
         return self.resized[1] / self.original[1]
+
+    def at_network_size(self) -> ImageGeometry:
+        """For a result that is not enlarged to the camera's image: of the resized image's size."""
+        return replace(self, original=self.resized)
 
 
 def image_geometry(height: int, width: int, input_size: int, max_input_size: int) -> ImageGeometry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 
 # Parameters of mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -25,3 +26,13 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, _LARGE)
     # The frames are segmented on a thread of their own: let it use the one heap that may grow without bound.
     mallopt(_M_ARENA_MAX, 1)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system the pages that nothing uses any more, as `keep_freed_memory` keeps them."""
+    gc.collect()
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except AttributeError:
+        return
+    malloc_trim(0)

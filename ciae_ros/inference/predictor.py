@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from ciae_ros.inference.checkpoint import Checkpoint
 from ciae_ros.inference.fold_batch_norm import fold_batch_norm
-from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.fusing import FusedImage, fuse
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
-from ciae_ros.inference.proposals import select_proposals
+from ciae_ros.inference.proposals import Proposals, select_proposals
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
-from ciae_ros.model import ModelConfig
+from ciae_ros.model import ModelConfig, RawOutputs
+
+ResultSize = Literal["input", "network"]
+"""Of a panoptic result: that of the image, or that of the image as the network sees it."""
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Precisions by their names."""
@@ -25,7 +29,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Seconds that one image spent in each stage; on a CUDA device the stages end when the device has ended them."""
+    """Seconds that a batch spent in each stage; on a CUDA device the stages end when the device has ended them."""
 
     preprocess: float
     network: float
@@ -44,6 +48,7 @@ class Predictor:
         precision: str = "fp32",
         settings: InferenceSettings | None = None,
         input_size: int | None = None,
+        result_size: ResultSize = "input",
     ) -> None:
         """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
 
@@ -53,15 +58,19 @@ class Predictor:
             precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
             settings: thresholds; the checkpoint's own if None.
             input_size: length of the shorter side in the network, in pixels; the model's own if None.
+            result_size: "input": as large as the image; "network": as the image in the network, without padding.
 
         Raises:
-            ValueError: there is no such device, or it does not have the precision.
+            ValueError: there is no such device, or it does not have the precision, or no such result size.
         """
+        if result_size not in get_args(ResultSize):
+            raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
         self.device = _checked_device(device, precision)
         self.categories = checkpoint.categories
         self.name = checkpoint.name
         self.digest = checkpoint.digest
         self.settings = settings or checkpoint.settings
+        self.result_size = result_size
         self.config = _with_input_size(checkpoint.model.config, input_size)
         self._dtype = DTYPES[precision]
         self._model = checkpoint.model.eval().requires_grad_(False)
@@ -92,39 +101,99 @@ class Predictor:
         """
         return self.predict_timed(image, channel_order)[0]
 
-    @torch.inference_mode()
     def predict_timed(
         self, image: np.ndarray, channel_order: ChannelOrder = "rgb"
     ) -> tuple[PanopticResult, StageTimes]:
         """As `predict`, with the time of each stage."""
-        _check_image(image, channel_order)
-        geometry = self.geometry(*image.shape[:2])
+        (result,), times = self.predict_batch([(image, channel_order)])
+        return result, times
+
+    @torch.inference_mode()
+    def predict_batch(
+        self, images: Sequence[tuple[np.ndarray, ChannelOrder]]
+    ) -> tuple[list[PanopticResult], StageTimes]:
+        """Segment images that have the same padded size in the network (`geometry`) at once.
+
+        Args:
+            images: at least one, each with its channel order as `predict` takes them.
+
+        Returns:
+            The results in the order of the images, and the time of each stage for all of them together.
+
+        Raises:
+            ValueError: an array is not such an image, or the padded sizes differ.
+        """
+        for image, channel_order in images:
+            _check_image(image, channel_order)
+        geometries = [self.geometry(*image.shape[:2]) for image, _ in images]
+        if len({geometry.padded for geometry in geometries}) != 1:
+            raise ValueError("the images of a batch must have one padded size")
         clock = _StageClock(self.device)
-        pixels = torch.from_numpy(image).to(self.device)
-        batch = preprocess(pixels, channel_order, geometry, self.config, self._dtype)
+        inputs = [
+            preprocess(torch.from_numpy(image).to(self.device), order, geometry, self.config, self._dtype)
+            for (image, order), geometry in zip(images, geometries, strict=True)
+        ]
+        batch = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
         clock.lap()
         outputs = self._model(batch)
         clock.lap()
-        proposals = select_proposals(outputs, 0, geometry.resized, self.settings)
+        proposals = [
+            select_proposals(outputs, index, geometry.resized, self.settings)
+            for index, geometry in enumerate(geometries)
+        ]
         clock.lap()
-        fused = fuse(
-            outputs.embedding[0],
+        fused = [
+            self._fuse(outputs, index, found, geometry)
+            for index, (found, geometry) in enumerate(zip(proposals, geometries, strict=True))
+        ]
+        clock.lap()
+        results = [image.to_result(self.categories) for image in fused]
+        clock.lap()
+        return results, StageTimes(*clock.laps)
+
+    def _fuse(self, outputs: RawOutputs, index: int, proposals: Proposals, geometry: ImageGeometry) -> FusedImage:
+        settings = self.settings
+        if self.result_size == "network":
+            shrinking = geometry.scale_y * geometry.scale_x
+            settings = replace(settings, min_stuff_area=round(settings.min_stuff_area * shrinking))
+            geometry = geometry.at_network_size()
+        return fuse(
+            outputs.embedding[index],
             proposals,
             self._model.memory,
             self.config,
-            self.settings,
+            settings,
             geometry,
-            outputs.semantic_logits_of(0),
+            outputs.semantic_logits_of(index),
         )
-        clock.lap()
-        result = fused.to_result(self.categories)
-        clock.lap()
-        return result, StageTimes(*clock.laps)
 
-    def warm_up(self, height: int, width: int, images: int = 2) -> None:
-        """Segment grey images of this size, so that the first real one finds kernels compiled and memory reserved."""
+    def warm_up(self, height: int, width: int, images: int = 2, batch_size: int = 1) -> float:
+        """Segment grey images of this size, so that the first real one finds kernels compiled and memory reserved.
+
+        Returns:
+            Seconds that the fastest batch took.
+        """
+        image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
+        times = []
         for _ in range(images):
-            self.predict(np.full((height, width, 3), 127, np.uint8))
+            start = time.perf_counter()
+            self.predict_batch([image] * batch_size)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    def reserved_bytes(self) -> int | None:
+        """Memory of a CUDA device that PyTorch holds for this process; None on the CPU."""
+        return torch.cuda.memory_reserved(self.device) if self.device.type == "cuda" else None
+
+    def check_device(self) -> None:
+        """Use the device for next to nothing and wait for it.
+
+        Raises:
+            RuntimeError: it does not answer any more: after some errors every further call on a CUDA context fails.
+        """
+        probe = torch.ones(1, device=self.device)
+        if float(probe + probe) != 2.0:
+            raise RuntimeError(f"device {self.device} adds wrongly")
 
 
 class _StageClock:

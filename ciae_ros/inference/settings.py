@@ -22,7 +22,7 @@ class InferenceSettings:
     max_instances: int = 100
     """Highest scores that are left after it."""
     min_stuff_area: int = 4096
-    """Stuff segments of fewer pixels at the original size become unlabelled."""
+    """Stuff segments of fewer pixels of the original image become unlabelled."""
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "nms_threshold"):

@@ -154,3 +154,36 @@ def test_cuda_agrees_with_the_cpu(data: Path, precision: str) -> None:
     on_cpu = Predictor(copy.deepcopy(checkpoint)).predict(image, "bgr").semantic_map()
     on_cuda = Predictor(checkpoint, "cuda", precision).predict(image, "bgr").semantic_map()
     assert (on_cpu == on_cuda).mean() > (0.99 if precision == "fp32" else 0.9)
+
+
+def test_a_batch_gives_what_its_images_give_alone(data: Path) -> None:
+    paths = sorted((data / "coco_panoptic_mini" / "val2017").glob("*.jpg"))[:3]
+    images = [cv2.resize(cv2.imread(str(path)), (160, 120)) for path in paths]
+    model = predictor(settings=InferenceSettings(score_threshold=0.05, max_instances=20, min_stuff_area=50))
+    results, _ = model.predict_batch([(image, "bgr") for image in images])
+    for image, result in zip(images, results, strict=True):
+        alone = model.predict(image, "bgr")
+        # Sums over a batch may be taken in another order: single pixels at a border between segments may differ.
+        assert (alone.semantic_map() == result.semantic_map()).mean() > 0.999
+
+
+def test_images_of_different_padded_sizes_are_no_batch() -> None:
+    small, large = (np.zeros((64, width, 3), np.uint8) for width in (64, 128))
+    with pytest.raises(ValueError, match="one padded size"):
+        predictor().predict_batch([(small, "rgb"), (large, "rgb")])
+
+
+def test_result_at_the_networks_size_is_the_smaller_image_of_the_same_scene(data: Path) -> None:
+    image = cv2.imread(str(next((data / "coco_panoptic_mini" / "val2017").glob("*.jpg"))))
+    torch.manual_seed(1)
+    large = predictor()
+    torch.manual_seed(1)
+    small = predictor(result_size="network")
+    full, result = large.predict(image, "bgr"), small.predict(image, "bgr")
+    size = large.geometry(*image.shape[:2]).resized
+    assert full.label_map.shape == image.shape[:2]
+    assert result.label_map.shape == size
+    shrunk = cv2.resize(full.semantic_map(), size[::-1], interpolation=cv2.INTER_NEAREST)
+    assert (shrunk == result.semantic_map()).mean() > 0.9
+    with pytest.raises(ValueError, match="unknown result size 'half'"):
+        predictor(result_size="half")
