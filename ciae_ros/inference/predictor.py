@@ -69,9 +69,11 @@ class Predictor:
         self.categories = checkpoint.categories
         self.name = checkpoint.name
         self.digest = checkpoint.digest
-        self.settings = settings or checkpoint.settings
+        self.default_settings = checkpoint.settings
+        self.settings = settings or self.default_settings
         self.result_size = result_size
         self.config = _with_input_size(checkpoint.model.config, input_size)
+        self.precision = precision
         self._dtype = DTYPES[precision]
         self._model = checkpoint.model.eval().requires_grad_(False)
         fold_batch_norm(self._model.backbone)

@@ -1,4 +1,4 @@
-"""ROS images to arrays, without a copy where the encoding allows.
+"""Raw ROS images to arrays, without a copy where the encoding allows.
 
 Everything that a message claims about itself is checked before its data is touched: a frame that does not add up is
 refused with a reason, never guessed.
@@ -11,39 +11,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
 from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageError, check_number_of_pixels
 
 try:
     from cv_bridge import CvBridge
 except ImportError:
     CvBridge = None
-
-
-class UnusableImageError(Exception):
-    """A message that holds no usable image; the frame is to be dropped."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        """Short and the same for all messages with this fault, for counting."""
-
-
-@dataclass(frozen=True)
-class CameraImage:
-    """An image as the predictor takes it; may share the memory of the message that it came from."""
-
-    pixels: np.ndarray
-    """(H, W, C) uint8: C is 3 or more, of which the first three are colours, or 1 for "mono"."""
-    channel_order: ChannelOrder
-
-    def to_bgr(self) -> np.ndarray:
-        """(H, W, 3) uint8 with its own memory, as OpenCV draws on."""
-        if self.channel_order == "mono":
-            return cv2.cvtColor(self.pixels, cv2.COLOR_GRAY2BGR)
-        colors = self.pixels[..., :3]
-        return np.ascontiguousarray(colors if self.channel_order == "bgr" else colors[..., ::-1]).copy()
 
 
 @dataclass(frozen=True)
@@ -100,12 +76,13 @@ ENCODINGS: dict[str, _Encoding] = {
 }
 
 
-def convert_image(message: Image) -> CameraImage:
-    """A raw image; rgb8, bgr8, rgba8, bgra8 and mono8 are views of the message's data.
+def convert_image(message: Image, max_pixels: int = MAX_PIXELS) -> CameraImage:
+    """A raw image of at most `max_pixels` pixels; rgb8, bgr8, rgba8, bgra8 and mono8 are views of the message's data.
 
     Raises:
-        UnusableImageError: unknown encoding, or sizes that do not add up.
+        UnusableImageError: unknown encoding, or sizes that do not add up, or the image is too large.
     """
+    check_number_of_pixels(message.height, message.width, max_pixels)
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
         return _convert_by_cv_bridge(message)
@@ -113,26 +90,6 @@ def convert_image(message: Image) -> CameraImage:
     data = np.frombuffer(message.data, np.uint8)
     rows = data.reshape(-1, message.step)[:, : message.width * encoding.bytes_per_pixel]
     return encoding.convert(rows, message)
-
-
-def decode_image(message: CompressedImage) -> CameraImage:
-    """A JPEG or PNG image.
-
-    Raises:
-        UnusableImageError: the data cannot be decoded.
-    """
-    data = np.frombuffer(message.data, np.uint8)
-    # The camera's pixels as they are: frame_id says how the camera is mounted, not the JPEG's orientation tag.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(data, flags) if len(data) else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise UnusableImageError(
-            "undecodable", f"{len(data)} bytes of format {message.format!r} are no JPEG or PNG image, or a damaged one"
-        )
-    return CameraImage(pixels, "bgr")
 
 
 def _check_sizes(message: Image, encoding: _Encoding) -> None:

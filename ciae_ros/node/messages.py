@@ -10,9 +10,19 @@ from std_msgs.msg import Header
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
 
 try:
-    from vision_msgs.msg import LabelInfo, VisionClass
+    from vision_msgs.msg import (
+        BoundingBox2D,
+        Detection2D,
+        Detection2DArray,
+        LabelInfo,
+        ObjectHypothesis,
+        ObjectHypothesisWithPose,
+        Point2D,
+        Pose2D,
+        VisionClass,
+    )
 except ImportError:
-    LabelInfo = VisionClass = None
+    Detection2DArray = LabelInfo = None
 
 
 def segments_message(header: Header, result: PanopticResult, model: str) -> PanopticSegments:
@@ -26,6 +36,25 @@ def label_info(header: Header, categories: CategorySet) -> LabelInfo:
     """Names of the ids in a semantic image, as vision_msgs has them."""
     class_map = [VisionClass(class_id=c.id, class_name=c.name) for c in categories.categories]
     return LabelInfo(header=header, class_map=class_map)
+
+
+def detections_message(header: Header, result: PanopticResult) -> Detection2DArray:
+    """The things as vision_msgs has them: the id is the segment's, the class id the category's."""
+    things = [_detection(header, segment) for segment in result.segments if segment.category.is_thing]
+    return Detection2DArray(header=header, detections=things)
+
+
+def _detection(header: Header, segment: Segment) -> Detection2D:
+    x, y, width, height = segment.box
+    # The centre in pixels whose centres are whole numbers, as the segments' centroids are.
+    center = Point2D(x=x + (width - 1) / 2, y=y + (height - 1) / 2)
+    hypothesis = ObjectHypothesis(class_id=str(segment.category.id), score=segment.score)
+    return Detection2D(
+        header=header,
+        id=str(segment.id),
+        results=[ObjectHypothesisWithPose(hypothesis=hypothesis)],
+        bbox=BoundingBox2D(center=Pose2D(position=center), size_x=float(width), size_y=float(height)),
+    )
 
 
 def _segment(segment: Segment) -> PanopticSegment:

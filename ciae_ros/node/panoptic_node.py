@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
-from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor, load_model
-from ciae_ros.inference.host_memory import keep_freed_memory
-from ciae_ros.node.diagnostics import FrameStatistics, FrameTimes, diagnostic_array
-from ciae_ros.node.frame_scheduler import SUPERSEDED, FrameScheduler
-from ciae_ros.node.image_conversion import UnusableImageError, convert_image, decode_image
-from ciae_ros.node.parameters import NAMES, NodeParameters, ParameterError, declare_parameters, read_parameters
-from ciae_ros.node.result_publisher import ResultPublisher
+from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
+from ciae_ros.inference.host_memory import give_back_freed_memory
+from ciae_ros.node.camera_stream import CameraStream
+from ciae_ros.node.cameras import cameras_of
+from ciae_ros.node.diagnostics import (
+    ERROR,
+    OK,
+    Finding,
+    camera_findings,
+    camera_values,
+    diagnostic_array,
+    status,
+    status_line,
+)
+from ciae_ros.node.frame_report import new_folder, save_frame
+from ciae_ros.node.model_loading import fastest_batch, load_predictor
+from ciae_ros.node.parameters import (
+    CHANGEABLE,
+    NAMES,
+    NodeParameters,
+    ParameterError,
+    declare_parameters,
+    read_parameters,
+)
+from ciae_ros.node.segmenter import Segmenter
 from ciae_ros.node.signals import until_interrupted
 
 DIAGNOSTICS_PERIOD = 1.0
 """Seconds between messages on /diagnostics."""
 
-FAILED = "failed"
-"""Reason of a drop: an exception while the frame was segmented."""
+EXIT_DEVICE_LOST = 75
+"""Exit code after the device has stopped answering, so that a new process is worth a try (EX_TEMPFAIL)."""
+
+LAST_WORDS = 5.0
+"""Seconds that the process has for an orderly end after that: what hangs on the device may hang for ever."""
 
 Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    message: Image | CompressedImage
-    arrival: float
-    """time.perf_counter() when it was received."""
+LoadPredictor = Callable[[NodeParameters], Predictor]
 
 
 def _logged(transition: Transition) -> Transition:
@@ -60,65 +77,87 @@ def _logged(transition: Transition) -> Transition:
 
 
 class PanopticNode(LifecycleNode):
-    """Keeps the newest camera image, segments it on a thread of its own, and publishes under the image's header."""
+    """Keeps the newest image of each camera, has them segmented, and publishes under the images' headers."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: LoadPredictor = load_predictor) -> None:
         """Declare the parameters.
+
+        Args:
+            load: makes the predictor when the node is configured; the seam at which tests put in faults.
 
         Raises:
             ParameterError: one of them was set to something that it cannot be.
         """
         super().__init__("panoptic_node")
         declare_parameters(self)
-        self.add_on_set_parameters_callback(self._refuse_changes_while_configured)
+        self.exit_code = 0
+        self._load = load
         self._node_parameters = NodeParameters()
         self._predictor: Predictor | None = None
-        self._publisher: ResultPublisher | None = None
-        self._statistics = FrameStatistics()
-        self._scheduler: FrameScheduler[_Frame] = FrameScheduler([])
-        self._worker: threading.Thread | None = None
-        self._subscription: Subscription | None = None
+        self._max_batch = 1
+        self._streams: dict[str, CameraStream] = {}
+        self._segmenter: Segmenter | None = None
+        self._fault = ""
+        self._last_status_line = time.monotonic()
+        self.add_on_set_parameters_callback(self._check_changes)
+        self.add_post_set_parameters_callback(self._take_changes)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics)
+        # Whatever becomes of the node's clock, somebody may look at the diagnostics.
+        self._timer = self.create_timer(
+            DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.create_service(Trigger, "~/reset_statistics", self._reset_statistics)
+        self.create_service(Trigger, "~/save_frame", self._save_frame)
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jumps = self.get_clock().create_jump_callback(backwards, post_callback=self._clock_has_jumped)
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, warm it up and create the output topics."""
         try:
-            self._node_parameters = read_parameters(self)
-            self._predictor = self._load_predictor(self._node_parameters)
+            parameters = self._node_parameters = read_parameters(self)
+            cameras = cameras_of(parameters)
+            predictor = self._predictor = self._load(parameters)
+            self._max_batch = parameters.max_batch or fastest_batch(predictor, parameters.sizes[0], len(cameras))
         except (ParameterError, CheckpointError, ValueError, torch.OutOfMemoryError) as error:
+            self._release()
             self.get_logger().error(f"cannot be configured: {' '.join(str(error).split())}")
             return TransitionCallbackReturn.FAILURE
-        untrained = self._predictor.digest == UNTRAINED
-        self._publisher = ResultPublisher(
-            self,
-            self._node_parameters.output_qos,
-            self._predictor.name,
-            self._node_parameters.overlay_style,
-            note="untrained weights: the segments mean nothing" if untrained else "",
+        self.get_logger().info(
+            f"model {predictor.name} ({predictor.digest}) on {predictor.device_name}, {predictor.precision}; "
+            f"at most {self._max_batch} images at once"
         )
-        self._publisher.publish_label_info(Header(stamp=self.get_clock().now().to_msg()), self._predictor.categories)
+        if predictor.digest == UNTRAINED:
+            self.get_logger().warning("the weights are untrained: the segments mean nothing")
+        self._streams = {camera.name: CameraStream(self, camera, parameters) for camera in cameras}
+        for stream in self._streams.values():
+            header = Header(stamp=self.get_clock().now().to_msg())
+            stream.publisher.publish_label_info(header, predictor.categories)
         return super().on_configure(state)
 
     @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and begin to segment."""
-        parameters = self._node_parameters
-        self._statistics = FrameStatistics()
-        self._scheduler = FrameScheduler([parameters.image_topic])
-        self._worker = threading.Thread(target=self._segment_frames, name="ciae-segment", daemon=True)
-        self._worker.start()
-        message_type = CompressedImage if parameters.compressed else Image
-        self._subscription = self.create_subscription(
-            message_type, parameters.image_topic, self._receive, parameters.input_qos
+        assert self._predictor is not None
+        segmenter = self._segmenter = Segmenter(
+            self._predictor,
+            self._streams,
+            parameters=lambda: self._node_parameters,
+            clock=self.get_clock(),
+            logger=self.get_logger(),
+            on_device_lost=self._end_after_device_lost,
+            max_batch=self._max_batch,
+            note="untrained weights: the segments mean nothing" if self._predictor.digest == UNTRAINED else "",
         )
-        self.get_logger().info(f"segmenting {self._subscription.topic_name}")
+        for stream in self._streams.values():
+            stream.statistics.reset()
+            stream.subscribe(segmenter.scheduler.put, lambda: self._node_parameters.max_rate)
+        self.get_logger().info(f"segmenting {', '.join(stream.topic for stream in self._streams.values())}")
         return super().on_activate(state)
 
     @_logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop after the frame that is in the network now; a frame that waits is dropped."""
+        """Stop after the frames that are in the network now; frames that wait are dropped."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -145,113 +184,142 @@ class PanopticNode(LifecycleNode):
         self._stop()
         self._release()
 
-    def _load_predictor(self, parameters: NodeParameters) -> Predictor:
-        device = parameters.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        precision = parameters.precision
-        if precision == "auto":
-            precision = "fp16" if device.startswith("cuda") else "fp32"
-        if device == "cpu":
-            keep_freed_memory()
-        checkpoint = load_model(parameters.model)
-        settings = parameters.settings(checkpoint.settings)
-        predictor = Predictor(checkpoint, device, precision, settings, parameters.input_size or None)
-        predictor.warm_up(parameters.warm_up_height, parameters.warm_up_width)
-        self.get_logger().info(f"model {predictor.name} ({predictor.digest}) on {predictor.device}, {precision}")
-        if predictor.digest == UNTRAINED:
-            self.get_logger().warning("the weights are untrained: the segments mean nothing")
-        return predictor
+    def _stop(self) -> None:
+        for stream in self._streams.values():
+            stream.unsubscribe()
+        if self._segmenter is not None:
+            self._segmenter.stop()
+            self._segmenter = None
+        for stream in self._streams.values():
+            stream.last = None
 
-    def _receive(self, message: Image | CompressedImage) -> None:
-        self._scheduler.put(self._node_parameters.image_topic, _Frame(message, time.perf_counter()))
+    def _release(self) -> None:
+        for stream in self._streams.values():
+            stream.destroy()
+        self._streams = {}
+        self._predictor = None
+        give_back_freed_memory()
+        if torch.cuda.is_available() and not self._fault:
+            torch.cuda.empty_cache()
 
-    def _segment_frames(self) -> None:
-        """The worker: the newest frame, again and again, until the scheduler is closed."""
-        while (turn := self._scheduler.take()) is not None:
-            try:
-                self._segment(turn[1])
-            except UnusableImageError as error:
-                if self._statistics.count_dropped(error.kind):
-                    self.get_logger().warning(f"dropped a frame ({error.kind}; further ones are counted): {error}")
-            except Exception as error:  # Whatever one frame does must not end the stream.
-                if not rclpy.ok():
-                    return
-                if self._statistics.count_dropped(FAILED):
-                    self.get_logger().error(f"dropped a frame that failed: {error}\n{traceback.format_exc()}")
-
-    def _segment(self, frame: _Frame) -> None:
-        assert self._predictor is not None and self._publisher is not None
-        taken = time.perf_counter()
-        if isinstance(frame.message, CompressedImage):
-            image = decode_image(frame.message)
-        else:
-            image = convert_image(frame.message)
-        converted = time.perf_counter()
-        result, stages = self._predictor.predict_timed(image.pixels, image.channel_order)
-        message_time, publish_time = self._publisher.publish(frame.message.header, image, result)
-        self._statistics.count_segmented(
-            FrameTimes(
-                wait=taken - frame.arrival,
-                convert=converted - taken,
-                **asdict(stages),
-                message=message_time,
-                publish=publish_time,
-            )
-        )
-
-    def _publish_diagnostics(self) -> None:
-        """Say on /diagnostics what became of the frames since the node was activated."""
-        values: dict[str, object] = {
-            "received": self._scheduler.received.total(),
-            "segmented": self._statistics.segmented,
-            f"dropped, {SUPERSEDED}": self._scheduler.dropped.total(),
-        }
-        values |= {f"dropped, {reason}": number for reason, number in self._statistics.dropped().items()}
-        if self._predictor is not None:
-            values |= {"model": self._predictor.name, "model digest": self._predictor.digest}
-            values["device"] = self._predictor.device_name
-        values |= {f"{stage} [ms]": f"{1e3 * t:.2f}" for stage, t in self._statistics.median_times().items()}
-        state = self._state_machine.current_state[1]
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostic_array(stamp, f"{self.get_fully_qualified_name()}: frames", state, values))
-
-    def _refuse_changes_while_configured(self, parameters: list[Parameter]) -> SetParametersResult:
-        fixed = [parameter.name for parameter in parameters if parameter.name in NAMES]
+    def _check_changes(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse what cannot be, and what cannot change while the node is configured."""
+        ours = {parameter.name: parameter.value for parameter in changes if parameter.name in NAMES}
+        fixed = [name for name in ours if name not in CHANGEABLE]
         if fixed and self._predictor is not None:
             reason = f"{', '.join(fixed)} can be set only while the node is unconfigured: clean it up first"
             return SetParametersResult(successful=False, reason=reason)
+        try:
+            read_parameters(self, ours)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _stop(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
-        self._scheduler.close()
-        if self._worker is not None:
-            self._worker.join()
-            self._worker = None
+    def _take_changes(self, changes: list[Parameter]) -> None:
+        """From the next frame on."""
+        if self._predictor is not None:
+            self._node_parameters = read_parameters(self)
 
-    def _release(self) -> None:
-        if self._publisher is not None:
-            self._publisher.destroy()
-            self._publisher = None
-        self._predictor = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def _clock_has_jumped(self, jump: TimeJump) -> None:
+        """A bag begins again: what waits is of a time that has not come yet."""
+        waiting = self._segmenter.drop_waiting() if self._segmenter is not None else []
+        for name, stream in self._streams.items():
+            stream.forget_time(waiting.count(name))
+
+    def _reset_statistics(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        for stream in self._streams.values():
+            stream.statistics.reset()
+        response.success, response.message = True, f"{len(self._streams)} cameras count from zero"
+        return response
+
+    def _save_frame(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Write the last segmented frame of each camera below `save_folder`."""
+        frames = {name: stream.last for name, stream in self._streams.items() if stream.last is not None}
+        if not frames or self._predictor is None:
+            response.message = "no frame has been segmented since the node was activated"
+            return response
+        about: dict[str, object] = {
+            "model": self._predictor.name,
+            "model digest": self._predictor.digest,
+            "device": self._predictor.device_name,
+            "parameters": {name: self.get_parameter(name).value for name in NAMES},
+        }
+        try:
+            folder = new_folder(Path(self._node_parameters.save_folder).expanduser())
+            for name, (frame, segmented) in frames.items():
+                save_frame(folder, name, frame.message, segmented, about)
+        except OSError as error:
+            response.message = f"cannot write below save_folder: {error}"
+            return response
+        response.success, response.message = True, str(folder)
+        return response
+
+    def _publish_diagnostics(self) -> None:
+        """Say how the node and its cameras are doing."""
+        parameters, state = self._node_parameters, self._state_machine.current_state[1]
+        snapshots = {name: stream.statistics.snapshot() for name, stream in self._streams.items()}
+        name, device = self.get_fully_qualified_name(), self._predictor.device_name if self._predictor else ""
+        statuses = [status(f"{name}: node", device, self._node_findings(), self._node_values(state))]
+        for camera, stream in self._streams.items():
+            snapshot, findings = snapshots[camera], [Finding(OK, state)]
+            if self._segmenter is not None:
+                why = stream.why_silent() if snapshot.silent_for > parameters.stale_after else ""
+                findings = camera_findings(snapshot, parameters, why)
+            values = camera_values(stream.topic, snapshot)
+            statuses.append(status(f"{name}: camera {camera}", stream.topic, findings, values))
+        self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), *statuses))
+        period, now = parameters.status_period, time.monotonic()
+        if period and self._segmenter is not None and now - self._last_status_line >= period:
+            self._last_status_line = now
+            self.get_logger().info(status_line(state, snapshots))
+
+    def _node_findings(self) -> list[Finding]:
+        findings = [Finding(ERROR, self._fault)] if self._fault else []
+        if self._segmenter is not None:
+            busy = self._segmenter.busy_for()
+            if busy > self._node_parameters.stuck_after:
+                findings.append(Finding(ERROR, f"a frame has been in the network for {busy:.0f} s"))
+        own = (self.get_name(), self.get_namespace())
+        others = self.get_node_names_and_namespaces().count(own) - 1
+        if others > 0:
+            text = f"{others} more nodes are called {self.get_fully_qualified_name()}: give each a name or namespace"
+            findings.append(Finding(ERROR, text))
+        return findings
+
+    def _node_values(self, state: str) -> dict[str, object]:
+        values: dict[str, object] = {"state": state}
+        if self._predictor is not None:
+            values |= {"model": self._predictor.name, "model digest": self._predictor.digest}
+            values |= {"device": self._predictor.device_name, "precision": self._predictor.precision}
+            reserved = self._predictor.reserved_bytes()
+            values["device memory [MiB]"] = "none" if reserved is None else f"{reserved / 2**20:.0f}"
+            values["images at once"] = self._max_batch
+        return values
+
+    def _end_after_device_lost(self, error: Exception) -> None:
+        """Called on the segmenting thread: a process with a broken CUDA context can only be replaced."""
+        watchdog = threading.Timer(LAST_WORDS, os._exit, (EXIT_DEVICE_LOST,))
+        watchdog.daemon = True
+        watchdog.start()
+        self._fault = f"the device does not answer any more: {error}"
+        self.exit_code = EXIT_DEVICE_LOST
+        self.get_logger().fatal(f"{self._fault}; ending with exit code {EXIT_DEVICE_LOST}, to be started again")
+        self._publish_diagnostics()
+        rclpy.try_shutdown()
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) -> int:
     """Run the node until it is interrupted or ROS shuts down.
 
     Returns:
-        0 after an orderly end, 1 if a parameter, the model or the device cannot be used.
+        0 after an orderly end, 1 if a parameter, the model or the device cannot be used, `EXIT_DEVICE_LOST` if the
+        device has stopped answering.
     """
     rclpy.init(args=args)
     node: PanopticNode | None = None
     try:
         with until_interrupted():
-            node = PanopticNode()
+            node = PanopticNode(load)
             if read_parameters(node).autostart and not _start(node):
                 return 1
             rclpy.spin(node)
@@ -263,6 +331,10 @@ def main(args: list[str] | None = None) -> int:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    if node.exit_code:
+        # The interpreter's own end would call the device once more.
+        sys.stderr.flush()
+        os._exit(node.exit_code)
     return 0
 
 

@@ -1,58 +1,100 @@
-"""The node's output topics."""
+"""The output topics of one camera."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from ciae_msgs.msg import PanopticSegments
-from rclpy.lifecycle import LifecycleNode
+import cv2
+import numpy as np
+from ciae_msgs.msg import PanopticSegments, RunLengthLabels
+from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from ciae_ros.inference import CategorySet, PanopticResult
-from ciae_ros.node.image_conversion import CameraImage
-from ciae_ros.node.image_messages import bgr_image, label_image
-from ciae_ros.node.messages import LabelInfo, label_info, segments_message
+from ciae_ros.node.camera_calibration import scaled_camera_info
+from ciae_ros.node.camera_image import CameraImage
+from ciae_ros.node.cameras import Camera
+from ciae_ros.node.image_messages import bgr_image, label_image, run_length_labels
+from ciae_ros.node.messages import Detection2DArray, LabelInfo, detections_message, label_info, segments_message
+from ciae_ros.node.qos import Report, output_events
 from ciae_ros.visualization import OverlayStyle, draw_overlay
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+@dataclass(frozen=True)
+class SegmentedFrame:
+    """A result and what it was made of."""
+
+    header: Header
+    image: CameraImage
+    result: PanopticResult
+
+
 class ResultPublisher:
     """Publishes each result under its image's header: labels and segments always, the rest while it is listened to."""
 
-    def __init__(self, node: LifecycleNode, qos: QoSProfile, model: str, style: OverlayStyle, note: str) -> None:
+    def __init__(self, node: Node, camera: Camera, qos: QoSProfile, report: Report) -> None:
         """Create the topics.
 
         Args:
             node: whose private namespace the topics are in.
+            camera: names the topics.
             qos: of all topics that carry frames.
-            model: name of the model, sent with the segments.
-            style: of the overlay.
-            note: a line of text for the overlay.
+            report: is told of subscribers that ask for more than `qos` offers.
         """
         self._node = node
-        self._model, self._style, self._note = model, style, note
-        self._labels = node.create_publisher(Image, "~/labels", qos)
-        self._segments = node.create_publisher(PanopticSegments, "~/segments", qos)
-        self._semantic = node.create_publisher(Image, "~/semantic", qos)
-        self._overlay = node.create_publisher(Image, "~/overlay", qos)
-        self._label_info = node.create_publisher(LabelInfo, "~/label_info", LATCHED) if LabelInfo else None
+        self._camera = camera
+        self._qos, self._report = qos, report
+        self._labels = self._create(Image, "labels")
+        self._segments = self._create(PanopticSegments, "segments")
+        self._run_lengths = self._create(RunLengthLabels, "labels/run_lengths")
+        self._semantic = self._create(Image, "semantic")
+        self._overlay = self._create(Image, "overlay")
+        self._camera_info = self._create(CameraInfo, "camera_info")
+        self._detections = self._create(Detection2DArray, "detections") if Detection2DArray else None
+        self._label_info = node.create_publisher(LabelInfo, camera.output("label_info"), LATCHED) if LabelInfo else None
 
-    def publish(self, header: Header, image: CameraImage, result: PanopticResult) -> tuple[float, float]:
-        """Send one result; returns the seconds spent on making messages and on publishing them."""
+    def publish(
+        self,
+        frame: SegmentedFrame,
+        model: str,
+        calibration: CameraInfo | None,
+        style: OverlayStyle,
+        note: str = "",
+    ) -> tuple[float, float]:
+        """Send one result.
+
+        Args:
+            frame: the result.
+            model: name of the model.
+            calibration: of the camera, if it is known.
+            style: of the overlay.
+            note: a line of text for the overlay.
+
+        Returns:
+            The seconds spent on making messages and on publishing them.
+        """
         start = time.perf_counter()
+        header, result = frame.header, frame.result
         messages: list[tuple[Publisher, object]] = [
             (self._labels, label_image(header, result.label_map)),
-            (self._segments, segments_message(header, result, self._model)),
+            (self._segments, segments_message(header, result, model)),
         ]
+        if calibration is not None:
+            messages.append((self._camera_info, scaled_camera_info(calibration, header, *result.label_map.shape)))
+        if self._detections is not None and self._detections.get_subscription_count():
+            messages.append((self._detections, detections_message(header, result)))
+        if self._run_lengths.get_subscription_count():
+            messages.append((self._run_lengths, run_length_labels(header, result.label_map)))
         if self._semantic.get_subscription_count():
             messages.append((self._semantic, label_image(header, result.semantic_map())))
         if self._overlay.get_subscription_count():
-            overlay = draw_overlay(image.to_bgr(), result, self._style, self._note)
-            messages.append((self._overlay, bgr_image(header, overlay)))
+            messages.append((self._overlay, bgr_image(header, overlay_of(frame, style, note))))
         filled = time.perf_counter()
         for publisher, message in messages:
             publisher.publish(message)
@@ -65,6 +107,29 @@ class ResultPublisher:
 
     def destroy(self) -> None:
         """Remove the topics."""
-        for publisher in (self._labels, self._segments, self._semantic, self._overlay, self._label_info):
+        for publisher in (
+            self._labels,
+            self._segments,
+            self._run_lengths,
+            self._semantic,
+            self._overlay,
+            self._camera_info,
+            self._detections,
+            self._label_info,
+        ):
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
+
+    def _create(self, message_type: type, topic: str) -> Publisher:
+        name = self._camera.output(topic)
+        events = output_events(self._node.resolve_topic_name(name), self._report)
+        return self._node.create_publisher(message_type, name, self._qos, event_callbacks=events)
+
+
+def overlay_of(frame: SegmentedFrame, style: OverlayStyle, note: str = "") -> np.ndarray:
+    """The picture for people, (H, W, 3) uint8 BGR of the labels' size."""
+    height, width = frame.result.label_map.shape
+    picture = frame.image.to_bgr()
+    if picture.shape[:2] != (height, width):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return draw_overlay(picture, frame.result, style, note)

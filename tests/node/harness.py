@@ -10,10 +10,11 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import rclpy
 from ciae_msgs.msg import PanopticSegments
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -23,7 +24,10 @@ from std_msgs.msg import Header
 START_TIMEOUT = 120.0
 """Seconds; importing PyTorch on a busy machine with two cores takes its time."""
 
-SMALL = {"model": "untrained/light_512", "input_size": "128", "warm_up_width": "64", "warm_up_height": "48"}
+GREETING = 0
+"""Stamp of images that only ask whether the node answers."""
+
+SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": "[64x48]"}
 """A node that is ready and answers quickly."""
 
 
@@ -43,12 +47,14 @@ class Client(Node):
 
     def __init__(self, compressed: bool = False) -> None:
         super().__init__(f"client_{os.getpid()}_{time.monotonic_ns()}")
+        self._compressed = compressed
         self.labels: dict[int, Image] = {}
         self.segments: dict[int, PanopticSegments] = {}
         self.overlays: dict[int, Image] = {}
         self.semantics: dict[int, Image] = {}
         self.arrivals: dict[int, float] = {}
         self.counts: dict[str, str] = {}
+        self.statuses: dict[str, DiagnosticStatus] = {}
         self.images = self.create_publisher(CompressedImage if compressed else Image, "/image", QoSProfile(depth=5))
         self.create_subscription(Image, "/panoptic_node/labels", self._keep(self.labels), qos_profile_sensor_data)
         self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._keep(self.segments), 10)
@@ -88,8 +94,29 @@ class Client(Node):
             rclpy.spin_once(self, timeout_sec=0.05)
 
     def wait_until_active(self, node: subprocess.Popen[str]) -> None:
-        self.wait(lambda: self.images.get_subscription_count() or node.poll() is not None, START_TIMEOUT)
+        """Until the node answers: that its subscription is seen here does not mean that it sees this publisher."""
+        next_try = 0.0
+
+        def answers() -> bool:
+            nonlocal next_try
+            if time.monotonic() > next_try and self.images.get_subscription_count():
+                self.greet()
+                next_try = time.monotonic() + 1.0
+            return bool(self.labels) or node.poll() is not None
+
+        self.wait(answers, START_TIMEOUT)
         assert node.poll() is None, node.stdout and node.stdout.read()
+        self.labels.clear()
+        self.segments.clear()
+
+    def greet(self) -> None:
+        """Send an image that can only be segmented."""
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        if self._compressed:
+            data = cv2.imencode(".png", pixels)[1].tobytes()
+            self.images.publish(CompressedImage(header=header(GREETING), format="png", data=data))
+        else:
+            self.publish(pixels, GREETING)
 
     def call(self, service: str, kind: type, request: object) -> Any:
         client = self.create_client(kind, f"/panoptic_node/{service}")
@@ -109,13 +136,18 @@ class Client(Node):
     def _keep(self, store: dict[int, Any]) -> Callable[[Any], None]:
         def keep(message: Any) -> None:
             stamp = nanoseconds(message.header)
+            if stamp == GREETING and self.arrivals:
+                return  # A late answer to one of several.
             store[stamp] = message
             self.arrivals.setdefault(stamp, time.time())
 
         return keep
 
     def _count(self, message: DiagnosticArray) -> None:
-        self.counts = {pair.key: pair.value for pair in message.status[0].values}
+        for status in message.status:
+            self.statuses[status.name] = status
+            if status.name == "/panoptic_node: camera image":
+                self.counts = {pair.key: pair.value for pair in status.values}
 
 
 def header(stamp: int) -> Header:

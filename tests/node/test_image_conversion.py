@@ -13,13 +13,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.node.image_conversion import (
-    ENCODINGS,
-    CvBridge,
-    UnusableImageError,
-    convert_image,
-    decode_image,
-)
+from ciae_ros.node.camera_image import UnusableImageError
+from ciae_ros.node.image_conversion import ENCODINGS, CvBridge, convert_image
+from ciae_ros.node.image_decoding import decode_image
 from ciae_ros.node.image_messages import label_image
 
 HEIGHT, WIDTH = 48, 64
@@ -165,7 +161,7 @@ FAULTS: dict[Callable[[Image], None], str] = {
     without_columns: "empty",
     short_step: "short step",
     zero_step: "short step",
-    huge: "wrong length",
+    huge: "too large",
     truncated: "wrong length",
     too_long: "wrong length",
     without_data: "wrong length",
@@ -206,7 +202,7 @@ def test_compressed_images(suffix: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no image", cv2.imencode(".png", SCENE)[1].tobytes()[:40]])
 def test_compressed_images_that_cannot_be_decoded_are_refused(data: bytes) -> None:
-    with pytest.raises(UnusableImageError, match="no JPEG or PNG"):
+    with pytest.raises(UnusableImageError, match="neither JPEG nor PNG|is damaged"):
         decode_image(CompressedImage(format="jpeg", data=data))
 
 

@@ -71,12 +71,6 @@ def test_bad_messages_are_dropped_counted_and_survived(client: Client, node: sub
     assert node.poll() is None
 
 
-def test_parameters_that_are_in_use_cannot_be_changed(client: Client, node: subprocess.Popen[str]) -> None:
-    client.wait_until_active(node)
-    request = SetParameters.Request(parameters=[Parameter("score_threshold", value=0.9).to_parameter_msg()])
-    (result,) = client.call("set_parameters", SetParameters, request).results
-    assert not result.successful
-    assert "score_threshold can be set only while the node is unconfigured" in result.reason
 
 
 def test_label_info_names_the_categories_to_whoever_comes_later(client: Client, node: subprocess.Popen[str]) -> None:

@@ -13,7 +13,7 @@ RATE, SECONDS = 15, 30
 
 
 def test_thirty_seconds_of_1080p(client: Client, ros: None) -> None:
-    process = start_node(**(SMALL | {"input_size": "256", "warm_up_width": "1920", "warm_up_height": "1080"}))
+    process = start_node(**(SMALL | {"input_size": "256", "expected_sizes": "[1920x1080]"}))
     try:
         client.wait_until_active(process)
         image = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)

@@ -1,0 +1,58 @@
+"""JPEG and PNG images to arrays. A damaged image is refused: decoders would fill it up with grey and say nothing."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image as PillowImage
+from sensor_msgs.msg import CompressedImage
+
+from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageError, check_number_of_pixels
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+"""The first bytes of such a file."""
+
+
+def decode_image(message: CompressedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
+    """A JPEG or PNG image of at most `max_pixels` pixels.
+
+    The format is told by the data, not by the message's `format`, which drivers fill in many ways.
+
+    Raises:
+        UnusableImageError: it is neither, is damaged, or is too large.
+    """
+    data = memoryview(message.data)
+    if data[: len(JPEG)] == JPEG:
+        return CameraImage(_decode_jpeg(data, max_pixels), "bgr")
+    if data[: len(PNG)] == PNG:
+        return CameraImage(_decode_png(data, max_pixels), "bgr")
+    raise UnusableImageError("undecodable", f"{len(data)} bytes of format {message.format!r} are neither JPEG nor PNG")
+
+
+def _decode_jpeg(data: memoryview, max_pixels: int) -> np.ndarray:
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        check_number_of_pixels(height, width, max_pixels)
+        return simplejpeg.decode_jpeg(data, "BGR", strict=True)
+    except ValueError as error:
+        raise UnusableImageError("undecodable", f"a JPEG image of {len(data)} bytes is damaged: {error}") from None
+
+
+def _decode_png(data: memoryview, max_pixels: int) -> np.ndarray:
+    # Pillow reads the header only: a few bytes may claim a size that no memory holds.
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as header:
+            width, height = header.size
+    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+        raise UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged: {error}") from None
+    check_number_of_pixels(height, width, max_pixels)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged")
+    return pixels

@@ -1,0 +1,233 @@
+"""The thread that segments: takes frames, converts, predicts, publishes, and survives what a frame can do."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import cv2
+import rclpy
+import torch
+from rclpy.clock import Clock
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage
+
+from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference.predictor import StageTimes
+from ciae_ros.node.camera_image import CameraImage, UnusableImageError
+from ciae_ros.node.camera_stream import CameraStream, Frame
+from ciae_ros.node.frame_scheduler import FrameScheduler
+from ciae_ros.node.frame_statistics import DEVICE_LOST, FAILED, OUT_OF_MEMORY, STALE, STOPPED, FrameTimes
+from ciae_ros.node.image_conversion import convert_image
+from ciae_ros.node.image_decoding import decode_image
+from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.result_publisher import SegmentedFrame
+
+
+@dataclass
+class _Job:
+    """A frame on its way through the network."""
+
+    stream: CameraStream
+    frame: Frame
+    image: CameraImage
+    convert: float
+    """Seconds that the conversion took."""
+    is_counted: bool = False
+    """Segmented or dropped."""
+
+
+class DeviceLostError(Exception):
+    """The device answers no more; nothing that it may still say can be trusted."""
+
+
+class Segmenter:
+    """Segments the newest frames on a thread of its own until it is stopped."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        streams: Mapping[str, CameraStream],
+        parameters: Callable[[], NodeParameters],
+        clock: Clock,
+        logger: RcutilsLogger,
+        on_device_lost: Callable[[Exception], None],
+        max_batch: int = 1,
+        note: str = "",
+    ) -> None:
+        """Begin.
+
+        Args:
+            predictor: used by this thread only from now on.
+            streams: by the cameras' names.
+            parameters: asked for each batch, so that changes count for the next frame.
+            clock: the node's; stamps are compared with it.
+            logger: for frames that could not be segmented, once for each reason.
+            on_device_lost: called on the thread, which then ends.
+            max_batch: most frames that go through the network at once.
+            note: a line of text for the overlays.
+        """
+        self.scheduler: FrameScheduler[Frame] = FrameScheduler(list(streams))
+        self._predictor, self._streams, self._parameters = predictor, streams, parameters
+        self._clock, self._logger = clock, logger
+        self._on_device_lost = on_device_lost
+        self._max_batch, self._note = max_batch, note
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="ciae-segment", daemon=True)
+        self._thread.start()
+
+    def busy_for(self) -> float:
+        """Seconds since the batch began that is in the network now; 0 if there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.perf_counter() - since
+
+    def drop_waiting(self) -> list[str]:
+        """Forget the frames that wait; returns their cameras' names. They are not counted here."""
+        return [camera for camera, _ in self.scheduler.clear()]
+
+    def stop(self) -> None:
+        """End after the batch that is in the network now; frames that wait are dropped."""
+        for camera, _ in self.scheduler.close():
+            self._streams[camera].statistics.count_dropped(STOPPED)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while turns := self.scheduler.take(self._max_batch):
+            taken = time.perf_counter()
+            parameters = self._parameters()
+            self._predictor.settings = parameters.settings(self._predictor.default_settings)
+            jobs = [job for camera, frame in turns if (job := self._convert(camera, frame, parameters)) is not None]
+            self._busy_since = taken
+            try:
+                # Sorting is stable: the cameras' order stays within a batch.
+                for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
+                    self._segment(list(batch), parameters)
+            except DeviceLostError as error:
+                for job in jobs:
+                    self._count_dropped(job, DEVICE_LOST)
+                self._on_device_lost(error)
+                return
+            finally:
+                self._busy_since = None
+
+    def _padded_size(self, job: _Job) -> tuple[int, int]:
+        return self._predictor.geometry(*job.image.pixels.shape[:2]).padded
+
+    def _convert(self, camera: str, frame: Frame, parameters: NodeParameters) -> _Job | None:
+        """The frame's pixels; None if it is dropped."""
+        stream = self._streams[camera]
+        stamp = Time.from_msg(frame.message.header.stamp, clock_type=self._clock.clock_type)
+        age = (self._clock.now() - stamp).nanoseconds * 1e-9
+        if parameters.max_age and age > parameters.max_age:
+            self._drop(stream, STALE, f"an image was {age:.3f} s old, more than max_age ({parameters.max_age} s)")
+            return None
+        start = time.perf_counter()
+        try:
+            decode: Callable[[Any, int], CameraImage] = (
+                decode_image if isinstance(frame.message, CompressedImage) else convert_image
+            )
+            image = decode(frame.message, parameters.max_pixels)
+        except UnusableImageError as error:
+            self._drop(stream, error.kind, str(error))
+            return None
+        except Exception as error:  # Whatever one message does must not end the stream.
+            self._drop(stream, OUT_OF_MEMORY if is_out_of_memory(error) else FAILED, _described(error))
+            return None
+        return _Job(stream, frame, image, time.perf_counter() - start)
+
+    def _segment(self, batch: list[_Job], parameters: NodeParameters) -> None:
+        if self.scheduler.is_closed:
+            for job in batch:
+                self._count_dropped(job, STOPPED)
+            return
+        try:
+            results, stages = self._predictor.predict_batch(
+                [(job.image.pixels, job.image.channel_order) for job in batch]
+            )
+        except Exception as error:
+            self._survive(error, batch, parameters)
+            return
+        for job, result in zip(batch, results, strict=True):
+            self._publish(job, result, stages, parameters)
+
+    def _publish(self, job: _Job, result: PanopticResult, stages: StageTimes, parameters: NodeParameters) -> None:
+        stream = job.stream
+        frame = SegmentedFrame(job.frame.message.header, job.image, result)
+        try:
+            message, publish = stream.publisher.publish(
+                frame, self._predictor.name, stream.calibration, parameters.overlay_style, self._note
+            )
+        except Exception as error:
+            # When ROS shuts down, a frame may find its topics gone.
+            self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, _described(error))
+            return
+        stream.last = job.frame, frame
+        fusing = stages.proposals + stages.fusing + stages.download
+        known = job.convert + stages.preprocess + stages.network + fusing + message + publish
+        total = time.perf_counter() - job.frame.arrival
+        times = FrameTimes(total - known, job.convert, stages.preprocess, stages.network, fusing, message, publish)
+        job.is_counted = True
+        if stream.statistics.count_segmented(times, parameters.latency_budget):
+            self._logger.warning(
+                f"{stream.camera.name}: a frame took {times.total:.3f} s, more than latency_budget "
+                f"({parameters.latency_budget} s); further ones are counted"
+            )
+
+    def _survive(self, error: Exception, batch: list[_Job], parameters: NodeParameters) -> None:
+        """After an exception in the network: drop what cannot be segmented, go on if the device still answers."""
+        reason = OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
+        description = _described(error)
+        # The traceback's frames hold the tensors that the memory is full of.
+        traceback.clear_frames(error.__traceback__)
+        self._check_device()
+        if reason == OUT_OF_MEMORY and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(batch) > 1:
+            # Together they were too many, or one of them is to blame: each one by itself.
+            for job in batch:
+                self._segment([job], parameters)
+            return
+        self._count_dropped(batch[0], reason, description)
+
+    def _check_device(self) -> None:
+        try:
+            self._predictor.check_device()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise DeviceLostError(_described(error)) from None
+
+    def _count_dropped(self, job: _Job, reason: str, description: str = "") -> None:
+        if job.is_counted:
+            return
+        job.is_counted = True
+        if reason == STOPPED:
+            job.stream.statistics.count_dropped(reason)
+        else:
+            self._drop(job.stream, reason, description)
+
+    def _drop(self, stream: CameraStream, reason: str, description: str) -> None:
+        if stream.statistics.count_dropped(reason):
+            self._logger.warning(
+                f"{stream.camera.name}: dropped a frame ({reason}; further ones are counted): {description}"
+            )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Did the device or the host have too little memory? PyTorch's allocator for the CPU has no class for it."""
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _described(error: Exception) -> str:
+    """The error with where it was raised, in one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" (in {last[0].name}, {last[0].filename}:{last[0].lineno})" if last else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
