@@ -46,6 +46,7 @@ class Recorder(Node):
         self._video: _Video | None = None
         self._model = ""
         self._node_values: dict[str, str] = {}
+        self._camera_values: dict[str, str] = {}
         self._player_values: dict[str, str] = {}
         qos = QoSProfile(depth=10)
         self.create_subscription(Image, "/panoptic_node/labels", self._on_labels, qos)
@@ -86,16 +87,18 @@ class Recorder(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
-            if status.name == "/panoptic_node: frames":
+            if status.name == "/panoptic_node: node":
                 self._node_values = values
+            elif status.name == "/panoptic_node: camera image":
+                self._camera_values = values
             elif status.name == "/image_player: images":
                 self._player_values = values
 
     def _has_settled(self) -> bool:
-        if not self._player_values or not self._node_values:
+        if not self._player_values or not self._camera_values:
             return False
         last = self._arrivals[-1] if self._arrivals else 0.0
-        return self._now() - last > SETTLED and _unaccounted(self._node_values) == 0
+        return self._now() - last > SETTLED and self._camera_values["unfinished"] == "0"
 
     def _write(self) -> dict[str, object]:
         if self._video is not None:
@@ -107,7 +110,7 @@ class Recorder(Node):
         return summary
 
     def _summary(self) -> dict[str, object]:
-        node = self._node_values
+        node, camera = self._node_values, self._camera_values
         percentiles = np.percentile(self._latencies, (50, 90, 99)).round(4).tolist() if self._latencies else [None] * 3
         duration = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
         return {
@@ -115,16 +118,16 @@ class Recorder(Node):
             "device": node.get("device"),
             "frames": {
                 "published": int(self._player_values["published"]),
-                "received": int(node["received"]),
-                "segmented": int(node["segmented"]),
-                "dropped": {key.removeprefix("dropped, "): int(node[key]) for key in node if key.startswith("dropped")},
+                "received": int(camera["received"]),
+                "segmented": int(camera["segmented"]),
+                "dropped": {k.removeprefix("dropped, "): int(camera[k]) for k in camera if k.startswith("dropped")},
                 "recorded": len(self._arrivals),
             },
             "latency from stamp to recorded labels [s]": dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
             "frames per second": round((len(self._arrivals) - 1) / duration, 2) if duration else None,
             "median segments per frame": float(np.median(self._segments_per_frame)) if self._arrivals else None,
             "median stage times [ms]": {
-                key.removesuffix(" [ms]"): float(node[key]) for key in node if key.endswith("[ms]")
+                key.split()[0]: float(camera[key].split()[0]) for key in camera if key.endswith("[ms]")
             },
         }
 
@@ -158,12 +161,6 @@ class _Video:
         assert self._writer is not None
         self._writer.write(self._shown)
         self._written += 1
-
-
-def _unaccounted(values: dict[str, str]) -> int:
-    """Frames that the node has received but not yet segmented or dropped."""
-    dropped = sum(int(value) for key, value in values.items() if key.startswith("dropped"))
-    return int(values["received"]) - int(values["segmented"]) - dropped
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:

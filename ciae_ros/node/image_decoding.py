@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import struct
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image as PillowImage
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageError, check_number_of_pixels
@@ -42,17 +41,16 @@ def _decode_jpeg(data: memoryview, max_pixels: int) -> np.ndarray:
 
 
 def _decode_png(data: memoryview, max_pixels: int) -> np.ndarray:
-    # Pillow reads the header only: a few bytes may claim a size that no memory holds.
-    try:
-        with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as header:
-            width, height = header.size
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
-        raise UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged: {error}") from None
+    damaged = UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged")
+    if data[12:16] != b"IHDR" or len(data) < 24:
+        raise damaged
+    # The size is looked at first: a few bytes may claim one that no memory holds.
+    width, height = struct.unpack(">II", data[16:24])
     check_number_of_pixels(height, width, max_pixels)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         pixels = None
     if pixels is None or pixels.shape[:2] != (height, width):
-        raise UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged")
+        raise damaged
     return pixels

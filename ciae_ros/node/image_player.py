@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.node.diagnostics import diagnostic_array
+from ciae_ros.node.diagnostics import OK, Finding, diagnostic_array, status
 from ciae_ros.node.image_messages import bgr_image
 from ciae_ros.node.signals import until_interrupted
 
@@ -138,7 +138,8 @@ class ImagePlayer(Node):
     def _publish_count(self) -> None:
         stamp = self.get_clock().now().to_msg()
         name = f"{self.get_fully_qualified_name()}: images"
-        self._diagnostics.publish(diagnostic_array(stamp, name, "finished", {"published": self.published}))
+        finished = status(name, self._source, [Finding(OK, "finished")], {"published": self.published})
+        self._diagnostics.publish(diagnostic_array(stamp, finished))
         self._diagnostics.wait_for_all_acked(Duration(seconds=2))
         self._publisher.wait_for_all_acked(Duration(seconds=2))
         self.get_logger().info(f"published {self.published} images")

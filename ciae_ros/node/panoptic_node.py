@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rclpy
 import torch
@@ -79,16 +80,17 @@ def _logged(transition: Transition) -> Transition:
 class PanopticNode(LifecycleNode):
     """Keeps the newest image of each camera, has them segmented, and publishes under the images' headers."""
 
-    def __init__(self, load: LoadPredictor = load_predictor) -> None:
+    def __init__(self, load: LoadPredictor = load_predictor, **options: Any) -> None:
         """Declare the parameters.
 
         Args:
             load: makes the predictor when the node is configured; the seam at which tests put in faults.
+            options: of `rclpy.node.Node`, for a node that shares its process with others.
 
         Raises:
             ParameterError: one of them was set to something that it cannot be.
         """
-        super().__init__("panoptic_node")
+        super().__init__("panoptic_node", **options)
         declare_parameters(self)
         self.exit_code = 0
         self._load = load

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -16,10 +18,16 @@ import rclpy
 from ciae_msgs.msg import PanopticSegments
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
 
 START_TIMEOUT = 120.0
 """Seconds; importing PyTorch on a busy machine with two cores takes its time."""
@@ -31,22 +39,57 @@ SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": 
 """A node that is ready and answers quickly."""
 
 
-def start_node(**parameters: str) -> subprocess.Popen[str]:
+def start_node(module: str = "ciae_ros.node.panoptic_node", **parameters: str) -> subprocess.Popen[str]:
     """`panoptic_node` with its output in a pipe."""
     settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings],
+        [sys.executable, "-m", module, "--ros-args", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-class Client(Node):
-    """Publishes images and keeps what the node answers."""
+@contextmanager
+def node_in_this_process(
+    load: LoadPredictor = load_predictor, state: str = "active", **parameters: Any
+) -> Iterator[PanopticNode]:
+    """`panoptic_node` on an executor of its own, in one of the states unconfigured, inactive and active.
 
-    def __init__(self, compressed: bool = False) -> None:
+    Its messages go over DDS all the same; it saves the seconds that a process takes to import PyTorch.
+    """
+    chosen = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]} | parameters
+    overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]
+    node = PanopticNode(load, parameter_overrides=overrides)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    triggers = (node.trigger_configure, node.trigger_activate)
+    for trigger in triggers[: ("unconfigured", "inactive", "active").index(state)]:
+        assert trigger() == TransitionCallbackReturn.SUCCESS
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.close()
+        node.destroy_node()
+
+
+class Client(Node):
+    """Publishes images and keeps what the node answers for one of its cameras."""
+
+    def __init__(self, compressed: bool = False, topic: str = "/image", outputs: str = "/panoptic_node") -> None:
+        """Create the topics.
+
+        Args:
+            compressed: publish CompressedImage.
+            topic: of the images.
+            outputs: namespace of the camera's outputs.
+        """
         super().__init__(f"client_{os.getpid()}_{time.monotonic_ns()}")
+        self._outputs, self._topic = outputs, topic
         self._compressed = compressed
         self.labels: dict[int, Image] = {}
         self.segments: dict[int, PanopticSegments] = {}
@@ -55,15 +98,15 @@ class Client(Node):
         self.arrivals: dict[int, float] = {}
         self.counts: dict[str, str] = {}
         self.statuses: dict[str, DiagnosticStatus] = {}
-        self.images = self.create_publisher(CompressedImage if compressed else Image, "/image", QoSProfile(depth=5))
-        self.create_subscription(Image, "/panoptic_node/labels", self._keep(self.labels), qos_profile_sensor_data)
-        self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._keep(self.segments), 10)
+        self.images = self.create_publisher(CompressedImage if compressed else Image, topic, QoSProfile(depth=5))
+        self.create_subscription(Image, f"{outputs}/labels", self._keep(self.labels), qos_profile_sensor_data)
+        self.create_subscription(PanopticSegments, f"{outputs}/segments", self._keep(self.segments), 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._count, 10)
 
     def listen_to_pictures(self) -> None:
         """The topics that are made only for subscribers."""
-        self.create_subscription(Image, "/panoptic_node/overlay", self._keep(self.overlays), 10)
-        self.create_subscription(Image, "/panoptic_node/semantic", self._keep(self.semantics), 10)
+        self.create_subscription(Image, f"{self._outputs}/overlay", self._keep(self.overlays), 10)
+        self.create_subscription(Image, f"{self._outputs}/semantic", self._keep(self.semantics), 10)
 
     def publish(self, pixels: np.ndarray, stamp: int, encoding: str = "bgr8") -> None:
         """An image with a stamp in nanoseconds."""
@@ -93,7 +136,7 @@ class Client(Node):
                 raise TimeoutError(f"after {timeout} s; the node's counts are {self.counts}")
             rclpy.spin_once(self, timeout_sec=0.05)
 
-    def wait_until_active(self, node: subprocess.Popen[str]) -> None:
+    def wait_until_active(self, node: subprocess.Popen[str] | None) -> None:
         """Until the node answers: that its subscription is seen here does not mean that it sees this publisher."""
         next_try = 0.0
 
@@ -102,12 +145,16 @@ class Client(Node):
             if time.monotonic() > next_try and self.images.get_subscription_count():
                 self.greet()
                 next_try = time.monotonic() + 1.0
-            return bool(self.labels) or node.poll() is not None
+            return bool(self.labels) or (node is not None and node.poll() is not None)
 
         self.wait(answers, START_TIMEOUT)
-        assert node.poll() is None, node.stdout and node.stdout.read()
+        assert node is None or node.poll() is None, node.stdout and node.stdout.read()
         self.labels.clear()
         self.segments.clear()
+
+    def wait_for_answers(self) -> None:
+        """As `wait_until_active`, for a node in this process."""
+        self.wait_until_active(None)
 
     def greet(self) -> None:
         """Send an image that can only be segmented."""
@@ -146,7 +193,7 @@ class Client(Node):
     def _count(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self.statuses[status.name] = status
-            if status.name == "/panoptic_node: camera image":
+            if status.hardware_id == self._topic:
                 self.counts = {pair.key: pair.value for pair in status.values}
 
 
@@ -163,3 +210,17 @@ def nanoseconds(message: Header) -> int:
 def resident_megabytes(process: subprocess.Popen[str]) -> float:
     with open(f"/proc/{process.pid}/status") as status:  # noqa: PTH123
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+
+def wait_together(clients: Sequence[Client], condition: Callable[[], object], timeout: float = 20.0) -> None:
+    """Serve the topics of several clients until the condition holds.
+
+    Raises:
+        TimeoutError: it did not in so many seconds.
+    """
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"after {timeout} s; the counts are {[client.counts for client in clients]}")
+        for client in clients:
+            rclpy.spin_once(client, timeout_sec=0.005)

@@ -1,54 +1,89 @@
-"""Only the newest frame of a camera waits, cameras take turns, and every frame is accounted for."""
+"""Only the newest frame of a camera waits, cameras take turns, and no frame vanishes."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+import pytest
+
 from ciae_ros.node.frame_scheduler import FrameScheduler
 
 
+def scheduler(*cameras: str) -> FrameScheduler[int]:
+    return FrameScheduler(cameras)
+
+
 def test_the_newest_frame_replaces_the_one_that_waits() -> None:
-    scheduler: FrameScheduler[int] = FrameScheduler(["front"])
-    for frame in range(5):
-        scheduler.put("front", frame)
-    assert scheduler.take() == ("front", 4)
-    assert scheduler.received["front"] == 5
-    assert scheduler.dropped["front"] == 4
+    front = scheduler("front")
+    assert [front.put("front", frame) for frame in range(5)] == [None, 0, 1, 2, 3]
+    assert front.take() == [("front", 4)]
 
 
 def test_cameras_are_served_in_turn_however_fast_one_is() -> None:
-    scheduler: FrameScheduler[int] = FrameScheduler(["front", "rear", "side"])
+    three = scheduler("front", "rear", "side")
     served = []
     for frame in range(6):
-        scheduler.put("front", frame)
+        three.put("front", frame)
         if frame % 2 == 0:
-            scheduler.put("rear", frame)
-        turn = scheduler.take()
-        assert turn is not None
-        served.append(turn[0])
+            three.put("rear", frame)
+        served += [camera for camera, _ in three.take()]
     assert served == ["front", "rear", "front", "rear", "front", "rear"]
 
 
+def test_what_waits_at_the_same_moment_is_taken_together_the_longest_unserved_first() -> None:
+    three = scheduler("front", "rear", "side")
+    three.put("side", 1)
+    assert three.take(at_most=3) == [("side", 1)]
+    for camera in ("side", "rear", "front"):
+        three.put(camera, 2)
+    assert three.take(at_most=2) == [("front", 2), ("rear", 2)]
+    assert three.take(at_most=2) == [("side", 2)]
+
+
 def test_take_waits_for_a_frame_and_close_ends_the_wait() -> None:
-    scheduler: FrameScheduler[int] = FrameScheduler(["front"])
+    front = scheduler("front")
     taken: list[object] = []
-    taker = threading.Thread(target=lambda: taken.extend([scheduler.take(), scheduler.take()]))
+    taker = threading.Thread(target=lambda: taken.extend([front.take(), front.take()]))
     taker.start()
     time.sleep(0.05)
     assert taken == []
-    scheduler.put("front", 7)
+    front.put("front", 7)
     time.sleep(0.05)
-    scheduler.close()
+    front.close()
     taker.join(timeout=5)
-    assert taken == [("front", 7), None]
+    assert taken == [[("front", 7)], []]
 
 
-def test_close_drops_what_waits_and_forgets_what_comes_later() -> None:
-    scheduler: FrameScheduler[int] = FrameScheduler(["front"])
-    scheduler.put("front", 1)
-    scheduler.close()
-    scheduler.put("front", 2)
-    assert scheduler.take() is None
-    assert scheduler.received["front"] == 1
-    assert scheduler.dropped["front"] == 1
+def test_close_gives_back_what_waits_and_what_comes_later() -> None:
+    front = scheduler("front")
+    front.put("front", 1)
+    assert front.close() == [("front", 1)]
+    assert front.put("front", 2) == 2
+    assert front.take() == []
+
+
+@pytest.mark.parametrize("at_most", [1, 3])
+def test_every_frame_is_taken_or_given_back_once(at_most: int) -> None:
+    cameras = ("front", "rear", "side")
+    three = scheduler(*cameras)
+    taken: list[tuple[str, int]] = []
+    gone: list[tuple[str, int]] = []
+
+    def take() -> None:
+        while frames := three.take(at_most):
+            taken.extend(frames)
+
+    def put(camera: str) -> None:
+        for frame in range(3000):
+            if (old := three.put(camera, frame)) is not None:
+                gone.append((camera, old))
+
+    threads = [threading.Thread(target=take), *(threading.Thread(target=put, args=(camera,)) for camera in cameras)]
+    for thread in threads:
+        thread.start()
+    for thread in threads[1:]:
+        thread.join()
+    gone += three.close()
+    threads[0].join()
+    assert sorted(taken + gone) == sorted((camera, frame) for camera in cameras for frame in range(3000))

@@ -202,7 +202,7 @@ def test_compressed_images(suffix: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no image", cv2.imencode(".png", SCENE)[1].tobytes()[:40]])
 def test_compressed_images_that_cannot_be_decoded_are_refused(data: bytes) -> None:
-    with pytest.raises(UnusableImageError, match="neither JPEG nor PNG|is damaged"):
+    with pytest.raises(UnusableImageError, match=r"neither JPEG nor PNG|is damaged"):
         decode_image(CompressedImage(format="jpeg", data=data))
 
 

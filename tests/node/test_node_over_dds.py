@@ -8,8 +8,6 @@ from array import array
 
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 
@@ -69,8 +67,6 @@ def test_bad_messages_are_dropped_counted_and_survived(client: Client, node: sub
     client.wait(lambda: client.counts.get("dropped, wrong length", "0") != before)
     client.wait(lambda: "dropped, unknown encoding" in client.counts and "dropped, empty" in client.counts)
     assert node.poll() is None
-
-
 
 
 def test_label_info_names_the_categories_to_whoever_comes_later(client: Client, node: subprocess.Popen[str]) -> None:

@@ -1,0 +1,55 @@
+"""`panoptic_node` whose network fails on request: the upper left pixel of an image says how."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from ciae_ros.inference import PanopticResult
+from ciae_ros.inference.predictor import Predictor, StageTimes
+from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.panoptic_node import main
+from ciae_ros.node.parameters import NodeParameters
+
+OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY = 201, 202, 203, 204
+
+
+def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
+    """A predictor with faults."""
+    predictor = load_predictor(parameters)
+    healthy, check = predictor.predict_batch, predictor.check_device
+    faults: dict[int, Callable[[], Exception]] = {
+        OUT_OF_MEMORY: lambda: torch.OutOfMemoryError("CUDA out of memory (injected)"),
+        EXCEPTION: lambda: RuntimeError("no such operator (injected)"),
+        LOST_DEVICE: lambda: RuntimeError("CUDA error: an illegal memory access was encountered (injected)"),
+        HOST_OUT_OF_MEMORY: lambda: MemoryError("injected"),
+    }
+    is_lost = False
+
+    def predict_batch(
+        images: Sequence[tuple[np.ndarray, ChannelOrder]],
+    ) -> tuple[list[PanopticResult], StageTimes]:
+        nonlocal is_lost
+        for pixels, _ in images:
+            code = int(pixels[0, 0, 0])
+            is_lost = is_lost or code == LOST_DEVICE
+            if code in faults:
+                raise faults[code]()
+        return healthy(images)
+
+    def check_device() -> None:
+        # After such an error every further call on the context fails.
+        if is_lost:
+            raise faults[LOST_DEVICE]()
+        check()
+
+    predictor.predict_batch, predictor.check_device = predict_batch, check_device  # type: ignore[method-assign]
+    return predictor
+
+
+if __name__ == "__main__":
+    sys.exit(main(load=load_faulty_predictor))

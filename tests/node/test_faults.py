@@ -1,0 +1,157 @@
+"""What the network, the device and the memory can do to a frame, and what becomes of the node."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.panoptic_node import EXIT_DEVICE_LOST
+from ciae_ros.node.segmenter import is_out_of_memory
+from tests.node.faulty_node import (
+    EXCEPTION,
+    HOST_OUT_OF_MEMORY,
+    LOST_DEVICE,
+    OUT_OF_MEMORY,
+    load_faulty_predictor,
+)
+from tests.node.harness import SMALL, Client, node_in_this_process, start_node, wait_together
+
+
+def image(code: int) -> np.ndarray:
+    pixels = np.full((60, 80, 3), 90, np.uint8)
+    pixels[0, 0, 0] = code
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(OUT_OF_MEMORY, "out of memory"), (HOST_OUT_OF_MEMORY, "out of memory"), (EXCEPTION, "failed")],
+)
+def test_a_frame_that_fails_is_dropped_and_counted_and_the_next_one_is_segmented(
+    client: Client, capfd: pytest.CaptureFixture[str], code: int, reason: str
+) -> None:
+    with node_in_this_process(load_faulty_predictor):
+        client.wait_for_answers()
+        for stamp in range(1, 9):
+            client.publish(image(code if stamp < 5 else 0), stamp)
+            until = time.monotonic() + 0.1
+            client.wait(lambda until=until: time.monotonic() > until)
+        client.wait(lambda: 8 in client.labels and client.counts.get(f"dropped, {reason}") == "4")
+        assert set(client.labels) == {5, 6, 7, 8}
+        assert client.counts["unfinished"] == "0"
+        status = client.statuses["/panoptic_node: camera image"]
+        assert status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
+        assert reason in status.message
+    lines = [line for line in capfd.readouterr().err.splitlines() if "dropped a frame" in line]
+    assert len(lines) == 1
+    assert "injected" in lines[0]
+
+
+def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
+    with node_in_this_process(load_faulty_predictor, cameras=["/a", "/b"], max_batch=2) as node:
+        clients = [Client(topic=f"/{name}", outputs=f"/panoptic_node/{name}") for name in "ab"]
+        for client in clients:
+            client.wait_for_answers()
+        together = 0
+        predictor = node._predictor
+        assert predictor is not None
+        faulty = predictor.predict_batch
+
+        def slow(images: list) -> object:
+            nonlocal together
+            together += len(images) == 2
+            time.sleep(0.1)
+            return faulty(images)
+
+        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        a, b = clients
+        for stamp in range(1, 30):
+            a.publish(image(EXCEPTION), stamp)
+            b.publish(image(0), stamp)
+            until = time.monotonic() + 0.15
+            wait_together(clients, lambda until=until: time.monotonic() > until)
+        assert together > 3
+        assert not a.labels
+        assert len(b.labels) > 8
+        wait_together(clients, lambda: int(a.counts.get("dropped, failed", 0)) > 8)
+        assert "dropped, failed" not in b.counts
+        for client in clients:
+            client.destroy_node()
+
+
+def test_a_lost_device_ends_the_process_with_its_own_exit_code_and_no_wrong_map(client: Client, ros: None) -> None:
+    process = start_node(module="tests.node.faulty_node", **SMALL)
+    client.wait_until_active(process)
+    client.publish(image(LOST_DEVICE), 1)
+    for stamp in range(2, 20):
+        client.publish(image(0), stamp)
+    client.wait(lambda: process.poll() is not None)
+    output, _ = process.communicate()
+    assert process.returncode == EXIT_DEVICE_LOST, output
+    assert "the device does not answer any more" in output
+    assert f"ending with exit code {EXIT_DEVICE_LOST}, to be started again" in output
+    assert "Traceback" not in output
+    # Frames that waited in front of the faulty one may have been answered; none after it.
+    assert not client.labels
+    status = client.statuses["/panoptic_node: node"]
+    assert status.level == DiagnosticStatus.ERROR
+    assert "does not answer" in status.message
+
+
+def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> None:
+    with node_in_this_process(diagnostics__stuck_after=0.5) as node:
+        client.wait_for_answers()
+        predictor = node._predictor
+        assert predictor is not None
+        healthy = predictor.predict_batch
+
+        def hang(images: list) -> object:
+            time.sleep(3)
+            return healthy(images)
+
+        predictor.predict_batch = hang  # type: ignore[method-assign, assignment]
+        client.publish(image(0), 1)
+
+        def is_error() -> bool:
+            status = client.statuses.get("/panoptic_node: node")
+            return status is not None and status.level == DiagnosticStatus.ERROR
+
+        client.wait(is_error)
+        assert "a frame has been in the network for" in client.statuses["/panoptic_node: node"].message
+        client.wait(lambda: 1 in client.labels)
+
+
+def test_real_errors_of_the_allocators_are_told_from_others() -> None:
+    with pytest.raises(RuntimeError) as from_torch:
+        torch.empty(1 << 46)
+    with pytest.raises(MemoryError) as from_numpy:
+        np.empty(1 << 46)
+    assert is_out_of_memory(from_torch.value)
+    assert is_out_of_memory(from_numpy.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_more_memory_than_the_device_has_costs_one_frame(client: Client) -> None:
+    with node_in_this_process(load_predictor, device="cuda") as node:
+        client.wait_for_answers()
+        predictor = node._predictor
+        assert predictor is not None
+        healthy = predictor.predict_batch
+
+        def greedy(images: list) -> object:
+            if images[0][0][0, 0, 0] == OUT_OF_MEMORY:
+                torch.empty(1 << 42, device="cuda")
+            return healthy(images)
+
+        predictor.predict_batch = greedy  # type: ignore[method-assign, assignment]
+        client.publish(image(OUT_OF_MEMORY), 1)
+        client.wait(lambda: client.counts.get("dropped, out of memory") == "1")
+        client.publish(image(0), 2)
+        client.wait(lambda: 2 in client.labels)
