@@ -47,7 +47,7 @@ from ciae_ros.node.parameters import (
     declare_parameters,
     read_parameters,
 )
-from ciae_ros.node.segmenter import Segmenter
+from ciae_ros.node.segmenter import Segmenter, is_out_of_memory
 from ciae_ros.node.signals import until_interrupted
 
 DIAGNOSTICS_PERIOD = 1.0
@@ -121,7 +121,9 @@ class PanopticNode(LifecycleNode):
             cameras = cameras_of(parameters)
             predictor = self._predictor = self._load(parameters)
             self._max_batch = parameters.max_batch or fastest_batch(predictor, parameters.sizes[0], len(cameras))
-        except (ParameterError, CheckpointError, ValueError, torch.OutOfMemoryError) as error:
+        except Exception as error:
+            if not isinstance(error, ParameterError | CheckpointError | ValueError) and not is_out_of_memory(error):
+                raise
             self._release()
             self.get_logger().error(f"cannot be configured: {' '.join(str(error).split())}")
             return TransitionCallbackReturn.FAILURE

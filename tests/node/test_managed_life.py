@@ -1,0 +1,144 @@
+"""Transitions: what each does, what an error in it leaves behind, and that the memory comes back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.panoptic_node import PanopticNode
+from ciae_ros.node.parameters import NodeParameters
+from tests.node.harness import Client, node_in_this_process
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def state(node: PanopticNode) -> int:
+    return int(node._state_machine.current_state[0])
+
+
+def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Client, ros: None) -> None:
+    with node_in_this_process() as node:
+        client.wait_for_answers()
+        predictor = node._predictor
+        assert predictor is not None
+        healthy = predictor.predict_batch
+
+        def slow(images: list) -> object:
+            time.sleep(0.5)
+            return healthy(images)
+
+        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        for stamp in range(1, 6):
+            client.publish(IMAGE, stamp)
+            time.sleep(0.02)
+        start = time.monotonic()
+        assert client.change_state(Transition.TRANSITION_DEACTIVATE)
+        assert time.monotonic() - start < 1.0
+        answered = set(client.labels)
+        assert len(answered) <= 1
+        for stamp in range(10, 15):
+            client.publish(IMAGE, stamp)
+        until = time.monotonic() + 1.5
+        client.wait(lambda: time.monotonic() > until)
+        # What was in the network was published before the transition ended; what waited is counted.
+        assert len(client.labels) <= 1
+        assert client.counts["unfinished"] == "0"
+        assert client.counts["dropped, stopped"] == "1"
+        assert all(stream.last is None for stream in node._streams.values())
+
+
+def test_cleanup_gives_the_memory_back(ros: None) -> None:
+    process = psutil.Process()
+
+    def resident() -> float:
+        return process.memory_info().rss / 2**20
+
+    with node_in_this_process(
+        state="unconfigured", model="untrained/r101_dcn_800", input_size=320, expected_sizes=["640x480"]
+    ) as node:
+        after: list[float] = []
+        for _ in range(3):
+            before = resident()
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            configured = resident()
+            assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+            after.append(resident())
+            assert configured - before > 200, "the model is larger than that"
+        # The first time also loads libraries and compiled kernels, which stay.
+        assert after[2] - after[0] < 30, f"MiB after each cleanup: {after}"
+        assert configured - after[2] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
+
+
+TRANSITIONS = {
+    "on_configure": ("unconfigured", Transition.TRANSITION_CONFIGURE),
+    "on_activate": ("inactive", Transition.TRANSITION_ACTIVATE),
+    "on_deactivate": ("active", Transition.TRANSITION_DEACTIVATE),
+    "on_cleanup": ("inactive", Transition.TRANSITION_CLEANUP),
+}
+WHAT_FAILS = {
+    "on_configure": ("ciae_ros.node.panoptic_node.CameraStream", "__init__"),
+    "on_activate": ("ciae_ros.node.panoptic_node.CameraStream", "subscribe"),
+    "on_deactivate": ("ciae_ros.node.panoptic_node.CameraStream", "unsubscribe"),
+    "on_cleanup": ("ciae_ros.node.panoptic_node.CameraStream", "destroy"),
+}
+
+
+@pytest.mark.parametrize("callback", TRANSITIONS)
+def test_an_error_in_a_transition_leaves_the_node_unconfigured_with_the_reason_in_the_log(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], callback: str
+) -> None:
+    start, transition = TRANSITIONS[callback]
+    with node_in_this_process(state=start) as node:
+        owner, method = WHAT_FAILS[callback]
+        broken = iter([True])
+
+        def fail_once(self: Any, *arguments: Any, **named: Any) -> Any:
+            if next(broken, False):
+                raise RuntimeError("injected")
+            return original(self, *arguments, **named)
+
+        stream_class = __import__("ciae_ros.node.camera_stream", fromlist=["CameraStream"]).CameraStream
+        original = getattr(stream_class, method)
+        monkeypatch.setattr(f"{owner}.{method}", fail_once)
+        assert not client.change_state(transition)
+        assert client.state() == "unconfigured"
+        assert state(node) == State.PRIMARY_STATE_UNCONFIGURED
+        assert f"{callback} failed: injected" in capfd.readouterr().err
+        assert client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert client.change_state(Transition.TRANSITION_ACTIVATE)
+        client.wait_for_answers()
+
+
+@pytest.mark.parametrize(
+    ("start", "transition"),
+    [
+        ("unconfigured", Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
+        ("inactive", Transition.TRANSITION_INACTIVE_SHUTDOWN),
+        ("active", Transition.TRANSITION_ACTIVE_SHUTDOWN),
+    ],
+)
+def test_shutdown_is_clean_from_every_state(client: Client, start: str, transition: int) -> None:
+    with node_in_this_process(state=start) as node:
+        assert client.change_state(transition)
+        assert client.state() == "finalized"
+        assert node._predictor is None
+        assert not node._streams
+        assert node._segmenter is None
+
+
+def test_a_model_that_needs_too_much_memory_is_a_refusal(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    def greedy(parameters: NodeParameters) -> object:
+        load_predictor(parameters)
+        raise MemoryError("injected")
+
+    with node_in_this_process(greedy, state="unconfigured"):  # type: ignore[arg-type]
+        assert not client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert client.state() == "unconfigured"
+        assert "cannot be configured: injected" in capfd.readouterr().err

@@ -1,0 +1,91 @@
+"""Replayed bags: time from /clock, faster, slower, stopped, and beginning again."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rosgraph_msgs.msg import Clock
+
+from tests.node.harness import Client, header, node_in_this_process
+
+IMAGE = np.zeros((60, 80, 3), np.uint8)
+SECOND = 10**9
+
+
+class Bag:
+    """Plays time and images with the stamps of that time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._clock = client.create_publisher(Clock, "/clock", 10)
+
+    def play(self, start: float, end: float, images_per_second: float) -> list[int]:
+        """As fast as the node answers; returns the stamps of the answers."""
+        stamps = [int(t * SECOND) for t in np.arange(start, end, 1 / images_per_second)]
+        for stamp in stamps:
+            self.show(stamp)
+            until = time.monotonic() + 0.04
+            self._client.wait(lambda until=until: time.monotonic() > until)
+        return [stamp for stamp in stamps if stamp in self._client.labels]
+
+    def show(self, stamp: int) -> None:
+        self._clock.publish(Clock(clock=header(stamp).stamp))
+        time.sleep(0.005)
+        self._client.publish(IMAGE, stamp)
+
+
+def test_a_bag_that_begins_again_is_segmented_again_with_limits_in_its_own_time(client: Client) -> None:
+    with node_in_this_process(use_sim_time=True, max_rate=1.0, max_age=0.5):
+        bag = Bag(client)
+
+        def begins() -> bool:
+            bag.show(1000 * SECOND)
+            return bool(client.labels)
+
+        client.wait(begins)
+        # 20 s of the bag in two of the wall's: the rate is one per second of the bag.
+        answered = bag.play(1001, 1021, images_per_second=3)
+        assert 15 <= len(answered) <= 22
+        client.labels.clear()
+        answered = bag.play(1001, 1021, images_per_second=3)
+        assert 15 <= len(answered) <= 22
+        assert "dropped, stale" not in client.counts
+
+
+def test_diagnostics_and_answers_need_no_running_clock(client: Client) -> None:
+    with node_in_this_process(use_sim_time=True):
+        client.wait(lambda: "/panoptic_node: node" in client.statuses)
+        client.wait_for_answers()
+        client.statuses.clear()
+        client.wait(lambda: "/panoptic_node: node" in client.statuses)
+
+
+def test_a_frame_that_waits_while_the_clock_jumps_back_is_dropped_and_counted(client: Client) -> None:
+    with node_in_this_process(use_sim_time=True) as node:
+        bag = Bag(client)
+
+        def begins() -> bool:
+            bag.show(1000 * SECOND)
+            return bool(client.labels)
+
+        client.wait(begins)
+        predictor = node._predictor
+        assert predictor is not None
+        healthy = predictor.predict_batch
+
+        def slow(images: list) -> object:
+            time.sleep(0.5)
+            return healthy(images)
+
+        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        bag.show(1001 * SECOND)
+        time.sleep(0.1)
+        bag.show(1002 * SECOND)
+        time.sleep(0.1)
+        client.labels.clear()
+        bag._clock.publish(Clock(clock=header(10 * SECOND).stamp))
+        client.wait(lambda: client.counts.get("dropped, clock jumped back") == "1")
+        bag.show(11 * SECOND)
+        client.wait(lambda: 11 * SECOND in client.labels)
+        assert 1002 * SECOND not in client.labels
