@@ -50,7 +50,8 @@ def _opencv(bytes_per_pixel: int, code: int, **constraints: int) -> _Encoding:
 
 def _mono16(rows: np.ndarray, message: Image) -> CameraImage:
     values = rows.view(">u2" if message.is_bigendian else "<u2")
-    gray = cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=255 / 65535)
+    # OpenCV takes no rows that begin at an odd byte, which an odd step makes.
+    gray = cv2.convertScaleAbs(np.ascontiguousarray(values, np.uint16), alpha=255 / 65535)
     return CameraImage(gray[..., None], "mono")
 
 

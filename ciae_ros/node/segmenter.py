@@ -15,7 +15,6 @@ import rclpy
 import torch
 from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.inference import PanopticResult, Predictor
@@ -123,8 +122,8 @@ class Segmenter:
     def _convert(self, camera: str, frame: Frame, parameters: NodeParameters) -> _Job | None:
         """The frame's pixels; None if it is dropped."""
         stream = self._streams[camera]
-        stamp = Time.from_msg(frame.message.header.stamp, clock_type=self._clock.clock_type)
-        age = (self._clock.now() - stamp).nanoseconds * 1e-9
+        stamp = frame.message.header.stamp
+        age = self._clock.now().nanoseconds * 1e-9 - (stamp.sec + 1e-9 * stamp.nanosec)
         if parameters.max_age and age > parameters.max_age:
             self._drop(stream, STALE, f"an image was {age:.3f} s old, more than max_age ({parameters.max_age} s)")
             return None
