@@ -100,7 +100,7 @@ class PanopticNode(LifecycleNode):
         self._streams: dict[str, CameraStream] = {}
         self._segmenter: Segmenter | None = None
         self._fault = ""
-        self._last_status_line = time.monotonic()
+        self._last_status_line = 0.0
         self.add_on_set_parameters_callback(self._check_changes)
         self.add_post_set_parameters_callback(self._take_changes)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -156,6 +156,7 @@ class PanopticNode(LifecycleNode):
         for stream in self._streams.values():
             stream.statistics.reset()
             stream.subscribe(segmenter.scheduler.put, lambda: self._node_parameters.max_rate)
+        self._last_status_line = time.monotonic()
         self.get_logger().info(f"segmenting {', '.join(stream.topic for stream in self._streams.values())}")
         return super().on_activate(state)
 

@@ -1,0 +1,98 @@
+"""Two network namespaces joined by a wire that is cut: the node in one, its camera and its consumer in the other.
+
+Run as root inside a new network namespace; prints one JSON object with seconds until answers came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import rclpy
+
+from ciae_ros.demo.processes import stop
+from tests.node.harness import SMALL, Client
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+HERE, THERE = "camera0", "node0"
+"""The wire's ends."""
+SHORT_CUT, LONG_CUT = 5.0, 25.0
+"""Seconds; DDS forgets participants that it has not heard of for 20."""
+
+
+def main() -> int:
+    run("ip", "link", "add", HERE, "type", "veth", "peer", "name", THERE)
+    # Over the wire only: no shared memory, which knows no namespaces.
+    os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", FASTDDS_BUILTIN_TRANSPORTS="UDPv4")
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        os.environ.pop(name, None)
+    settings = [argument for name, value in SMALL.items() for argument in ("-p", f"{name}:={value}")]
+    node = subprocess.Popen(
+        ["unshare", "--net", sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings], text=True
+    )
+    try:
+        time.sleep(0.5)
+        run("ip", "link", "set", THERE, "netns", str(node.pid))
+        bring_up(HERE, "10.9.0.1/24")
+        bring_up(THERE, "10.9.0.2/24", "nsenter", "--target", str(node.pid), "--net")
+        print(json.dumps(measure(node)))
+    finally:
+        stop(node)
+    return 0
+
+
+def measure(node: subprocess.Popen[str]) -> dict[str, float]:
+    rclpy.init()
+    client = Client()
+    client.wait_until_active(node)
+    seconds = {"before": answered_after(client)}
+    for name, length in (("short", SHORT_CUT), ("long", LONG_CUT)):
+        run("ip", "link", "set", HERE, "down")
+        client.labels.clear()
+        ask_for(client, length)
+        # What had been answered before the cut may still arrive.
+        seconds[f"answers during the {name} cut"] = len(client.labels)
+        bring_up(HERE, "")
+        client.labels.clear()
+        seconds[f"after the {name} cut"] = answered_after(client)
+    client.destroy_node()
+    rclpy.try_shutdown()
+    return seconds
+
+
+def answered_after(client: Client, timeout: float = 60.0) -> float:
+    """Seconds until an image that is sent from now on has been answered."""
+    start = time.time()
+    client.wait(lambda: ask_for(client, 0.1) and any(stamp > start * 1e9 for stamp in client.labels), timeout)
+    return round(time.time() - start, 2)
+
+
+def ask_for(client: Client, seconds: float) -> bool:
+    """Send images at 10 Hz."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client.publish(IMAGE, time.time_ns())
+        until = time.monotonic() + 0.1
+        client.wait(lambda until=until: time.monotonic() > until)
+    return True
+
+
+def bring_up(interface: str, address: str, *within: str) -> None:
+    if address:
+        run(*within, "ip", "address", "add", address, "dev", interface)
+        run(*within, "ip", "link", "set", "lo", "up")
+    run(*within, "ip", "link", "set", interface, "up")
+    # Taking the interface down has taken the route with it.
+    run(*within, "ip", "route", "replace", "224.0.0.0/4", "dev", interface)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
