@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test check bench setup clean
+.PHONY: help demo test bench soak setup clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -16,6 +16,10 @@ test: ## Run all checks and tests
 bench: ## Measure each stage of a frame, and the light preset against ResNet-50
 	@scripts/setup.sh
 	@source scripts/env.sh && python -m ciae_ros.benchmark $(BENCH_ARGS)
+
+soak: ## Run three cameras, one of them misbehaving, for MINUTES=30, and write out/soak
+	@scripts/setup.sh dev
+	@source scripts/env.sh && python -m tests.soak --minutes $(or $(MINUTES),30) $(SOAK_ARGS)
 
 setup: ## Install everything without running anything
 	@scripts/setup.sh dev

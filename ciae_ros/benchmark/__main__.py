@@ -24,6 +24,8 @@ from ciae_ros.node.image_player import SourceError, open_source
 
 SIZES = {"512 x 672": (512, 672), "1080 x 1920": (1080, 1920)}
 COMPARED_SIZE = (512, 672)
+ROS_STAGES = ("receive + convert", "message", "publish")
+"""What rclpy and its messages cost."""
 INSTANCES = (0, 20, 100)
 """At least so many in a frame; untrained weights detect none by themselves."""
 
@@ -70,6 +72,8 @@ def _print_table(title: str, shares: FrameShares) -> None:
         print(f"  {stage:18} {milliseconds:8.2f} ms {shares.share(stage):7.1%}")
     print(f"  {'frame':18} {shares.total:8.2f} ms")
     print(f"  {'all but network':18} {'':11} {1 - shares.share('network'):7.1%}")
+    ros = sum(shares.milliseconds[stage] for stage in ROS_STAGES)
+    print(f"  {'ROS in Python':18} {ros:8.2f} ms  ({', '.join(ROS_STAGES)}: one core)")
 
 
 def _print_comparison(frames: list[np.ndarray], device: str) -> None:

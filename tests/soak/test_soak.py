@@ -1,0 +1,25 @@
+"""The soak itself, as short as it can be: what it reports about counts holds at any length."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+
+def test_half_a_minute_accounts_for_every_image(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.soak", "--minutes", "0.6", "--input-size", "128", "--output", str(tmp_path)]
+    finished = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["held"]["the node lived, and ended with code 0"], finished.stderr
+    assert report["held"]["every image is accounted for"], report["cameras"]
+    assert all(camera["sent"] > 50 for camera in report["cameras"].values())
+    assert report["cameras"]["rear"]["dropped, unknown encoding"] > 0
+    assert len(report["samples"]) > 10
