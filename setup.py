@@ -22,7 +22,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
         ("share/ciae_ros", ["package.xml"]),
-        ("share/ciae_ros/config", files("config", "*.yaml", "*.xml")),
+        ("share/ciae_ros/config", files("config", "*.yaml", "*.xml", "*.rviz", "*.json")),
+        ("share/ciae_ros/config/sros2", files("config/sros2", "*.xml")),
         ("share/ciae_ros/config/training", files("config/training", "*.yaml")),
         ("share/ciae_ros/config/training/paper", files("config/training/paper", "*.yaml")),
         ("share/ciae_ros/launch", files("launch", "*.launch.py")),
