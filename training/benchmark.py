@@ -23,6 +23,7 @@ from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor, load_model
 from ciae_ros.inference.host_memory import keep_freed_memory
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model import PRESETS, ModelConfig
+from training.arguments import positive
 from training.data.sample import read_rgb
 from training.paper_report import NOTHING, aligned
 from training.paper_tables import TABLES, TIMES
@@ -170,9 +171,15 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="PRESET",
         help=f"random weights; of {', '.join(PRESETS)} (default: {' '.join(DEFAULT_PRESETS)})",
     )
-    add("--sizes", type=_positive, nargs="+", metavar="N", help="shorter sides in the network (default: the model's)")
+    add(
+        "--sizes",
+        type=positive,
+        nargs="+",
+        metavar="N",
+        help="shorter sides in the network (default: the model's)",
+    )
     add("--images", type=Path, default=Path("data/coco/val2017"), help="folder of images (default: %(default)s)")
-    add("--limit", type=_positive, metavar="N", help="the first N images only")
+    add("--limit", type=positive, metavar="N", help="the first N images only")
     add("--device", type=_device, default="auto", help="cpu, cuda or cuda:N (default: auto: cuda where it is)")
     add("--precision", choices=DTYPES, default="fp32", help="of weights and activations (default: fp32)")
     add("--warm-up", type=int, default=10, metavar="N", help="images beforehand that are not counted (default: 10)")
@@ -184,13 +191,6 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from ciae_ros.inference import CheckpointError, Predictor, load_model
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model.config import InstanceCategory
+from training.arguments import positive
 from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
 from training.evaluation.metrics import EngineError, EngineName
 from training.evaluation.oracle import OraclePredictor
@@ -122,7 +123,11 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--device", default=device, help=f"cpu, cuda or cuda:N (here: {device})")
     add("--precision", choices=DTYPES, default="fp32", help="of weights and activations (default: fp32)")
-    add("--input-size", type=_positive, help="shorter side in the network, in pixels (default: the checkpoint's own)")
+    add(
+        "--input-size",
+        type=positive,
+        help="shorter side in the network, in pixels (default: the checkpoint's own)",
+    )
     add(
         "--score-threshold",
         type=float,
@@ -139,16 +144,9 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="stuff of fewer pixels becomes unlabelled; the paper's 4096 is for images of COCO's size, smaller ones "
         "need less (default: the checkpoint's own)",
     )
-    add("--limit", type=_positive, help="evaluate the first LIMIT images only")
+    add("--limit", type=positive, help="evaluate the first LIMIT images only")
     add("--json", type=Path, help="write the scores, as fractions, to this file too")
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 if __name__ == "__main__":

@@ -279,7 +279,7 @@ def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> Nod
         changes: values by ROS name that are to take the place of present ones.
 
     Raises:
-        ParameterError: a value is none of its choices, or a size is none.
+        ParameterError: a value is none of its choices, or a size is none, or there is none.
     """
     changes = changes or {}
     values = {key: _immutable(changes.get(name, node.get_parameter(name).value)) for name, key in NAMES.items()}
@@ -290,7 +290,8 @@ def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> Nod
             name = item.metadata["name"] or item.name
             raise ParameterError(f"parameter {name}: {value!r} is none of {', '.join(choices)}")
     parameters = NodeParameters(**values)
-    _ = parameters.sizes
+    if not parameters.sizes:
+        raise ParameterError("parameter expected_sizes: give at least one WIDTHxHEIGHT")
     return parameters
 
 

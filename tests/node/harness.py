@@ -27,6 +27,9 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ciae_ros.inference import PanopticResult
+from ciae_ros.inference.predictor import StageTimes
+from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
 
@@ -78,6 +81,23 @@ def node_in_this_process(
         thread.join()
         node.close()
         node.destroy_node()
+
+
+def delay_network(node: PanopticNode, seconds: float, batches: list[int] | None = None) -> None:
+    """Have each batch take so much longer, and note how many images it has."""
+    predictor = node._predictor
+    assert predictor is not None
+    undelayed = predictor.predict_batch
+
+    def predict_batch(
+        images: Sequence[tuple[np.ndarray, ChannelOrder]],
+    ) -> tuple[list[PanopticResult], StageTimes]:
+        if batches is not None:
+            batches.append(len(images))
+        time.sleep(seconds)
+        return undelayed(images)
+
+    predictor.predict_batch = predict_batch  # type: ignore[method-assign]
 
 
 class Client(Node):

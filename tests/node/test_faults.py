@@ -19,7 +19,7 @@ from tests.node.faulty_node import (
     OUT_OF_MEMORY,
     load_faulty_predictor,
 )
-from tests.node.harness import SMALL, Client, node_in_this_process, start_node, wait_together
+from tests.node.harness import SMALL, Client, delay_network, node_in_this_process, start_node, wait_together
 
 
 def image(code: int) -> np.ndarray:
@@ -57,25 +57,15 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
         clients = [Client(topic=f"/{name}", outputs=f"/panoptic_node/{name}") for name in "ab"]
         for client in clients:
             client.wait_for_answers()
-        together = 0
-        predictor = node._predictor
-        assert predictor is not None
-        faulty = predictor.predict_batch
-
-        def slow(images: list) -> object:
-            nonlocal together
-            together += len(images) == 2
-            time.sleep(0.1)
-            return faulty(images)
-
-        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        batches: list[int] = []
+        delay_network(node, 0.1, batches)
         a, b = clients
         for stamp in range(1, 30):
             a.publish(image(EXCEPTION), stamp)
             b.publish(image(0), stamp)
             until = time.monotonic() + 0.15
             wait_together(clients, lambda until=until: time.monotonic() > until)
-        assert together > 3
+        assert batches.count(2) > 3
         assert not a.labels
         assert len(b.labels) > 8
         wait_together(clients, lambda: int(a.counts.get("dropped, failed", 0)) > 8)
@@ -106,15 +96,7 @@ def test_a_lost_device_ends_the_process_with_its_own_exit_code_and_no_wrong_map(
 def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> None:
     with node_in_this_process(diagnostics__stuck_after=0.5) as node:
         client.wait_for_answers()
-        predictor = node._predictor
-        assert predictor is not None
-        healthy = predictor.predict_batch
-
-        def hang(images: list) -> object:
-            time.sleep(3)
-            return healthy(images)
-
-        predictor.predict_batch = hang  # type: ignore[method-assign, assignment]
+        delay_network(node, 3.0)
         client.publish(image(0), 1)
 
         def is_error() -> bool:

@@ -14,7 +14,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.parameters import NodeParameters
-from tests.node.harness import Client, node_in_this_process
+from tests.node.harness import Client, delay_network, node_in_this_process
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
@@ -26,15 +26,7 @@ def state(node: PanopticNode) -> int:
 def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Client, ros: None) -> None:
     with node_in_this_process() as node:
         client.wait_for_answers()
-        predictor = node._predictor
-        assert predictor is not None
-        healthy = predictor.predict_batch
-
-        def slow(images: list) -> object:
-            time.sleep(0.5)
-            return healthy(images)
-
-        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        delay_network(node, 0.5)
         for stamp in range(1, 6):
             client.publish(IMAGE, stamp)
             time.sleep(0.02)

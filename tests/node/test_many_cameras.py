@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ciae_ros.node.panoptic_node import PanopticNode
-from tests.node.harness import Client, header, node_in_this_process, wait_together
+from tests.node.harness import Client, delay_network, header, node_in_this_process, wait_together
 
 TOPICS = ["/front/image_raw", "/rear/image_raw/compressed", "/side/image_raw"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), np.uint8)
@@ -223,14 +223,7 @@ def test_frames_that_wait_together_go_through_as_one_batch_with_the_same_answers
         predictor = node._predictor
         assert predictor is not None
         alone = [predictor.predict(image, "bgr").label_map for image in IMAGES[:2]]
-        original = predictor.predict_batch
-
-        def recorded(images: list) -> object:
-            batches.append(len(images))
-            time.sleep(0.1)
-            return original(images)
-
-        predictor.predict_batch = recorded  # type: ignore[method-assign, assignment]
+        delay_network(node, 0.1, batches)
         clients = [Client(topic=f"/{name}", outputs=f"/panoptic_node/{name}") for name in "ab"]
         for client in clients:
             client.wait_for_answers()

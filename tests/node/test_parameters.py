@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-from ciae_ros.node.parameters import CHANGEABLE, NAMES, NodeParameters
+from rclpy.node import Node
+
+from ciae_ros.node.parameters import (
+    CHANGEABLE,
+    NAMES,
+    NodeParameters,
+    ParameterError,
+    declare_parameters,
+    read_parameters,
+)
 
 CONFIG = Path(__file__).parents[2] / "config" / "panoptic.yaml"
 
@@ -27,3 +36,22 @@ def test_every_parameter_has_a_comment_that_says_whether_it_may_change(name: str
     _, _, comment = line.partition(" # ")
     assert comment
     assert comment.startswith("(*)") == (name in CHANGEABLE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"expected_sizes": []}, "expected_sizes: give at least one"),
+        ({"expected_sizes": ["1280*720"]}, "'1280[*]720' is no WIDTHxHEIGHT"),
+        ({"expected_sizes": ["0x5"]}, "'0x5' is no WIDTHxHEIGHT"),
+        ({"labels_resolution": "half"}, "labels_resolution: 'half' is none of input, network"),
+    ],
+)
+def test_values_that_no_range_can_refuse_are_refused(ros: None, changes: dict, message: str) -> None:
+    node = Node("parameters")
+    try:
+        declare_parameters(node)
+        with pytest.raises(ParameterError, match=message):
+            read_parameters(node, changes)
+    finally:
+        node.destroy_node()

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from rosgraph_msgs.msg import Clock
 
-from tests.node.harness import Client, header, node_in_this_process
+from tests.node.harness import Client, delay_network, header, node_in_this_process
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 SECOND = 10**9
@@ -70,15 +70,7 @@ def test_a_frame_that_waits_while_the_clock_jumps_back_is_dropped_and_counted(cl
             return bool(client.labels)
 
         client.wait(begins)
-        predictor = node._predictor
-        assert predictor is not None
-        healthy = predictor.predict_batch
-
-        def slow(images: list) -> object:
-            time.sleep(0.5)
-            return healthy(images)
-
-        predictor.predict_batch = slow  # type: ignore[method-assign, assignment]
+        delay_network(node, 0.5)
         bag.show(1001 * SECOND)
         time.sleep(0.1)
         bag.show(1002 * SECOND)
