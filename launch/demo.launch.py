@@ -1,12 +1,14 @@
 """A video, a folder of images or a camera device, through the player into `panoptic_node`."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
 ARGUMENTS = [
     DeclareLaunchArgument("source", description="Video file, folder of images, or device such as /dev/video0."),
@@ -36,6 +38,10 @@ def generate_launch_description() -> LaunchDescription:
             }
         ],
     )
+    # A demo is nobody else's business: it stays on this machine unless the shell says otherwise.
+    discovery = SetEnvironmentVariable(
+        DISCOVERY_VARIABLE, EnvironmentVariable(DISCOVERY_VARIABLE, default_value="LOCALHOST")
+    )
     return LaunchDescription(
-        [*ARGUMENTS, IncludeLaunchDescription(PythonLaunchDescriptionSource([node_launch])), player]
+        [*ARGUMENTS, discovery, IncludeLaunchDescription(PythonLaunchDescriptionSource([node_launch])), player]
     )

@@ -1,12 +1,23 @@
-"""Start `panoptic_node` on a camera topic."""
+"""Start `panoptic_node` on one or several cameras, and start it again if it crashes."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import LifecycleNode
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
@@ -14,50 +25,91 @@ FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", 
 # Jazzy's Fast DDS knows the older name.
 PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS") + "_DEFAULT_PROFILES_FILE"
 
+ORDERLY_END, REFUSAL = 0, 1
+"""Exit codes after which starting the node again would be wrong, or would end in the same way."""
+
+PARAMETERS: dict[str, tuple[str, Any, str]] = {
+    "cameras": ("cameras", list[str], "Topics of several cameras, as [/front/image_raw, /rear/image_raw/compressed]."),
+    "camera_names": ("camera_names", list[str], "Namespaces of the cameras' outputs."),
+    "compressed": ("compressed", bool, "All images are compressed, whatever their topics are called."),
+    "model": ("model", str, "Name of a shipped model, or path of a checkpoint."),
+    "device": ("device", str, "auto, cpu, cuda or cuda:N."),
+    "overlay_opacity": ("overlay.opacity", float, "Of the colours in ~/overlay, 0 to 1."),
+    "use_sim_time": ("use_sim_time", bool, "Time from /clock (bag replay)."),
+    "autostart": ("autostart", bool, "Configure and activate at start."),
+}
+"""Arguments that are parameters of the node: the parameter, its type, and a description."""
+
 ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file", default_value=DEFAULT_PARAMETERS, description="Parameters of the node (YAML)."
     ),
-    DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the camera images."),
-    DeclareLaunchArgument("compressed", default_value="false", description="The images are compressed."),
-    DeclareLaunchArgument(
-        "model", default_value="camvid_light", description="Name of a shipped model, or path of a checkpoint."
+    DeclareLaunchArgument("image_topic", default_value="", description="Topic of the only camera."),
+    *(
+        DeclareLaunchArgument(argument, default_value="", description=f"{text} Not given: as in params_file.")
+        for argument, (_, _, text) in PARAMETERS.items()
     ),
-    DeclareLaunchArgument("device", default_value="auto", description="auto, cpu, cuda or cuda:N."),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
-    DeclareLaunchArgument("overlay_opacity", default_value="0.5", description="Of the colours in ~/overlay, 0 to 1."),
-    DeclareLaunchArgument("use_sim_time", default_value="false", description="Time from /clock (bag replay)."),
-    DeclareLaunchArgument("autostart", default_value="true", description="Configure and activate at start."),
+    DeclareLaunchArgument("respawn", default_value="true", description="Start the node again after a crash."),
+    DeclareLaunchArgument("respawn_delay", default_value="1.0", description="Seconds before that."),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
     """The node, with the middleware set up for images."""
-    node = LifecycleNode(
-        package="ciae_ros",
-        executable="panoptic_node",
-        name="panoptic_node",
-        namespace=LaunchConfiguration("namespace"),
-        output="screen",
-        parameters=[
-            LaunchConfiguration("params_file"),
-            {
-                "image_topic": LaunchConfiguration("image_topic"),
-                "compressed": _typed("compressed", bool),
-                "model": _typed("model", str),
-                "device": LaunchConfiguration("device"),
-                "overlay.opacity": _typed("overlay_opacity", float),
-                "use_sim_time": _typed("use_sim_time", bool),
-                "autostart": _typed("autostart", bool),
-            },
-        ],
-    )
     # By default Fast DDS loses images between processes (see the file).
     profile = SetEnvironmentVariable(
         PROFILE_VARIABLE, EnvironmentVariable(PROFILE_VARIABLE, default_value=FASTDDS_PROFILE)
     )
-    return LaunchDescription([*ARGUMENTS, profile, node])
+    return LaunchDescription([*ARGUMENTS, profile, OpaqueFunction(function=_start)])
 
 
-def _typed(argument: str, value_type: type) -> ParameterValue:
-    return ParameterValue(LaunchConfiguration(argument), value_type=value_type)
+def _start(context: LaunchContext) -> list[object]:
+    # Looked up once: when a node is started again, the arguments may be out of scope.
+    namespace, params_file = _argument(context, "namespace"), _argument(context, "params_file")
+    parameters = _chosen_parameters(context)
+
+    def make_node() -> LifecycleNode:
+        return LifecycleNode(
+            package="ciae_ros",
+            executable="panoptic_node",
+            name="panoptic_node",
+            namespace=namespace,
+            output="screen",
+            parameters=[params_file, *([parameters] if parameters else [])],
+        )
+
+    if not _argument(context, "respawn", bool):
+        return [make_node()]
+    return _with_respawn(make_node, _argument(context, "respawn_delay", float))
+
+
+def _with_respawn(make_node: Callable[[], LifecycleNode], delay: float) -> list[object]:
+    """The node, and what starts a new one after a crash. launch's own respawn would also repeat a refusal."""
+    node = make_node()
+
+    def start_again(event: ProcessExited, context: LaunchContext) -> list[object]:
+        if context.is_shutdown or event.returncode in (ORDERLY_END, REFUSAL):
+            return []
+        return [
+            LogInfo(msg=f"panoptic_node ended with exit code {event.returncode}; starting it again in {delay} s"),
+            TimerAction(period=delay, actions=_with_respawn(make_node, delay)),
+        ]
+
+    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=start_again)), node]
+
+
+def _chosen_parameters(context: LaunchContext) -> dict[str, object]:
+    """Values of the arguments that are given."""
+    chosen = {
+        parameter: _argument(context, argument, kind)
+        for argument, (parameter, kind, _) in PARAMETERS.items()
+        if _argument(context, argument)
+    }
+    if "cameras" not in chosen and (topic := _argument(context, "image_topic")):
+        chosen["cameras"] = [topic]
+    return chosen
+
+
+def _argument(context: LaunchContext, name: str, kind: Any = str) -> Any:
+    return perform_typed_substitution(context, [LaunchConfiguration(name)], kind)

@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 if not importlib.util.find_spec("launch_ros") or not importlib.util.find_spec("ros2launch"):
@@ -24,6 +27,7 @@ from lifecycle_msgs.msg import Transition
 
 from tests.node.harness import START_TIMEOUT, Client
 
+IMAGE = np.zeros((60, 80, 3), np.uint8)
 ROOT = Path(__file__).parents[2]
 ROS2 = [sys.executable, "-c", "from ros2cli.cli import main; raise SystemExit(main())"]
 
@@ -78,6 +82,22 @@ def ros2(environment: dict[str, str], *arguments: str) -> str:
     return finished.stdout
 
 
+def write_parameters(folder: Path, **values: object) -> Path:
+    """A parameter file for a node that is ready soon."""
+    quick = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]}
+    file = folder / "parameters.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": quick | values}}))
+    return file
+
+
+def node_process(launcher: subprocess.Popen[str]) -> psutil.Process | None:
+    """The node that the launcher has started, if it runs."""
+    for child in psutil.Process(launcher.pid).children(recursive=True):
+        if "panoptic_node" in " ".join(child.cmdline()):
+            return child
+    return None
+
+
 def interrupt(process: subprocess.Popen[str]) -> str:
     """Ctrl-C: the terminal sends it to the launcher and to the nodes."""
     os.killpg(process.pid, signal.SIGINT)
@@ -103,15 +123,80 @@ def test_launch_brings_the_node_up_and_ctrl_c_ends_it_with_code_0(
     assert "Traceback" not in output
 
 
-def test_launch_arguments_reach_the_node(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
+def test_launch_arguments_reach_the_node_and_the_file_says_the_rest(
+    workspace: dict[str, str], client: Client, tmp_path: Path
+) -> None:
+    file = write_parameters(tmp_path, model="untrained/r50_512", max_rate=7.5, autostart=True)
     arguments = "namespace:=/front", "image_topic:=camera/image_raw", "overlay_opacity:=0.2", "autostart:=false"
-    process = launch(workspace, tmp_path, "panoptic.launch.py", *arguments)
+    process = launch(workspace, tmp_path, "panoptic.launch.py", f"params_file:={file}", *arguments)
+    expected = {
+        "cameras": "['camera/image_raw']",
+        "overlay.opacity": "0.2",
+        "autostart": "False",
+        "model": "untrained/r50_512",
+        "max_rate": "7.5",
+    }
     try:
         client.wait(lambda: ("panoptic_node", "/front") in client.get_node_names_and_namespaces(), START_TIMEOUT)
-        for name, value in {"image_topic": "camera/image_raw", "overlay.opacity": "0.2", "autostart": "False"}.items():
+        for name, value in expected.items():
             assert value in ros2(workspace, "param", "get", "/front/panoptic_node", name)
     finally:
         output = interrupt(process)
+    assert process.returncode == 0, output
+
+
+def test_a_node_that_is_killed_is_started_again_and_answers(
+    workspace: dict[str, str], client: Client, tmp_path: Path
+) -> None:
+    process = launch(workspace, tmp_path, "panoptic.launch.py", f"params_file:={write_parameters(tmp_path)}")
+    seconds = []
+    try:
+        client.wait_until_active(process)
+        for _ in range(2):
+            node = node_process(process)
+            assert node is not None
+            node.kill()
+            start = time.time()
+            client.labels.clear()
+
+            def answers() -> bool:
+                client.publish(IMAGE, time.time_ns())
+                until = time.monotonic() + 0.1
+                client.wait(lambda: time.monotonic() > until)
+                return any(stamp > (start + 1) * 1e9 for stamp in client.labels)  # noqa: B023
+
+            client.wait(answers, 60)
+            seconds.append(time.time() - start)
+    finally:
+        output = interrupt(process)
+    assert process.returncode == 0, output
+    assert output.count("ended with exit code -9; starting it again") == 2
+    print(f"answers after a kill: {seconds} s")
+
+
+def test_a_refusal_is_not_repeated(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
+    process = launch(workspace, tmp_path, "panoptic.launch.py", "model:=/no/such/file", "respawn_delay:=0.1")
+    output, _ = process.communicate(timeout=START_TIMEOUT)
+    assert output.count("no checkpoint at /no/such/file") == 1
+    assert "exit code 1" in output
+    assert "starting it again" not in output
+
+
+def test_several_cameras(workspace: dict[str, str], ros_environment: dict[str, str], tmp_path: Path) -> None:
+    rclpy.try_shutdown()
+    rclpy.init()
+    cameras = "cameras:=[/front/image_raw, /rear/image_raw/compressed]"
+    process = launch(workspace, tmp_path, "panoptic.launch.py", f"params_file:={write_parameters(tmp_path)}", cameras)
+    front = Client(topic="/front/image_raw", outputs="/panoptic_node/front")
+    rear = Client(compressed=True, topic="/rear/image_raw/compressed", outputs="/panoptic_node/rear")
+    try:
+        front.wait_until_active(process)
+        rear.wait_until_active(process)
+    finally:
+        output = interrupt(process)
+        front.destroy_node()
+        rear.destroy_node()
+        rclpy.try_shutdown()
     assert process.returncode == 0, output
 
 

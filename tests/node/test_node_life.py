@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 
 import cv2
@@ -14,7 +16,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.demo.processes import stop
-from tests.node.harness import SMALL, START_TIMEOUT, Client, header, start_node
+from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_this_process, start_node
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
@@ -46,15 +48,11 @@ def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) ->
         assert stop(process) == 0
 
 
-def test_failed_configuration_leaves_the_node_unconfigured(client: Client, ros: None) -> None:
-    process = start_node(autostart="false", model="/no/such/model")
-    try:
+def test_failed_configuration_leaves_the_node_unconfigured(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    with node_in_this_process(state="unconfigured", model="/no/such/model"):
         assert not client.change_state(Transition.TRANSITION_CONFIGURE)
         assert client.state() == "unconfigured"
-    finally:
-        assert stop(process) == 0
-    assert process.stdout is not None
-    assert "no checkpoint at /no/such/model" in process.stdout.read()
+    assert "no checkpoint at /no/such/model" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -71,38 +69,51 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"model": "''"}, "no model: give the path of a checkpoint (.safetensors), or camvid_light"),
-        ({"model": "untrained/r18"}, "there is no preset 'r18': use untrained/ and one of r50_512,"),
-        ({"model": "/no/such/file.safetensors"}, "no checkpoint at /no/such/file.safetensors"),
-        ({"score_treshold": "0.5"}, "unknown parameters: score_treshold"),
-        ({"score_threshold": "1.5"}, "parameter score_threshold:"),
-        ({"precision": "fp12"}, "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16"),
-        ({"device": "cuda:9"}, "there is no device 'cuda:9'"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
-)
-def test_wrong_parameters_end_it_with_one_line(ros: None, parameters: dict[str, str], message: str) -> None:
-    process = start_node(**parameters)
+REFUSED = {
+    "model:=''": "no model: give the path of a checkpoint (.safetensors), or camvid_light",
+    "model:=untrained/r18": "there is no preset 'r18': use untrained/ and one of r50_512,",
+    "model:=/no/such/file.safetensors": "no checkpoint at /no/such/file.safetensors",
+    "score_treshold:=0.5": "unknown parameters: score_treshold",
+    "score_threshold:=1.5": "parameter score_threshold:",
+    "precision:=fp12": "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16",
+    "device:=cuda:9": "there is no device 'cuda:9'",
+    "cameras:=[a, a]": "parameter cameras: 'a' occurs twice",
+    "expected_sizes:=[small]": "parameter expected_sizes: 'small' is no WIDTHxHEIGHT",
+}
+RUN_ALL = """
+import sys
+from ciae_ros.node.panoptic_node import main
+for parameter in sys.argv[1:]:
+    print("exit code", main(["panoptic_node", "--ros-args", "-p", parameter]), flush=True)
+"""
+
+
+def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) -> None:
+    """One process tries them all: importing PyTorch takes longer than each of them."""
+    command = [sys.executable, "-c", RUN_ALL, *REFUSED]
+    finished = subprocess.run(
+        command, env=ros_environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    lines = iter(line for line in finished.stdout.splitlines() if line.strip())
+    for parameter, message in REFUSED.items():
+        assert message in next(lines), f"{parameter}: {finished.stdout}"
+        assert next(lines) == "exit code 1", f"{parameter}: {finished.stdout}"
+    assert not list(lines), finished.stdout
+
+
+def test_a_refusal_is_the_processs_exit_code(ros: None) -> None:
+    process = start_node(model="/no/such/file")
     output, _ = process.communicate(timeout=START_TIMEOUT)
-    assert process.returncode == 1
-    lines = [line for line in output.splitlines() if line.strip()]
-    assert message in lines[-1]
-    assert len(lines) == 1, output
+    assert process.returncode == 1, output
 
 
 def test_compressed_images(ros: None) -> None:
     client = Client(compressed=True)
-    process = start_node(**SMALL, compressed="true")
-    try:
-        client.wait_until_active(process)
+    with node_in_this_process(compressed=True):
+        client.wait_for_answers()
         for stamp, data in enumerate((b"no image", cv2.imencode(".jpg", IMAGE)[1].tobytes()), start=1):
             client.images.publish(CompressedImage(header=header(stamp), format="jpeg", data=data))
             time.sleep(0.3)
         client.wait(lambda: 2 in client.labels and "dropped, undecodable" in client.counts)
         assert list(client.labels) == [2]
-    finally:
-        stop(process)
-        client.destroy_node()
+    client.destroy_node()
