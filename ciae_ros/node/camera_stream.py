@@ -80,12 +80,15 @@ class CameraStream:
         image_type = CompressedImage if self.camera.is_compressed else Image
         events = input_events(self.topic, self._parameters, self._report)
         info_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._subscriptions = [
-            self._node.create_subscription(CameraInfo, self.camera.info_topic, calibrate, info_qos),
+        # One by one: if the second cannot be made, the first is known and can be taken away.
+        self._subscriptions.append(
+            self._node.create_subscription(CameraInfo, self.camera.info_topic, calibrate, info_qos)
+        )
+        self._subscriptions.append(
             self._node.create_subscription(
                 image_type, self.camera.topic, receive, input_qos(self._parameters), event_callbacks=events
-            ),
-        ]
+            )
+        )
 
     def unsubscribe(self) -> None:
         """Stop listening."""
