@@ -17,7 +17,7 @@ from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch.utilities.type_utils import perform_typed_substitution
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
@@ -50,6 +50,7 @@ ARGUMENTS = [
         for argument, (_, _, text) in PARAMETERS.items()
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument("enclave", default_value="", description="SROS2 enclave of the node."),
     DeclareLaunchArgument("respawn", default_value="true", description="Start the node again after a crash."),
     DeclareLaunchArgument("respawn_delay", default_value="1.0", description="Seconds before that."),
 ]
@@ -67,16 +68,17 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[object]:
     # Looked up once: when a node is started again, the arguments may be out of scope.
     namespace, params_file = _argument(context, "namespace"), _argument(context, "params_file")
-    parameters = _chosen_parameters(context)
+    parameters, enclave = _chosen_parameters(context), _argument(context, "enclave")
 
-    def make_node() -> LifecycleNode:
-        return LifecycleNode(
+    def make_node() -> Node:
+        return Node(
             package="ciae_ros",
             executable="panoptic_node",
             name="panoptic_node",
             namespace=namespace,
             output="screen",
             parameters=[params_file, *([parameters] if parameters else [])],
+            ros_arguments=["--enclave", enclave] if enclave else [],
         )
 
     if not _argument(context, "respawn", bool):
@@ -84,7 +86,7 @@ def _start(context: LaunchContext) -> list[object]:
     return _with_respawn(make_node, _argument(context, "respawn_delay", float))
 
 
-def _with_respawn(make_node: Callable[[], LifecycleNode], delay: float) -> list[object]:
+def _with_respawn(make_node: Callable[[], Node], delay: float) -> list[object]:
     """The node, and what starts a new one after a crash. launch's own respawn would also repeat a refusal."""
     node = make_node()
 

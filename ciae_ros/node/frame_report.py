@@ -48,7 +48,8 @@ def save_frame(
     Raises:
         OSError: something cannot be written.
     """
-    target = folder / re.sub(r"\W", "_", camera)
+    # ROS names have no hyphen: front/left and front_left stay apart.
+    target = folder / re.sub(r"[^\w-]", "_", camera.replace("/", "-"))
     target.mkdir()
     _write_image(target / "image.png", frame.image.to_bgr())
     _write_image(target / "labels.png", frame.result.label_map)

@@ -77,12 +77,14 @@ def test_nothing_to_save_and_nowhere_to_save_it_are_said(client: Client, tmp_pat
         client.wait(lambda: 3 in client.labels)
 
 
-def test_names_of_cameras_cannot_leave_the_folder(client: Client, tmp_path: Path) -> None:
-    folder = tmp_path / "reports"
-    with node_in_this_process(save_folder=str(folder), cameras=["/image"], camera_names=["a/b/c"]):
-        other = Client(outputs="/panoptic_node/a/b/c")
-        other.wait_for_answers()
-        saved = Path(call(client, "save_frame").message)
-        other.destroy_node()
-    assert [path.name for path in saved.iterdir()] == ["a_b_c"]
+def test_names_of_cameras_stay_apart_and_cannot_leave_the_folder(client: Client, tmp_path: Path) -> None:
+    names = ["a/b", "a_b"]
+    with node_in_this_process(save_folder=str(tmp_path / "reports"), cameras=["/x", "/y"], camera_names=names):
+        for topic, name in zip("xy", names, strict=True):
+            camera = Client(topic=f"/{topic}", outputs=f"/panoptic_node/{name}")
+            camera.wait_for_answers()
+            camera.destroy_node()
+        response = call(client, "save_frame")
+        assert response.success, response.message
+    assert sorted(path.name for path in Path(response.message).iterdir()) == ["a-b", "a_b"]
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
