@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Iterator
@@ -42,3 +43,15 @@ def ros_environment() -> Iterator[dict[str, str]]:
         yield environment
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def ros(ros_environment: dict[str, str]) -> Iterator[None]:
+    """rclpy in this process."""
+    import rclpy  # noqa: PLC0415
+
+    rclpy.init()
+    yield
+    # Nodes that are part of reference cycles would outlive the context.
+    gc.collect()
+    rclpy.try_shutdown()

@@ -29,12 +29,9 @@ class Graph:
 
 
 @pytest.fixture(scope="module")
-def graph(ros_environment: dict[str, str]) -> Graph:
-    import rclpy  # noqa: PLC0415
-
+def graph(ros: None) -> Graph:
     from tests.node.harness import Client, node_in_this_process  # noqa: PLC0415
 
-    rclpy.init()
     with node_in_this_process() as node:
         client = Client()
         client.wait_for_answers()
@@ -47,7 +44,6 @@ def graph(ros_environment: dict[str, str]) -> Graph:
             name: (status.hardware_id, {pair.key for pair in status.values}) for name, status in client.statuses.items()
         }
         client.destroy_node()
-    rclpy.try_shutdown()
     return Graph(types, statuses)
 
 

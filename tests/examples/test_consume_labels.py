@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from ciae_msgs.msg import PanopticSegments
 
@@ -29,13 +28,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (FRAMES, 60, 80, 3), np.uint8
 
 
 @pytest.fixture(scope="module")
-def node(ros_environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def node(ros: None) -> Iterator[subprocess.Popen[str]]:
     """A node that finds things in noise, and publishes below the name of its camera."""
-    rclpy.init()
     process = start_node(**SMALL, camera_names="[front]", score_threshold="0.0")
     yield process
     stop(process)
-    rclpy.try_shutdown()
 
 
 @pytest.fixture

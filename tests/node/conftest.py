@@ -8,18 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-import rclpy
-
 from ciae_ros.demo.processes import stop
 from tests.node.harness import SMALL, Client, start_node
-
-
-@pytest.fixture(scope="session")
-def ros(ros_environment: dict[str, str]) -> Iterator[None]:
-    """rclpy in this process."""
-    rclpy.init()
-    yield
-    rclpy.try_shutdown()
 
 
 @pytest.fixture(scope="module")

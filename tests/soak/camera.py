@@ -19,8 +19,8 @@ from sensor_msgs.msg import Image
 
 RATE = 3.0
 """Images per second of a camera that behaves."""
-PHASE = 5.0
-"""Seconds of each kind of misbehaviour."""
+PHASE = 0.13
+"""Share of the cycle that each of the six kinds of behaviour has; the rest is for starting again."""
 HEIGHT, WIDTH = 480, 640
 
 
@@ -92,8 +92,11 @@ class Camera(Node):
         self.sent += 1
 
 
-def main(kind: str, topic: str) -> int:
-    """Run one camera: `good` for ever, `bad` through all kinds of misbehaviour once, until it is interrupted."""
+def main(kind: str, topic: str, cycle: float) -> int:
+    """Run one camera until it is interrupted: `good` for ever, `bad` once through all kinds of behaviour.
+
+    The bad one begins at a multiple of `cycle` seconds, so that any time of that length sees the same.
+    """
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     camera = Camera(topic)
 
@@ -105,12 +108,14 @@ def main(kind: str, topic: str) -> int:
     if kind == "good":
         camera.behave(float("inf"))
     else:
-        camera.behave(PHASE)
-        camera.behave(PHASE, rate=10 * RATE)
-        camera.change_size(PHASE)
-        camera.change_encoding(PHASE)
-        camera.talk_nonsense(PHASE)
-        camera.be_silent(PHASE)
+        seconds = PHASE * cycle
+        camera.be_silent(cycle - time.time() % cycle)
+        camera.behave(seconds)
+        camera.behave(seconds, rate=10 * RATE)
+        camera.change_size(seconds)
+        camera.change_encoding(seconds)
+        camera.talk_nonsense(seconds)
+        camera.be_silent(seconds)
     camera.finish()
     camera.destroy_node()
     rclpy.try_shutdown()
@@ -118,4 +123,4 @@ def main(kind: str, topic: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 
 def test_half_a_minute_accounts_for_every_image(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.soak", "--minutes", "0.6", "--input-size", "128", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.soak", "--minutes", "0.5", "--input-size", "128", "--output", str(tmp_path)]
     finished = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False
     )
