@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
@@ -16,6 +17,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.demo.processes import stop
+from ciae_ros.node.camera_image import CameraImage
+from ciae_ros.node.image_decoding import decode_image
 from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_this_process, start_node
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -107,7 +110,14 @@ def test_a_refusal_is_the_processs_exit_code(ros: None) -> None:
     assert process.returncode == 1, output
 
 
-def test_compressed_images(ros: None) -> None:
+def test_compressed_images_are_decoded_off_the_executors_thread(ros: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[str] = set()
+
+    def decode(message: CompressedImage, max_pixels: int) -> CameraImage:
+        threads.add(threading.current_thread().name)
+        return decode_image(message, max_pixels)
+
+    monkeypatch.setattr("ciae_ros.node.segmenter.decode_image", decode)
     client = Client(compressed=True)
     with node_in_this_process(compressed=True):
         client.wait_for_answers()
@@ -116,4 +126,5 @@ def test_compressed_images(ros: None) -> None:
             time.sleep(0.3)
         client.wait(lambda: 2 in client.labels and "dropped, undecodable" in client.counts)
         assert list(client.labels) == [2]
+    assert threads == {"ciae-segment"}
     client.destroy_node()
