@@ -19,6 +19,7 @@ import rclpy
 from ciae_msgs.msg import PanopticSegments
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -194,6 +195,12 @@ class Client(Node):
         future = client.call_async(request)
         self.wait(future.done, START_TIMEOUT)
         return future.result()
+
+    def set_parameters_of_node(self, **values: object) -> list[str]:
+        """Reasons of the refusals, empty where a parameter was set."""
+        parameters = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+        request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in parameters])
+        return [result.reason for result in self.call("set_parameters", SetParameters, request).results]
 
     def change_state(self, transition: int) -> bool:
         request = ChangeState.Request()

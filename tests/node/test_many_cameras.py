@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ciae_ros.node.panoptic_node import PanopticNode
@@ -37,13 +35,6 @@ def cameras(node: PanopticNode) -> Iterator[list[Client]]:
     yield clients
     for client in clients:
         client.destroy_node()
-
-
-def set_parameters(client: Client, **values: object) -> list[str]:
-    """Reasons of the refusals, empty where a parameter was set."""
-    parameters = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
-    results = client.call("set_parameters", SetParameters, SetParameters.Request(parameters=parameters)).results
-    return [result.reason for result in results]
 
 
 def send(client: Client, pixels: np.ndarray, stamp: int) -> None:
@@ -120,7 +111,7 @@ def test_a_silent_camera_is_stale_and_the_node_is_not(cameras: list[Client]) -> 
 
 def test_maximum_rate_can_be_set_while_running_and_counts_what_it_drops(cameras: list[Client]) -> None:
     front = cameras[0]
-    assert set_parameters(front, max_rate=5.0) == [""]
+    assert front.set_parameters_of_node(max_rate=5.0) == [""]
     try:
         front.labels.clear()
         start = time.monotonic()
@@ -131,12 +122,12 @@ def test_maximum_rate_can_be_set_while_running_and_counts_what_it_drops(cameras:
         assert 12 <= len(front.labels) <= 22
         front.wait(lambda: int(front.counts.get("dropped, over rate", 0)) > 50)
     finally:
-        assert set_parameters(front, max_rate=0.0) == [""]
+        assert front.set_parameters_of_node(max_rate=0.0) == [""]
 
 
 def test_frames_that_are_too_old_are_dropped_as_stale(cameras: list[Client]) -> None:
     front = cameras[0]
-    assert set_parameters(front, max_age=2.0) == [""]
+    assert front.set_parameters_of_node(max_age=2.0) == [""]
     try:
         old, new = time.time_ns() - 10 * 10**9, time.time_ns()
         send(front, IMAGES[0], old)
@@ -147,31 +138,31 @@ def test_frames_that_are_too_old_are_dropped_as_stale(cameras: list[Client]) -> 
         # A fault of the camera's, so the diagnostics say it.
         assert "could not be used (in all: stale" in front.statuses["/panoptic_node: camera front"].message
     finally:
-        set_parameters(front, max_age=0.0)
+        front.set_parameters_of_node(max_age=0.0)
 
 
 def test_a_broken_latency_budget_is_reported(cameras: list[Client]) -> None:
     front = cameras[0]
-    assert set_parameters(front, latency_budget=0.0001) == [""]
+    assert front.set_parameters_of_node(latency_budget=0.0001) == [""]
     try:
         send(front, IMAGES[0], 77)
         front.wait(lambda: front.counts.get("over latency budget", "0") != "0")
         assert "took longer than 0.0001 s" in front.statuses["/panoptic_node: camera front"].message
     finally:
-        set_parameters(front, latency_budget=0.0)
+        front.set_parameters_of_node(latency_budget=0.0)
 
 
 def test_changed_thresholds_count_from_the_next_frame_on(cameras: list[Client]) -> None:
     front = cameras[0]
     send(front, IMAGES[0], 100)
     front.wait(lambda: 100 in front.segments)
-    assert set_parameters(front, min_stuff_area=4, score_threshold=0.01, max_instances=7) == [""] * 3
+    assert front.set_parameters_of_node(min_stuff_area=4, score_threshold=0.01, max_instances=7) == [""] * 3
     send(front, IMAGES[0], 101)
     front.wait(lambda: 101 in front.segments)
-    assert set_parameters(front, min_stuff_area=10_000, score_threshold=1.0) == [""] * 2
+    assert front.set_parameters_of_node(min_stuff_area=10_000, score_threshold=1.0) == [""] * 2
     send(front, IMAGES[0], 102)
     front.wait(lambda: 102 in front.segments)
-    assert set_parameters(front, min_stuff_area=-1, score_threshold=-1.0, max_instances=-1) == [""] * 3
+    assert front.set_parameters_of_node(min_stuff_area=-1, score_threshold=-1.0, max_instances=-1) == [""] * 3
     send(front, IMAGES[0], 103)
     front.wait(lambda: 103 in front.segments)
     things = [sum(segment.is_thing for segment in front.segments[stamp].segments) for stamp in (101, 102)]
@@ -182,7 +173,7 @@ def test_changed_thresholds_count_from_the_next_frame_on(cameras: list[Client]) 
 
 
 def test_other_parameters_refuse_with_the_reason(cameras: list[Client]) -> None:
-    reasons = set_parameters(cameras[0], model="other", cameras=["/x"], overlay__opacity=2.0)
+    reasons = cameras[0].set_parameters_of_node(model="other", cameras=["/x"], overlay__opacity=2.0)
     assert reasons[0] == "model can be set only while the node is unconfigured: clean it up first"
     assert reasons[1].startswith("cameras can be set only while the node is unconfigured")
     assert "overlay.opacity" in reasons[2]

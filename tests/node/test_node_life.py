@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.demo.processes import stop
@@ -28,8 +26,7 @@ def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) ->
     process = start_node(**SMALL, autostart="false")
     try:
         assert client.state() == "unconfigured"
-        request = SetParameters.Request(parameters=[Parameter("score_threshold", value=0.9).to_parameter_msg()])
-        assert client.call("set_parameters", SetParameters, request).results[0].successful
+        assert client.set_parameters_of_node(model="untrained/light_512") == [""]
         for transition, state in (
             (Transition.TRANSITION_CONFIGURE, "inactive"),
             (Transition.TRANSITION_ACTIVATE, "active"),

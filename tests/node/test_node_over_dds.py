@@ -8,12 +8,19 @@ from array import array
 
 import numpy as np
 import pytest
+from ciae_msgs.msg import RunLengthLabels
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 
-from tests.node.harness import Client, header
+from tests.node.harness import Client, header, nanoseconds
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def publish_next(client: Client) -> bool:
+    """Publish an image with a stamp that no other has; True, so that conditions can begin with it."""
+    client.publish(IMAGE, time.time_ns())
+    return True
 
 
 def test_answers_carry_the_stamp_and_describe_the_labels(client: Client, node: subprocess.Popen[str]) -> None:
@@ -38,15 +45,7 @@ def test_answers_carry_the_stamp_and_describe_the_labels(client: Client, node: s
 def test_pictures_are_made_while_somebody_listens(client: Client, node: subprocess.Popen[str]) -> None:
     client.wait_until_active(node)
     client.listen_to_pictures()
-    stamp = 0
-
-    def both_arrive() -> bool:
-        nonlocal stamp
-        stamp += 10**9
-        client.publish(IMAGE, stamp)
-        return bool(client.overlays and client.semantics)
-
-    client.wait(both_arrive)
+    client.wait(lambda: publish_next(client) and client.overlays and client.semantics)
     overlay, semantic = next(iter(client.overlays.values())), next(iter(client.semantics.values()))
     assert (overlay.encoding, overlay.height, overlay.width) == ("bgr8", 60, 80)
     assert (semantic.encoding, semantic.height, semantic.width) == ("16UC1", 60, 80)
@@ -79,3 +78,30 @@ def test_label_info_names_the_categories_to_whoever_comes_later(client: Client, 
     names = {entry.class_id: entry.class_name for entry in received[0].class_map}
     assert len(names) == 133
     assert names[1] == "person"
+
+
+def test_detections_belong_to_the_segments(client: Client, node: subprocess.Popen[str]) -> None:
+    vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs, which a ROS distribution has")
+    client.wait_until_active(node)
+    received: list[object] = []
+    client.create_subscription(vision_msgs.Detection2DArray, "/panoptic_node/detections", received.append, 10)
+    assert client.set_parameters_of_node(score_threshold=0.0) == [""]
+    client.wait(lambda: publish_next(client) and received)
+    array = received[0]
+    stamp = nanoseconds(array.header)
+    client.wait(lambda: stamp in client.segments)
+    things = {str(segment.id) for segment in client.segments[stamp].segments if segment.is_thing}
+    assert things
+    assert {detection.id for detection in array.detections} == things
+
+
+def test_run_lengths_are_the_labels(client: Client, node: subprocess.Popen[str]) -> None:
+    client.wait_until_active(node)
+    received: list[RunLengthLabels] = []
+    client.create_subscription(RunLengthLabels, "/panoptic_node/labels/run_lengths", received.append, 10)
+    client.wait(lambda: publish_next(client) and received)
+    message = received[0]
+    stamp = nanoseconds(message.header)
+    client.wait(lambda: stamp in client.labels)
+    labels = np.frombuffer(client.labels[stamp].data, np.uint16)
+    assert np.array_equal(np.repeat(message.ids, message.lengths), labels)
