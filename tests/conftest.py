@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 from collections.abc import Iterator
@@ -52,6 +51,4 @@ def ros(ros_environment: dict[str, str]) -> Iterator[None]:
 
     rclpy.init()
     yield
-    # Nodes that are part of reference cycles would outlive the context.
-    gc.collect()
     rclpy.try_shutdown()

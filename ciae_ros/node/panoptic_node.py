@@ -189,6 +189,11 @@ class PanopticNode(LifecycleNode):
         self._stop()
         self._release()
 
+    def destroy_node(self) -> None:
+        """Leave the ROS graph; rclpy forgets the state machine, which would keep the node in it."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _stop(self) -> None:
         for stream in self._streams.values():
             stream.unsubscribe()
@@ -310,6 +315,7 @@ class PanopticNode(LifecycleNode):
         self.exit_code = EXIT_DEVICE_LOST
         self.get_logger().fatal(f"{self._fault}; ending with exit code {EXIT_DEVICE_LOST}, to be started again")
         self._publish_diagnostics()
+        self._diagnostics.wait_for_all_acked(Duration(seconds=1))
         rclpy.try_shutdown()
 
 

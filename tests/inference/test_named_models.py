@@ -26,11 +26,6 @@ def test_default_model_is_shipped_with_its_card() -> None:
     assert [category.name for category in checkpoint.categories.things] == ["car", "pedestrian", "bicyclist"]
 
 
-def test_launch_file_and_node_have_the_same_default() -> None:
-    text = (ROOT / "launch" / "panoptic.launch.py").read_text()
-    assert re.search(r'"model", default_value="(\w+)"', text)[1] == DEFAULT_MODEL
-
-
 def test_default_model_knows_a_road_when_it_sees_one(data: Path) -> None:
     """On some images of CamVid's test part, which it was not trained on: more than half of the pixels of each class."""
     predictor = Predictor(load_model(DEFAULT_MODEL))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -63,8 +62,6 @@ def node_in_this_process(
 
     Its messages go over DDS all the same; it saves the seconds that a process takes to import PyTorch.
     """
-    # A lifecycle node is in the ROS graph until its object is gone, and it is part of reference cycles.
-    gc.collect()
     chosen = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]} | parameters
     overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]
     node = PanopticNode(load, parameter_overrides=overrides)
