@@ -36,7 +36,7 @@ def _decode_jpeg(data: memoryview, max_pixels: int) -> np.ndarray:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         check_number_of_pixels(height, width, max_pixels)
         return simplejpeg.decode_jpeg(data, "BGR", strict=True)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:  # KeyError: a chroma subsampling that it has no name for.
         raise UnusableImageError("undecodable", f"a JPEG image of {len(data)} bytes is damaged: {error}") from None
 
 

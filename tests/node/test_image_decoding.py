@@ -82,3 +82,10 @@ def test_a_claimed_size_that_no_memory_holds_is_refused_by_its_header() -> None:
         decode_image(compressed(png, "png"))
     with pytest.raises(UnusableImageError, match="max_pixels allows 1000"):
         decode_image(compressed(encoded(".jpg")), max_pixels=1000)
+
+
+def test_a_chroma_subsampling_that_no_camera_uses_is_refused() -> None:
+    data = bytearray(encoded(".jpg"))
+    data[data.index(b"\xff\xc0") + 11] = 0x14
+    with pytest.raises(UnusableImageError, match="is damaged"):
+        decode_image(compressed(bytes(data)))
