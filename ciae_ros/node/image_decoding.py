@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageErr
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 """The first bytes of such a file."""
+
+PNG_CHUNKS_OF_THE_IMAGE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
 def decode_image(message: CompressedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
@@ -42,15 +46,31 @@ def _decode_jpeg(data: memoryview, max_pixels: int) -> np.ndarray:
 
 def _decode_png(data: memoryview, max_pixels: int) -> np.ndarray:
     damaged = UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged")
+    # The size is looked at first: a few bytes may claim one that no memory holds.
     if data[12:16] != b"IHDR" or len(data) < 24:
         raise damaged
-    # The size is looked at first: a few bytes may claim one that no memory holds.
     width, height = struct.unpack(">II", data[16:24])
     check_number_of_pixels(height, width, max_pixels)
+    # The decoder takes the memory that a chunk claims before it looks whether there are so many bytes; and profiles,
+    # texts and animations may hold anything.
+    chunks = b"".join(chunk for name, chunk in _png_chunks(data, damaged) if name in PNG_CHUNKS_OF_THE_IMAGE)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(PNG + chunks, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         pixels = None
     if pixels is None or pixels.shape[:2] != (height, width):
         raise damaged
     return pixels
+
+
+def _png_chunks(data: memoryview, damaged: UnusableImageError) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and bytes (with length and checksum) of each chunk. Raises `damaged` unless all are whole, up to the end."""
+    start, name = len(PNG), b""
+    while name != b"IEND":
+        length = int.from_bytes(data[start : start + 4], "big")
+        end = start + 12 + length
+        if end > len(data) or zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise damaged
+        name = bytes(data[start + 4 : start + 8])
+        yield name, data[start:end]
+        start = end

@@ -112,7 +112,6 @@ def fuzzed_node(ros: None) -> Iterator[subprocess.Popen[str]]:
     process = start_node(
         **SMALL,
         cameras="[/raw/image, /packed/image/compressed]",
-        max_pixels="1000000",
         **{"qos.input_reliability": "reliable", "qos.input_depth": "100"},
     )
     yield process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from resource import RUSAGE_SELF, getrusage
 
 import cv2
 import numpy as np
@@ -82,6 +83,24 @@ def test_a_claimed_size_that_no_memory_holds_is_refused_by_its_header() -> None:
         decode_image(compressed(png, "png"))
     with pytest.raises(UnusableImageError, match="max_pixels allows 1000"):
         decode_image(compressed(encoded(".jpg")), max_pixels=1000)
+
+
+def test_a_chunk_of_a_png_takes_no_more_memory_than_there_are_bytes() -> None:
+    png = encoded(".png", SCENE[:8, :8])
+    claim = struct.pack(">I", 2_000_000_000) + b"IDAT"
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UnusableImageError, match="is damaged"):
+        decode_image(compressed(png[:33] + claim + png[33:]))
+    assert getrusage(RUSAGE_SELF).ru_maxrss - peak < 100_000, "KiB"
+
+
+def test_what_a_png_holds_besides_the_image_is_not_read() -> None:
+    png = encoded(".png")
+    text = b"zTXtComment\0\0" + zlib.compress(bytes(50_000_000))
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    turned = b"eXIf" + b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    chunk += struct.pack(">I", len(turned) - 4) + turned + struct.pack(">I", zlib.crc32(turned))
+    assert np.array_equal(decode_image(compressed(png[:33] + chunk + png[33:])).to_bgr(), SCENE)
 
 
 def test_a_chroma_subsampling_that_no_camera_uses_is_refused() -> None:
