@@ -56,16 +56,16 @@ def test_cleanup_gives_the_memory_back(ros: None) -> None:
         state="unconfigured", model="untrained/r101_dcn_800", input_size=320, expected_sizes=["640x480"]
     ) as node:
         after: list[float] = []
-        for _ in range(3):
+        for _ in range(5):
             before = resident()
             assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
             configured = resident()
             assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
             after.append(resident())
             assert configured - before > 200, "the model is larger than that"
-        # The first time also loads libraries and compiled kernels, which stay.
-        assert after[2] - after[0] < 30, f"MiB after each cleanup: {after}"
-        assert configured - after[2] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
+        # The first times also load libraries and compiled kernels, which stay, and settle the heap.
+        assert after[4] - after[1] < 30, f"MiB after each cleanup: {after}"
+        assert configured - after[4] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
 
 
 TRANSITIONS = {
