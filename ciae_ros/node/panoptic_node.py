@@ -342,7 +342,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-    if node.exit_code:
+    if node is not None and node.exit_code:
         # The interpreter's own end would call the device once more.
         sys.stderr.flush()
         os._exit(node.exit_code)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
-from rclpy.signals import uninstall_signal_handlers
+from rclpy.signals import install_signal_handlers, uninstall_signal_handlers
 
 
 @contextmanager
@@ -17,6 +18,9 @@ def until_interrupted() -> Iterator[None]:
 
     Ctrl-C under `ros2 launch` reaches a node twice: from the terminal, and from the launcher.
     """
+    uninstall_signal_handlers()
+    signal.signal(signal.SIGINT, _interrupt_once)
+    install_signal_handlers()  # ROS hears of the signal first, and passes it on.
     try:
         yield
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -29,3 +33,12 @@ def until_interrupted() -> Iterator[None]:
         uninstall_signal_handlers()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, _do_nothing)
+    raise KeyboardInterrupt
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Unlike `SIG_IGN` this leaves ROS's own handler in place."""

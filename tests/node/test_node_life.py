@@ -69,6 +69,30 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
     assert "Traceback" not in output
 
 
+INTERRUPTED = """
+import os, signal, sys
+from ciae_ros.node import panoptic_node
+
+def interrupt_twice(*args):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+
+if sys.argv[1] == "constructor":
+    panoptic_node.declare_parameters = interrupt_twice
+sys.exit(panoptic_node.main(load=interrupt_twice))
+"""
+
+
+@pytest.mark.parametrize("place", ["constructor", "loading"])
+def test_two_interrupts_before_it_is_up_end_it_with_exit_code_0(ros: None, place: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, place]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
 REFUSED = {
     "model:=''": "no model: give the path of a checkpoint (.safetensors), or camvid_light",
     "model:=untrained/r18": "there is no preset 'r18': use untrained/ and one of r50_512,",
