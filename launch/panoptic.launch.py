@@ -1,20 +1,12 @@
 """Start `panoptic_node` on one or several cameras, and start it again if it crashes."""
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    LogInfo,
-    OpaqueFunction,
-    RegisterEventHandler,
-    SetEnvironmentVariable,
-    TimerAction,
-)
-from launch.event_handlers import OnProcessExit
-from launch.events.process import ProcessExited
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.events import matches_action
+from launch.events.process import ProcessExited, ShutdownProcess
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
@@ -27,6 +19,9 @@ PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "
 
 ORDERLY_END, REFUSAL = 0, 1
 """Exit codes after which starting the node again would be wrong, or would end in the same way."""
+
+LEAST_DELAY = 0.1
+"""Seconds in which launch hears that a process has ended, and can still be kept from starting it again."""
 
 PARAMETERS: dict[str, tuple[str, Any, str]] = {
     "cameras": ("cameras", list[str], "Topics of several cameras, as [/front/image_raw, /rear/image_raw/compressed]."),
@@ -66,39 +61,30 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[object]:
-    # Looked up once: when a node is started again, the arguments may be out of scope.
-    namespace, params_file = _argument(context, "namespace"), _argument(context, "params_file")
     parameters, enclave = _chosen_parameters(context), _argument(context, "enclave")
+    node = Node(
+        package="ciae_ros",
+        executable="panoptic_node",
+        name="panoptic_node",
+        namespace=_argument(context, "namespace"),
+        output="screen",
+        parameters=[_argument(context, "params_file"), *([parameters] if parameters else [])],
+        ros_arguments=["--enclave", enclave] if enclave else [],
+        # It keeps namespace, remappings and environment, whatever group the node was started in.
+        respawn=_argument(context, "respawn", bool),
+        respawn_delay=max(_argument(context, "respawn_delay", float), LEAST_DELAY),
+        on_exit=_after_exit if _argument(context, "respawn", bool) else None,
+    )
+    return [node]
 
-    def make_node() -> Node:
-        return Node(
-            package="ciae_ros",
-            executable="panoptic_node",
-            name="panoptic_node",
-            namespace=namespace,
-            output="screen",
-            parameters=[params_file, *([parameters] if parameters else [])],
-            ros_arguments=["--enclave", enclave] if enclave else [],
-        )
 
-    if not _argument(context, "respawn", bool):
-        return [make_node()]
-    return _with_respawn(make_node, _argument(context, "respawn_delay", float))
-
-
-def _with_respawn(make_node: Callable[[], Node], delay: float) -> list[object]:
-    """The node, and what starts a new one after a crash. launch's own respawn would also repeat a refusal."""
-    node = make_node()
-
-    def start_again(event: ProcessExited, context: LaunchContext) -> list[object]:
-        if context.is_shutdown or event.returncode in (ORDERLY_END, REFUSAL):
-            return []
-        return [
-            LogInfo(msg=f"panoptic_node ended with exit code {event.returncode}; starting it again in {delay} s"),
-            TimerAction(period=delay, actions=_with_respawn(make_node, delay)),
-        ]
-
-    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=start_again)), node]
+def _after_exit(event: ProcessExited, context: LaunchContext) -> list[object]:
+    """Announce the new start, or call it off: launch would also repeat an orderly end and a refusal."""
+    if context.is_shutdown:
+        return []
+    if event.returncode in (ORDERLY_END, REFUSAL):
+        return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action)))]
+    return [LogInfo(msg=f"panoptic_node ended with exit code {event.returncode}; starting it again")]
 
 
 def _chosen_parameters(context: LaunchContext) -> dict[str, object]:

@@ -61,7 +61,10 @@ def client() -> Iterator[Client]:
 
 
 def launch(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [*ROS2, "launch", "ciae_ros", *arguments]
+    return run_command([*ROS2, "launch", "ciae_ros", *arguments], environment, folder)
+
+
+def run_command(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         env=environment,
@@ -145,10 +148,28 @@ def test_launch_arguments_reach_the_node_and_the_file_says_the_rest(
     assert process.returncode == 0, output
 
 
-def test_a_node_that_is_killed_is_started_again_and_answers(
+STACK = """
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch_ros.actions import PushRosNamespace
+from launch_ros.substitutions import FindPackageShare
+
+def generate_launch_description():
+    file = [FindPackageShare("ciae_ros"), "/launch/panoptic.launch.py"]
+    included = IncludeLaunchDescription(file, launch_arguments={{"params_file": {!r}, "image_topic": "/image"}}.items())
+    return LaunchDescription([GroupAction([PushRosNamespace("car"), included])])
+"""
+"""A launch file of a vehicle, which includes ours in a group with a namespace."""
+
+
+def test_a_node_that_is_killed_is_started_again_in_its_namespace_and_answers(
     workspace: dict[str, str], client: Client, tmp_path: Path
 ) -> None:
-    process = launch(workspace, tmp_path, "panoptic.launch.py", f"params_file:={write_parameters(tmp_path)}")
+    client.destroy_node()
+    client = Client(outputs="/car/panoptic_node")
+    stack = tmp_path / "stack.launch.py"
+    stack.write_text(STACK.format(str(write_parameters(tmp_path))))
+    process = run_command([*ROS2, "launch", str(stack)], workspace, tmp_path)
     seconds = []
     try:
         client.wait_until_active(process)
@@ -171,6 +192,7 @@ def test_a_node_that_is_killed_is_started_again_and_answers(
         output = interrupt(process)
     assert process.returncode == 0, output
     assert output.count("ended with exit code -9; starting it again") == 2
+    client.destroy_node()
     print(f"answers after a kill: {seconds} s")
 
 
