@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from ciae_ros.inference.candidates import Candidates
 from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import RawOutputs
@@ -45,14 +46,23 @@ def select_proposals(
             outputs.class_logits, outputs.centerness, outputs.box_distances, PROPOSAL_STRIDES, strict=True
         )
     ]
-    boxes, scores, classes, locations = (torch.cat(parts) for parts in zip(*levels, strict=True))
-    height, width = image_size
-    boxes = boxes.minimum(boxes.new_tensor([width, height, width, height])).clamp(min=0)
-    # A box that lies in the padding has no pixel left.
-    in_image = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    boxes, scores, classes, locations = boxes[in_image], scores[in_image], classes[in_image], locations[in_image]
-    kept = batched_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
-    return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept])
+    return _suppress(*(torch.cat(parts) for parts in zip(*levels, strict=True)), image_size, settings)
+
+
+def suppress_candidates(
+    candidates: Candidates, image: int, image_size: tuple[int, int], settings: InferenceSettings
+) -> Proposals:
+    """As `select_proposals`, from slots that were filled without a threshold. Waits for the device.
+
+    Args:
+        candidates: with at most `settings.max_proposals_per_level` of each level.
+        image: index in the batch.
+        image_size: (height, width) of the image without its padding.
+        settings: thresholds and counts.
+    """
+    boxes, scores, classes, locations = (slots[image] for slots in candidates)
+    counts = scores > settings.score_threshold
+    return _suppress(boxes[counts], scores[counts], classes[counts], locations[counts], image_size, settings)
 
 
 def embedding_at(embedding: Tensor, locations: Tensor) -> Tensor:
@@ -76,6 +86,23 @@ def embedding_at(embedding: Tensor, locations: Tensor) -> Tensor:
     upper = torch.lerp(embedding[:, y0, x0], embedding[:, y0, x1], fx)
     lower = torch.lerp(embedding[:, y1, x0], embedding[:, y1, x1], fx)
     return torch.lerp(upper, lower, fy).T
+
+
+def _suppress(
+    boxes: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    locations: Tensor,
+    image_size: tuple[int, int],
+    settings: InferenceSettings,
+) -> Proposals:
+    height, width = image_size
+    boxes = boxes.minimum(boxes.new_tensor([width, height, width, height])).clamp(min=0)
+    # A box that lies in the padding has no pixel left.
+    in_image = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes, scores, classes, locations = boxes[in_image], scores[in_image], classes[in_image], locations[in_image]
+    kept = batched_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
+    return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept])
 
 
 def _propose_on_level(

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ciae_ros.inference import InferenceSettings
-from ciae_ros.inference.proposals import Proposals, embedding_at, select_proposals
+from ciae_ros.inference.candidates import select_candidates
+from ciae_ros.inference.proposals import Proposals, embedding_at, select_proposals, suppress_candidates
 from ciae_ros.model import RawOutputs
 from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
 
@@ -91,6 +92,25 @@ def test_at_most_so_many_of_a_level(outputs: RawOutputs) -> None:
     outputs.class_logits[0][:] = 3.0
     outputs.box_distances[0][:] = 1.0
     assert len(propose(outputs, max_proposals_per_level=7).scores) == 7
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6])
+@pytest.mark.parametrize("per_level", [20, 1000])
+def test_fixed_slots_give_the_same_proposals(outputs: RawOutputs, threshold: float, per_level: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shuffled = RawOutputs(
+        class_logits=[torch.randn(part.shape, generator=generator) * 2 - 2 for part in outputs.class_logits],
+        centerness=[torch.randn(part.shape, generator=generator) for part in outputs.centerness],
+        box_distances=[torch.rand(part.shape, generator=generator) * 40 for part in outputs.box_distances],
+        embedding=outputs.embedding,
+    )
+    settings = InferenceSettings(score_threshold=threshold, max_proposals_per_level=per_level, max_instances=300)
+    expected = select_proposals(shuffled, 0, SIZE, settings)
+    candidates = select_candidates(shuffled, per_level)
+    found = suppress_candidates(candidates, 0, SIZE, settings)
+    assert len(expected.scores) > 3
+    for name in ("boxes", "scores", "classes", "locations"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
 
 
 def test_query_is_the_up_sampled_embedding_at_the_location(outputs: RawOutputs) -> None:
