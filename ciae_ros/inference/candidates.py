@@ -47,7 +47,7 @@ def select_candidates(outputs: RawOutputs, max_per_level: int) -> Candidates:
 def _select_on_level(
     class_logits: Tensor, centerness: Tensor, box_distances: Tensor, stride: int, count: int
 ) -> Candidates:
-    batch, num_classes, height, width = class_logits.shape
+    _, num_classes, height, width = class_logits.shape
     class_logits = class_logits.flatten(2)
     centerness = centerness.flatten(1).float().sigmoid()
     # The best pairs of location and class are among the locations with the best classes: the large search is over

@@ -46,7 +46,8 @@ def select_proposals(
             outputs.class_logits, outputs.centerness, outputs.box_distances, PROPOSAL_STRIDES, strict=True
         )
     ]
-    return _suppress(*(torch.cat(parts) for parts in zip(*levels, strict=True)), image_size, settings)
+    boxes, scores, classes, locations = (torch.cat(parts) for parts in zip(*levels, strict=True))
+    return _suppress(boxes, scores, classes, locations, image_size, settings)
 
 
 def suppress_candidates(
