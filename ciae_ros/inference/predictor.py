@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ciae_ros.inference.checkpoint import Checkpoint
 from ciae_ros.inference.fold_batch_norm import fold_batch_norm
@@ -18,6 +19,7 @@ from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
 from ciae_ros.inference.proposals import Proposals, select_proposals
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
 from ciae_ros.model import ModelConfig, RawOutputs
 
 ResultSize = Literal["input", "network"]
@@ -27,19 +29,11 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Precisions by their names."""
 
 
-@dataclass(frozen=True)
-class StageTimes:
-    """Seconds that a batch spent in each stage; on a CUDA device the stages end when the device has ended them."""
-
-    preprocess: float
-    network: float
-    proposals: float
-    fusing: float
-    download: float
-
-
 class Predictor:
-    """Holds a model on a device and segments one image after the other. Not to be used by two threads at once."""
+    """Holds a model on a device and segments images.
+
+    `predict` does all stages of an image one after the other and waits for each; `StreamPipeline` overlaps them.
+    """
 
     def __init__(
         self,
@@ -125,36 +119,74 @@ class Predictor:
         Raises:
             ValueError: an array is not such an image, or the padded sizes differ.
         """
+        geometries = self.check_batch(images)
+        clock = HostClock(self.device)
+        on_device = [(torch.from_numpy(image).to(self.device), order) for image, order in images]
+        batch = self.preprocess(on_device, geometries)
+        clock.lap()
+        fused = self.compute(batch, geometries, self.settings, clock)
+        results = [image.to_result(self.categories) for image in fused]
+        clock.lap()
+        return results, StageTimes(*clock.laps)
+
+    def check_batch(self, images: Sequence[tuple[np.ndarray, ChannelOrder]]) -> list[ImageGeometry]:
+        """How each of the images goes through the network.
+
+        Raises:
+            ValueError: there is none, an array is not such an image, or the padded sizes differ.
+        """
         for image, channel_order in images:
             _check_image(image, channel_order)
         geometries = [self.geometry(*image.shape[:2]) for image, _ in images]
         if len({geometry.padded for geometry in geometries}) != 1:
             raise ValueError("the images of a batch must have one padded size")
-        clock = _StageClock(self.device)
+        return geometries
+
+    @torch.inference_mode()
+    def preprocess(self, images: Sequence[tuple[Tensor, ChannelOrder]], geometries: Sequence[ImageGeometry]) -> Tensor:
+        """First stage: images (H, W, C) uint8 on the device to the network's input (B, 3, H', W')."""
         inputs = [
-            preprocess(torch.from_numpy(image).to(self.device), order, geometry, self.config, self._dtype)
+            preprocess(image, order, geometry, self.config, self._dtype)
             for (image, order), geometry in zip(images, geometries, strict=True)
         ]
-        batch = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-        clock.lap()
+        return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+
+    @torch.inference_mode()
+    def compute(
+        self, batch: Tensor, geometries: Sequence[ImageGeometry], settings: InferenceSettings, clock: StageClock
+    ) -> list[FusedImage]:
+        """Second stage: the network, its proposals and fusing; laps the clock after each of these.
+
+        Args:
+            batch: from `preprocess`.
+            geometries: of its images.
+            settings: thresholds.
+            clock: is lapped three times.
+
+        Returns:
+            The images as they lie on the device.
+        """
         outputs = self._model(batch)
         clock.lap()
         proposals = [
-            select_proposals(outputs, index, geometry.resized, self.settings)
-            for index, geometry in enumerate(geometries)
+            select_proposals(outputs, index, geometry.resized, settings) for index, geometry in enumerate(geometries)
         ]
         clock.lap()
         fused = [
-            self._fuse(outputs, index, found, geometry)
+            self._fuse(outputs, index, found, geometry, settings)
             for index, (found, geometry) in enumerate(zip(proposals, geometries, strict=True))
         ]
         clock.lap()
-        results = [image.to_result(self.categories) for image in fused]
-        clock.lap()
-        return results, StageTimes(*clock.laps)
+        return fused
 
-    def _fuse(self, outputs: RawOutputs, index: int, proposals: Proposals, geometry: ImageGeometry) -> FusedImage:
-        settings = self.settings
+    def _fuse(
+        self,
+        outputs: RawOutputs,
+        index: int,
+        proposals: Proposals,
+        geometry: ImageGeometry,
+        settings: InferenceSettings,
+    ) -> FusedImage:
         if self.result_size == "network":
             shrinking = geometry.scale_y * geometry.scale_x
             settings = replace(settings, min_stuff_area=round(settings.min_stuff_area * shrinking))
@@ -196,21 +228,6 @@ class Predictor:
         probe = torch.ones(1, device=self.device)
         if float(probe + probe) != 2.0:
             raise RuntimeError(f"device {self.device} adds wrongly")
-
-
-class _StageClock:
-    def __init__(self, device: torch.device) -> None:
-        self._synchronize: Callable[[], object] = (
-            (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
-        )
-        self._last = time.perf_counter()
-        self.laps: list[float] = []
-
-    def lap(self) -> None:
-        self._synchronize()
-        now = time.perf_counter()
-        self.laps.append(now - self._last)
-        self._last = now
 
 
 def _checked_device(device: str, precision: str) -> torch.device:

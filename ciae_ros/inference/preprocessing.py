@@ -41,11 +41,10 @@ def preprocess(
         target = padded if dtype == torch.float32 else padded.float()
         _normalize_on_cpu(resized, order, config, target[0])
         return target.to(dtype)
-    mean = torch.tensor(config.pixel_mean, device=image.device).view(3, 1, 1)
-    std = torch.tensor(config.pixel_std, device=image.device).view(3, 1, 1)
     height, width = geometry.resized
-    colors = torch.stack([resized[channel] for channel in order])
-    padded[0, :, :height, :width] = (colors.float() - mean) / std
+    # Numbers of Python, unlike a tensor made of them, need not be brought to the device.
+    for target_channel, channel, mean, std in zip(padded[0], order, config.pixel_mean, config.pixel_std, strict=True):
+        target_channel[:height, :width] = (resized[channel].float() - mean) / std
     return padded
 
 

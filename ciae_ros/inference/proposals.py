@@ -77,13 +77,11 @@ def embedding_at(embedding: Tensor, locations: Tensor) -> Tensor:
         (K, D).
     """
     height, width = embedding.shape[1:]
-    position = (locations + 0.5) / EMBEDDING_STRIDE - 0.5
-    limit = torch.tensor([width - 1, height - 1], device=embedding.device)
-    position = position.clamp(min=0).minimum(limit)
-    first = position.long()
-    second = (first + 1).minimum(limit)
-    fraction = (position - first).to(embedding.dtype)
-    (x0, y0), (x1, y1), (fx, fy) = first.unbind(1), second.unbind(1), fraction.unbind(1)
+    x, y = ((locations + 0.5) / EMBEDDING_STRIDE - 0.5).unbind(1)
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    x0, y0 = x.long(), y.long()
+    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
+    fx, fy = (x - x0).to(embedding.dtype), (y - y0).to(embedding.dtype)
     upper = torch.lerp(embedding[:, y0, x0], embedding[:, y0, x1], fx)
     lower = torch.lerp(embedding[:, y1, x0], embedding[:, y1, x1], fx)
     return torch.lerp(upper, lower, fy).T

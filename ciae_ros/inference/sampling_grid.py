@@ -8,6 +8,7 @@ second. Pixels beyond the outermost samples take the outermost value, as in `F.i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -62,22 +63,34 @@ class SamplingGrid:
 
 def sampling_grid(geometry: ImageGeometry, embedding: Tensor) -> SamplingGrid:
     """The grid of one image's pixels on its embedding map (D, h, w), in the map's type and on its device."""
-    height, width = geometry.original
     _, map_height, map_width = embedding.shape
+    return _cached_grid(geometry, map_height, map_width, embedding.dtype, embedding.device)
+
+
+# A camera's images are all of one size, and the copies to a device are worth saving. Inference mode would make tensors
+# that nothing else may use.
+@lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
+def _cached_grid(
+    geometry: ImageGeometry, map_height: int, map_width: int, dtype: torch.dtype, device: torch.device
+) -> SamplingGrid:
+    height, width = geometry.original
     return SamplingGrid(
-        rows=_sampled_axis(height, geometry.scale_y, map_height, embedding),
-        columns=_sampled_axis(width, geometry.scale_x, map_width, embedding),
+        rows=_sampled_axis(height, geometry.scale_y, map_height, dtype, device),
+        columns=_sampled_axis(width, geometry.scale_x, map_width, dtype, device),
     )
 
 
-def _sampled_axis(num_pixels: int, scale: float, num_samples: int, like: Tensor) -> SampledAxis:
+def _sampled_axis(
+    num_pixels: int, scale: float, num_samples: int, dtype: torch.dtype, device: torch.device
+) -> SampledAxis:
     # In float64 on the host: in half precision a position of a wide image would be off by pixels.
     center = (torch.arange(num_pixels, dtype=torch.float64) + 0.5) * scale
     position = (center / EMBEDDING_STRIDE - 0.5).clamp(0, num_samples - 1)
     cell = position.long().clamp(max=num_samples - 2)
     return SampledAxis(
-        center=center.to(like.device, torch.float32, non_blocking=True),
-        cell=cell.to(like.device, non_blocking=True),
-        fraction=(position - cell).to(like.device, like.dtype, non_blocking=True),
+        center=center.to(device, torch.float32),
+        cell=cell.to(device),
+        fraction=(position - cell).to(device, dtype),
         num_cells=num_samples - 1,
     )

@@ -25,6 +25,7 @@ from std_srvs.srv import Trigger
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
 from ciae_ros.inference.host_memory import give_back_freed_memory
+from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import cameras_of
 from ciae_ros.node.diagnostics import (
@@ -96,6 +97,7 @@ class PanopticNode(LifecycleNode):
         self._load = load
         self._node_parameters = NodeParameters()
         self._predictor: Predictor | None = None
+        self._pipeline: StreamPipeline | None = None
         self._max_batch = 1
         self._streams: dict[str, CameraStream] = {}
         self._segmenter: Segmenter | None = None
@@ -120,6 +122,7 @@ class PanopticNode(LifecycleNode):
             parameters = self._node_parameters = read_parameters(self)
             cameras = cameras_of(parameters)
             predictor = self._predictor = self._load(parameters)
+            self._pipeline = StreamPipeline(predictor)
             self._max_batch = parameters.max_batch or fastest_batch(predictor, parameters.sizes[0], len(cameras))
         except Exception as error:
             if not isinstance(error, ParameterError | CheckpointError | ValueError) and not is_out_of_memory(error):
@@ -142,9 +145,10 @@ class PanopticNode(LifecycleNode):
     @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and begin to segment."""
-        assert self._predictor is not None
+        assert self._predictor is not None and self._pipeline is not None
         segmenter = self._segmenter = Segmenter(
             self._predictor,
+            self._pipeline,
             self._streams,
             parameters=lambda: self._node_parameters,
             clock=self.get_clock(),
@@ -207,7 +211,9 @@ class PanopticNode(LifecycleNode):
         for stream in self._streams.values():
             stream.destroy()
         self._streams = {}
-        self._predictor = None
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._predictor = self._pipeline = None
         give_back_freed_memory()
         if torch.cuda.is_available() and not self._fault:
             torch.cuda.empty_cache()
@@ -279,7 +285,8 @@ class PanopticNode(LifecycleNode):
             statuses.append(status(f"{name}: camera {camera}", stream.topic, findings, values))
         self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), *statuses))
         period, now = parameters.status_period, time.monotonic()
-        if period and self._segmenter is not None and now - self._last_status_line >= period:
+        # The timer is not exact: what is due within half of its period is due.
+        if period and self._segmenter is not None and now - self._last_status_line >= period - DIAGNOSTICS_PERIOD / 2:
             self._last_status_line = now
             self.get_logger().info(status_line(state, snapshots))
 
@@ -307,7 +314,7 @@ class PanopticNode(LifecycleNode):
         return values
 
     def _end_after_device_lost(self, error: Exception) -> None:
-        """Called on the segmenting thread: a process with a broken CUDA context can only be replaced."""
+        """Called on a thread of the segmenter: a process with a broken CUDA context can only be replaced."""
         watchdog = threading.Timer(LAST_WORDS, os._exit, (EXIT_DEVICE_LOST,))
         watchdog.daemon = True
         watchdog.start()

@@ -1,11 +1,18 @@
-"""The thread that segments: takes frames, converts, predicts, publishes, and survives what a frame can do."""
+"""Takes frames, converts them, has them segmented, publishes, and survives what a frame can do.
+
+One thread takes the newest frames just before the network gets free and sends them into the pipeline, another one waits
+for what comes out of it and publishes: neither keeps the network waiting.
+"""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,7 +25,8 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.inference import PanopticResult, Predictor
-from ciae_ros.inference.predictor import StageTimes
+from ciae_ros.inference.stage_times import StageTimes
+from ciae_ros.inference.stream_pipeline import Answer, StreamPipeline
 from ciae_ros.node.camera_image import CameraImage, UnusableImageError
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.frame_scheduler import FrameScheduler
@@ -42,16 +50,32 @@ class _Job:
     """Segmented or dropped."""
 
 
+@dataclass
+class _Batch:
+    """Frames that go through the network together."""
+
+    jobs: list[_Job]
+    answer: Answer
+
+
 class DeviceLostError(Exception):
     """The device answers no more; nothing that it may still say can be trusted."""
 
 
+BATCHES_AHEAD = 2
+"""So many may be on their way besides the one that is being published: one in the network, one that is next."""
+
+PREPARATION_MARGIN = 1.5
+"""Frames are taken so many times earlier than the last ones needed to be ready, so that the network seldom waits."""
+
+
 class Segmenter:
-    """Segments the newest frames on a thread of its own until it is stopped."""
+    """Segments the newest frames on threads of its own until it is stopped."""
 
     def __init__(
         self,
         predictor: Predictor,
+        pipeline: StreamPipeline,
         streams: Mapping[str, CameraStream],
         parameters: Callable[[], NodeParameters],
         clock: Clock,
@@ -63,28 +87,37 @@ class Segmenter:
         """Begin.
 
         Args:
-            predictor: used by this thread only from now on.
+            predictor: whose settings follow the parameters.
+            pipeline: of that predictor; used by nobody else from now on.
             streams: by the cameras' names.
             parameters: asked for each batch, so that changes count for the next frame.
             clock: the node's; stamps are compared with it.
             logger: for frames that could not be segmented, once for each reason.
-            on_device_lost: called on the thread, which then ends.
+            on_device_lost: called on one of the threads, which then end.
             max_batch: most frames that go through the network at once.
             note: a line of text for the overlays.
         """
         self.scheduler: FrameScheduler[Frame] = FrameScheduler(list(streams))
-        self._predictor, self._streams, self._parameters = predictor, streams, parameters
+        self._predictor, self._pipeline = predictor, pipeline
+        self._streams, self._parameters = streams, parameters
         self._clock, self._logger = clock, logger
         self._on_device_lost = on_device_lost
         self._max_batch, self._note = max_batch, note
-        self._busy_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="ciae-segment", daemon=True)
-        self._thread.start()
+        self._preparation = 0.0
+        self._may_submit = threading.Semaphore(BATCHES_AHEAD)
+        self._submitted: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._unanswered: deque[_Batch] = deque()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=target, name=f"ciae-{name}", daemon=True)
+            for name, target in (("take", self._take_and_submit), ("publish", self._publish_and_survive))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def busy_for(self) -> float:
-        """Seconds since the batch began that is in the network now; 0 if there is none."""
-        since = self._busy_since
-        return 0.0 if since is None else time.perf_counter() - since
+        """Seconds since the oldest batch began that is in the pipeline now; 0 if there is none."""
+        return self._pipeline.busy_for()
 
     def drop_waiting(self) -> list[str]:
         """Forget the frames that wait; returns their cameras' names. They are not counted here."""
@@ -92,29 +125,64 @@ class Segmenter:
 
     def stop(self) -> None:
         """End after the batch that is in the network now; frames that wait are dropped."""
+        self._close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _close(self) -> None:
         for camera, _ in self.scheduler.close():
             self._streams[camera].statistics.count_dropped(STOPPED)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._stopping.set()
+        for batch in list(self._unanswered):
+            batch.answer.cancel()
 
-    def _run(self) -> None:
-        while turns := self.scheduler.take(self._max_batch):
-            taken = time.perf_counter()
+    def _take_and_submit(self) -> None:
+        while True:
+            self._may_submit.acquire()
+            self._stopping.wait(max(0.0, self._pipeline.seconds_until_needed(self._preparation)))
+            turns = self.scheduler.take(self._max_batch)
+            if not turns:
+                break
             parameters = self._parameters()
             self._predictor.settings = parameters.settings(self._predictor.default_settings)
             jobs = [job for camera, frame in turns if (job := self._convert(camera, frame, parameters)) is not None]
-            self._busy_since = taken
+            self._may_submit.release()
+            # Sorting is stable: the cameras' order stays within a batch.
+            for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
+                self._may_submit.acquire()
+                self._submit(list(batch))
+        self._submitted.put(None)
+
+    def _submit(self, jobs: list[_Job]) -> None:
+        if self._stopping.is_set():
+            for job in jobs:
+                self._count_dropped(job, STOPPED)
+            self._may_submit.release()
+            return
+        answer = self._pipeline.submit([(job.image.pixels, job.image.channel_order) for job in jobs])
+        batch = _Batch(jobs, answer)
+        self._unanswered.append(batch)
+        if self._stopping.is_set():
+            answer.cancel()
+        self._submitted.put(batch)
+
+    def _publish_and_survive(self) -> None:
+        lost = False
+        while (batch := self._submitted.get()) is not None:
+            wait([batch.answer])
+            self._unanswered.popleft()
+            self._may_submit.release()
             try:
-                # Sorting is stable: the cameras' order stays within a batch.
-                for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
-                    self._segment(list(batch), parameters)
+                if not lost:
+                    self._finish(batch)
             except DeviceLostError as error:
-                for job in jobs:
-                    self._count_dropped(job, DEVICE_LOST)
+                lost = True
+                self._close()
                 self._on_device_lost(error)
-                return
-            finally:
-                self._busy_since = None
+            if lost:
+                for job in batch.jobs:
+                    self._count_dropped(job, DEVICE_LOST)
 
     def _padded_size(self, job: _Job) -> tuple[int, int]:
         return self._predictor.geometry(*job.image.pixels.shape[:2]).padded
@@ -141,19 +209,20 @@ class Segmenter:
             return None
         return _Job(stream, frame, image, time.perf_counter() - start)
 
-    def _segment(self, batch: list[_Job], parameters: NodeParameters) -> None:
-        if self.scheduler.is_closed:
-            for job in batch:
+    def _finish(self, batch: _Batch) -> None:
+        """Publish a batch's answer, or see what to do about its error."""
+        parameters = self._parameters()
+        try:
+            results, stages = batch.answer.result()
+        except CancelledError:
+            for job in batch.jobs:
                 self._count_dropped(job, STOPPED)
             return
-        try:
-            results, stages = self._predictor.predict_batch(
-                [(job.image.pixels, job.image.channel_order) for job in batch]
-            )
         except Exception as error:
-            self._survive(error, batch, parameters)
+            self._survive(error, batch.jobs)
             return
-        for job, result in zip(batch, results, strict=True):
+        self._preparation = PREPARATION_MARGIN * (stages.preprocess + sum(job.convert for job in batch.jobs))
+        for job, result in zip(batch.jobs, results, strict=True):
             self._publish(job, result, stages, parameters)
 
     def _publish(self, job: _Job, result: PanopticResult, stages: StageTimes, parameters: NodeParameters) -> None:
@@ -179,7 +248,7 @@ class Segmenter:
                 f"({parameters.latency_budget} s); further ones are counted"
             )
 
-    def _survive(self, error: Exception, batch: list[_Job], parameters: NodeParameters) -> None:
+    def _survive(self, error: Exception, jobs: list[_Job]) -> None:
         """After an exception in the network: drop what cannot be segmented, go on if the device still answers."""
         reason = OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
         description = _described(error)
@@ -188,12 +257,13 @@ class Segmenter:
         self._check_device()
         if reason == OUT_OF_MEMORY and torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(batch) > 1:
-            # Together they were too many, or one of them is to blame: each one by itself.
-            for job in batch:
-                self._segment([job], parameters)
+        if len(jobs) == 1:
+            self._count_dropped(jobs[0], reason, description)
             return
-        self._count_dropped(batch[0], reason, description)
+        # Together they were too many, or one of them is to blame: each one by itself.
+        for job in jobs:
+            answer = self._pipeline.submit([(job.image.pixels, job.image.channel_order)])
+            self._finish(_Batch([job], answer))
 
     def _check_device(self) -> None:
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from ciae_ros.inference import PanopticResult
-from ciae_ros.inference.predictor import Predictor, StageTimes
+from ciae_ros.inference import Predictor
+from ciae_ros.inference.fusing import FusedImage
+from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import main
@@ -21,7 +23,8 @@ OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY = 201, 202, 203, 204
 def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
     """A predictor with faults."""
     predictor = load_predictor(parameters)
-    healthy, check = predictor.predict_batch, predictor.check_device
+    prepare, healthy, check = predictor.preprocess, predictor.compute, predictor.check_device
+    codes: dict[int, list[int]] = {}
     faults: dict[int, Callable[[], Exception]] = {
         OUT_OF_MEMORY: lambda: torch.OutOfMemoryError("CUDA out of memory (injected)"),
         EXCEPTION: lambda: RuntimeError("no such operator (injected)"),
@@ -30,16 +33,18 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
     }
     is_lost = False
 
-    def predict_batch(
-        images: Sequence[tuple[np.ndarray, ChannelOrder]],
-    ) -> tuple[list[PanopticResult], StageTimes]:
+    def preprocess(images: Sequence[tuple[Tensor, ChannelOrder]], geometries: Sequence[ImageGeometry]) -> Tensor:
+        batch = prepare(images, geometries)
+        codes[id(batch)] = [int(pixels[0, 0, 0]) for pixels, _ in images]
+        return batch
+
+    def compute(batch: Tensor, *arguments: Any) -> list[FusedImage]:
         nonlocal is_lost
-        for pixels, _ in images:
-            code = int(pixels[0, 0, 0])
+        for code in codes.pop(id(batch)):
             is_lost = is_lost or code == LOST_DEVICE
             if code in faults:
                 raise faults[code]()
-        return healthy(images)
+        return healthy(batch, *arguments)
 
     def check_device() -> None:
         # After such an error every further call on the context fails.
@@ -47,7 +52,8 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
             raise faults[LOST_DEVICE]()
         check()
 
-    predictor.predict_batch, predictor.check_device = predict_batch, check_device  # type: ignore[method-assign]
+    predictor.preprocess, predictor.compute = preprocess, compute  # type: ignore[method-assign]
+    predictor.check_device = check_device  # type: ignore[method-assign]
     return predictor
 
 

@@ -26,10 +26,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from torch import Tensor
 
-from ciae_ros.inference import PanopticResult
-from ciae_ros.inference.predictor import StageTimes
-from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.inference.fusing import FusedImage
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
 
@@ -85,17 +84,15 @@ def delay_network(node: PanopticNode, seconds: float, batches: list[int] | None 
     """Have each batch take so much longer, and note how many images it has."""
     predictor = node._predictor
     assert predictor is not None
-    undelayed = predictor.predict_batch
+    undelayed = predictor.compute
 
-    def predict_batch(
-        images: Sequence[tuple[np.ndarray, ChannelOrder]],
-    ) -> tuple[list[PanopticResult], StageTimes]:
+    def compute(batch: Tensor, *arguments: Any) -> list[FusedImage]:
         if batches is not None:
-            batches.append(len(images))
+            batches.append(len(batch))
         time.sleep(seconds)
-        return undelayed(images)
+        return undelayed(batch, *arguments)
 
-    predictor.predict_batch = predict_batch  # type: ignore[method-assign]
+    predictor.compute = compute  # type: ignore[method-assign]
 
 
 class Client(Node):

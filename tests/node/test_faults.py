@@ -129,14 +129,14 @@ def test_more_memory_than_the_device_has_costs_one_frame(client: Client) -> None
         client.wait_for_answers()
         predictor = node._predictor
         assert predictor is not None
-        healthy = predictor.predict_batch
+        healthy = predictor.preprocess
 
-        def greedy(images: list) -> object:
+        def greedy(images: list, *arguments: object) -> object:
             if images[0][0][0, 0, 0] == OUT_OF_MEMORY:
                 torch.empty(1 << 42, device="cuda")
-            return healthy(images)
+            return healthy(images, *arguments)  # type: ignore[arg-type]
 
-        predictor.predict_batch = greedy  # type: ignore[method-assign, assignment]
+        predictor.preprocess = greedy  # type: ignore[method-assign, assignment]
         client.publish(image(OUT_OF_MEMORY), 1)
         client.wait(lambda: client.counts.get("dropped, out of memory") == "1")
         client.publish(image(0), 2)

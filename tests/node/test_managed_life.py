@@ -42,7 +42,8 @@ def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Cl
         # What was in the network was published before the transition ended; what waited is counted.
         assert len(client.labels) <= 1
         assert client.counts["unfinished"] == "0"
-        assert client.counts["dropped, stopped"] == "1"
+        # The newest image, and one that the node had prepared for the network, which used to be quicker.
+        assert client.counts["dropped, stopped"] in ("1", "2")
         assert all(stream.last is None for stream in node._streams.values())
 
 

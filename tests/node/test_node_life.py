@@ -147,5 +147,5 @@ def test_compressed_images_are_decoded_off_the_executors_thread(ros: None, monke
             time.sleep(0.3)
         client.wait(lambda: 2 in client.labels and "dropped, undecodable" in client.counts)
         assert list(client.labels) == [2]
-    assert threads == {"ciae-segment"}
+    assert threads == {"ciae-take"}
     client.destroy_node()
