@@ -35,7 +35,13 @@ def training_pictures(
         module.training = was_training[name]
     proposals = select_proposals(outputs, 0, geometry.resized, settings)
     result = fuse(
-        outputs.embedding[0], proposals, model.memory, model.config, settings, geometry, outputs.semantic_logits_of(0)
+        outputs.embedding[0],
+        proposals,
+        model.memory,
+        model.config,
+        settings.min_stuff_area,
+        geometry,
+        outputs.semantic_logits_of(0),
     )
     image = batch.images[0, :, :height, :width].permute(1, 2, 0).flip(2).contiguous().cpu().numpy()
     pictures = {

@@ -16,7 +16,6 @@ from ciae_ros.inference.proposals import Proposals, embedding_at
 from ciae_ros.inference.result import PanopticResult, Segment
 from ciae_ros.inference.segment_statistics import SegmentStatistics, segment_statistics
 from ciae_ros.inference.semantic_assignment import assign_by_semantics
-from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
 
@@ -35,25 +34,50 @@ class FusedImage:
     """(Q,) float32."""
     statistics: SegmentStatistics
 
+    def table(self) -> Tensor:
+        """(Q, 10) float64, which holds all of these numbers exactly: everything but the map, to be copied at once."""
+        columns = self.segment_id, self.category, self.score, self.statistics.area
+        scalars = torch.stack([column.double() for column in columns], dim=1)
+        return torch.cat((scalars, self.statistics.box.double(), self.statistics.centroid), dim=1)
+
     def to_result(self, categories: CategorySet) -> PanopticResult:
         """Bring it to the host, with the slots that are segments only. Waits for the device."""
-        columns = (self.segment_id, self.category, self.score, *self.statistics)
-        ids, *rows = (column.cpu().numpy() for column in columns)
-        used = np.flatnonzero(ids)
-        segments = (
-            Segment(
-                id=identity,
-                category=categories.categories[category],
-                score=score,
-                area=area,
-                box=tuple(box),
-                centroid=tuple(centroid),
-            )
-            for identity, category, score, area, box, centroid in zip(
-                ids[used].tolist(), *(column[used].tolist() for column in rows), strict=True
-            )
+        label_map = self.label_map.cpu().numpy().view(np.uint16)
+        return result_of_table(label_map, self.table().cpu().numpy(), categories)
+
+
+TABLE_COLUMNS = 10
+"""Of `FusedImage.table`."""
+
+
+def result_of_table(label_map: np.ndarray, table: np.ndarray, categories: CategorySet) -> PanopticResult:
+    """The panoptic result.
+
+    Args:
+        label_map: (H, W) uint16; the result takes it over.
+        table: of `FusedImage.table`, or with further rows of zeros.
+        categories: the model's.
+    """
+    rows = table[np.flatnonzero(table[:, 0])]
+    integers = rows.astype(np.int64)
+    segments = (
+        Segment(
+            id=identity,
+            category=categories.categories[category],
+            score=score,
+            area=area,
+            box=tuple(box),
+            centroid=tuple(centroid),
         )
-        return PanopticResult(self.label_map.cpu().numpy().view(np.uint16), tuple(segments))
+        for identity, category, area, box, score, centroid in zip(
+            *integers[:, [0, 1, 3]].T.tolist(),
+            integers[:, 4:8].tolist(),
+            rows[:, 2].tolist(),
+            rows[:, 8:].tolist(),
+            strict=True,
+        )
+    )
+    return PanopticResult(label_map, tuple(segments))
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,7 @@ def fuse(
     proposals: Proposals,
     memory: CategoryMemory,
     config: ModelConfig,
-    settings: InferenceSettings,
+    min_stuff_area: float | Tensor,
     geometry: ImageGeometry,
     semantic_logits: Tensor | None = None,
 ) -> FusedImage:
@@ -86,7 +110,7 @@ def fuse(
         proposals: the image's, after non-maximum suppression.
         memory: its stuff vectors are the queries of the stuff classes.
         config: where an instance's category comes from (Table IV).
-        settings: `min_stuff_area`.
+        min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: the image's sizes.
         semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
     """
@@ -95,14 +119,14 @@ def fuse(
     if config.instance_category == "embedding":
         classes = (queries.float() @ memory.things.float().T).argmax(dim=1)
     instances = Instances(queries, proposals.boxes, classes, proposals.scores)
-    return fuse_instances(embedding, instances, memory.stuff, settings, geometry, semantic_logits)
+    return fuse_instances(embedding, instances, memory.stuff, min_stuff_area, geometry, semantic_logits)
 
 
 def fuse_instances(
     embedding: Tensor,
     instances: Instances,
     stuff_queries: Tensor,
-    settings: InferenceSettings,
+    min_stuff_area: float | Tensor,
     geometry: ImageGeometry,
     semantic_logits: Tensor | None = None,
 ) -> FusedImage:
@@ -112,7 +136,7 @@ def fuse_instances(
         embedding: (D, h, w), the image's map at stride 4.
         instances: the image's.
         stuff_queries: (S, D) of any norm.
-        settings: `min_stuff_area`.
+        min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: the image's sizes.
         semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
     """
@@ -123,7 +147,7 @@ def fuse_instances(
         winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
     statistics = segment_statistics(winners, num_stuff + len(instances.queries))
     is_segment = statistics.area > 0
-    is_segment[:num_stuff] &= statistics.area[:num_stuff] >= settings.min_stuff_area
+    is_segment[:num_stuff] &= statistics.area[:num_stuff] >= min_stuff_area
     segment_id = is_segment.cumsum(dim=0) * is_segment
     return FusedImage(
         label_map=_look_up(segment_id.to(torch.int16), winners),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ciae_ros.inference.batch_types import Answer, Images
 from ciae_ros.inference.fusing import FusedImage
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.lanes import ThreadMark
 from ciae_ros.inference.predictor import Predictor
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageTimes
@@ -31,17 +30,13 @@ class HostSlot:
 
     def clear(self) -> None:
         """Forget the batch."""
-        self._images: Sequence[tuple[np.ndarray, ChannelOrder]] = ()
+        self._images: Images = ()
         self._batch: Tensor | None = None
         self._fused: list[FusedImage] = []
         self._results: list[PanopticResult] = []
 
     def load(
-        self,
-        images: Sequence[tuple[np.ndarray, ChannelOrder]],
-        geometries: Sequence[ImageGeometry],
-        settings: InferenceSettings,
-        answer: Future[tuple[list[PanopticResult], StageTimes]],
+        self, images: Images, geometries: Sequence[ImageGeometry], settings: InferenceSettings, answer: Answer
     ) -> None:
         """Take over a batch."""
         self._images, self._geometries, self._settings, self._answer = images, geometries, settings, answer
@@ -59,6 +54,10 @@ class HostSlot:
         self._clock = HostClock(torch.device("cpu"))
         self._fused = self._predictor.compute(self._batch, self._geometries, self._settings, self._clock)
         self._batch = None
+
+    def capture(self) -> str:
+        """Nothing can be captured on a CPU. Returns how batches run."""
+        return "eager"
 
     def download(self) -> None:
         """Third stage: the panoptic results."""

@@ -15,24 +15,8 @@ from typing import Protocol
 import torch
 
 
-class Mark(Protocol):
-    """The last piece of work that was given to a lane under this mark; used again and again."""
-
-    def wait(self) -> None:
-        """Block until the work is done. Raises what the work raised."""
-
-    def seconds(self) -> float:
-        """How long the work took; to be asked after `wait`."""
-
-
 class Lane(Protocol):
     """Does pieces of work in the order in which they come."""
-
-    def mark(self) -> Mark:
-        """A new mark for this lane's work."""
-
-    def run(self, work: Callable[[], None], mark: Mark, after: Mark | None = None) -> None:
-        """Have the work done as soon as the lane is free and the work of `after`, on another lane, is done."""
 
     def drain(self) -> None:
         """Wait until all work is done."""
@@ -41,81 +25,76 @@ class Lane(Protocol):
         """Wait until all work is done; no more may come."""
 
 
-class ThreadMark:
-    """Of a `ThreadLane`."""
+class Mark(Protocol):
+    """One piece of work on a lane at a time, again and again: when it is done, and how long it took."""
 
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self._error: BaseException | None = None
-        self._seconds = 0.0
+    def run(self, work: Callable[[], None], after: Mark | None = None) -> None:
+        """Have work done as soon as the lane is free and the work of `after`, on another lane, is done."""
+
+    def hold(self) -> None:
+        """Called in the work of another lane: go on there when this work is done. Raises what this work raised."""
 
     def wait(self) -> None:
-        """Block until the work is done. Raises what the work raised."""
-        self._done.wait()
-        if self._error is not None:
-            raise self._error
+        """Have the host wait until the work is done. Raises what the work raised."""
 
     def seconds(self) -> float:
-        """How long the work took, without the waiting."""
-        return self._seconds
-
-    def clear(self) -> None:
-        """New work begins."""
-        self._done.clear()
-        self._error = None
-
-    def do(self, work: Callable[[], None], after: Mark | None) -> None:
-        """Do the work, on whatever thread this is called; nothing is raised here."""
-        try:
-            if after is not None:
-                after.wait()
-            start = time.perf_counter()
-            work()
-            self._seconds = time.perf_counter() - start
-        except BaseException as error:
-            self._error = error
-        self._done.set()
+        """How long the work took, without the waiting; to be asked after `wait`."""
 
 
 class ThreadLane:
     """A thread of its own."""
 
     def __init__(self, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ciae-{name}")
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"ciae-{name}")
 
     def mark(self) -> ThreadMark:
-        """A new mark for this lane's work."""
-        return ThreadMark()
-
-    def run(self, work: Callable[[], None], mark: ThreadMark, after: Mark | None = None) -> None:
-        """Have the work done on the thread."""
-        mark.clear()
-        self._thread.submit(mark.do, work, after)
+        """For work on this lane."""
+        return ThreadMark(self)
 
     def drain(self) -> None:
         """Wait until all work is done."""
-        self._thread.submit(lambda: None).result()
+        self.thread.submit(lambda: None).result()
 
     def close(self) -> None:
         """Wait until all work is done, and end the thread."""
-        self._thread.shutdown()
+        self.thread.shutdown()
 
 
-class StreamMark:
-    """Of a `StreamLane`: an event before the work and one after it."""
+class ThreadMark:
+    """Of a `ThreadLane`. Its methods do what `Mark` says."""
 
-    def __init__(self) -> None:
-        # The host sleeps in `wait` instead of keeping a core busy.
-        self.start = torch.cuda.Event(enable_timing=True, blocking=True)
-        self.end = torch.cuda.Event(enable_timing=True, blocking=True)
+    def __init__(self, lane: ThreadLane) -> None:
+        self._lane = lane
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        self._seconds = 0.0
+
+    def run(self, work: Callable[[], None], after: Mark | None = None) -> None:
+        self._done.clear()
+        self._error = None
+        self._lane.thread.submit(self._do, work, after)
+
+    def hold(self) -> None:
+        self.wait()
 
     def wait(self) -> None:
-        """Block until the device has done the work. Raises RuntimeError for an error of the device."""
-        self.end.synchronize()
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
 
     def seconds(self) -> float:
-        """How long the device worked on it."""
-        return 1e-3 * self.start.elapsed_time(self.end)
+        return self._seconds
+
+    def _do(self, work: Callable[[], None], after: Mark | None) -> None:
+        try:
+            if after is not None:
+                after.hold()
+            start = time.perf_counter()
+            work()
+            self._seconds = time.perf_counter() - start
+        except BaseException as error:
+            self._error = error
+        self._done.set()
 
 
 class StreamLane:
@@ -125,21 +104,43 @@ class StreamLane:
         self.stream = torch.cuda.Stream(device)
 
     def mark(self) -> StreamMark:
-        """A new mark for this lane's work."""
-        return StreamMark()
-
-    def run(self, work: Callable[[], None], mark: StreamMark, after: StreamMark | None = None) -> None:
-        """Launch the work on the stream. Raises what launching it raises."""
-        with torch.cuda.stream(self.stream):
-            if after is not None:
-                self.stream.wait_event(after.end)
-            mark.start.record(self.stream)
-            work()
-            mark.end.record(self.stream)
+        """For work on this lane."""
+        return StreamMark(self)
 
     def drain(self) -> None:
         """Wait until all work is done. Raises RuntimeError for an error of the device."""
         self.stream.synchronize()
 
     def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Wait until all work is done."""
+        self.drain()
+
+
+class StreamMark:
+    """Of a `StreamLane`: an event before the work and one after it. Its methods do what `Mark` says.
+
+    What launching the work raises is raised by `run`; errors of the device are raised by `wait`.
+    """
+
+    def __init__(self, lane: StreamLane) -> None:
+        self.stream = lane.stream
+        # Blocking: the host sleeps in `wait` instead of keeping a core busy.
+        self.start = torch.cuda.Event(enable_timing=True, blocking=True)
+        self.end = torch.cuda.Event(enable_timing=True, blocking=True)
+
+    def run(self, work: Callable[[], None], after: Mark | None = None) -> None:
+        with torch.cuda.stream(self.stream):
+            if after is not None:
+                after.hold()
+            self.start.record()
+            work()
+            self.end.record()
+
+    def hold(self) -> None:
+        torch.cuda.current_stream().wait_event(self.end)
+
+    def wait(self) -> None:
+        self.end.synchronize()
+
+    def seconds(self) -> float:
+        return 1e-3 * self.start.elapsed_time(self.end)

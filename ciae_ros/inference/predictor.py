@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -11,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ciae_ros.inference.candidates import select_candidates
 from ciae_ros.inference.checkpoint import Checkpoint
+from ciae_ros.inference.device_proposals import propose_on_device
+from ciae_ros.inference.device_settings import DeviceSettings
 from ciae_ros.inference.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.fusing import FusedImage, fuse
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
@@ -43,6 +45,7 @@ class Predictor:
         settings: InferenceSettings | None = None,
         input_size: int | None = None,
         result_size: ResultSize = "input",
+        compile_network: bool = False,
     ) -> None:
         """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
 
@@ -53,6 +56,7 @@ class Predictor:
             settings: thresholds; the checkpoint's own if None.
             input_size: length of the shorter side in the network, in pixels; the model's own if None.
             result_size: "input": as large as the image; "network": as the image in the network, without padding.
+            compile_network: have `torch.compile` make kernels for each padded size when it first comes: slow.
 
         Raises:
             ValueError: there is no such device, or it does not have the precision, or no such result size.
@@ -68,10 +72,20 @@ class Predictor:
         self.result_size = result_size
         self.config = _with_input_size(checkpoint.model.config, input_size)
         self.precision = precision
-        self._dtype = DTYPES[precision]
+        self.dtype = DTYPES[precision]
+        """Of weights and activations."""
         self._model = checkpoint.model.eval().requires_grad_(False)
         fold_batch_norm(self._model.backbone)
-        self._model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        self._model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self._network: Callable[[Tensor], RawOutputs] = (
+            torch.compile(self._model, dynamic=False) if compile_network else self._model
+        )
+        self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
+
+    @property
+    def has_fixed_shapes(self) -> bool:
+        """Is `compute` without any shape that depends on the data, so that it never waits for the device?"""
+        return self.device.type == "cuda" and propose_on_device is not None
 
     @property
     def device_name(self) -> str:
@@ -124,7 +138,7 @@ class Predictor:
         on_device = [(torch.from_numpy(image).to(self.device), order) for image, order in images]
         batch = self.preprocess(on_device, geometries)
         clock.lap()
-        fused = self.compute(batch, geometries, self.settings, clock)
+        fused = self.compute(batch, geometries, self.settings_on_device(self.settings), clock)
         results = [image.to_result(self.categories) for image in fused]
         clock.lap()
         return results, StageTimes(*clock.laps)
@@ -146,31 +160,33 @@ class Predictor:
     def preprocess(self, images: Sequence[tuple[Tensor, ChannelOrder]], geometries: Sequence[ImageGeometry]) -> Tensor:
         """First stage: images (H, W, C) uint8 on the device to the network's input (B, 3, H', W')."""
         inputs = [
-            preprocess(image, order, geometry, self.config, self._dtype)
+            preprocess(image, order, geometry, self.config, self.dtype)
             for (image, order), geometry in zip(images, geometries, strict=True)
         ]
         return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
 
     @torch.inference_mode()
     def compute(
-        self, batch: Tensor, geometries: Sequence[ImageGeometry], settings: InferenceSettings, clock: StageClock
+        self,
+        batch: Tensor,
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings | DeviceSettings,
+        clock: StageClock,
     ) -> list[FusedImage]:
         """Second stage: the network, its proposals and fusing; laps the clock after each of these.
 
         Args:
             batch: from `preprocess`.
             geometries: of its images.
-            settings: thresholds.
+            settings: from `settings_on_device`.
             clock: is lapped three times.
 
         Returns:
             The images as they lie on the device.
         """
-        outputs = self._model(batch)
+        outputs = self._network(batch)
         clock.lap()
-        proposals = [
-            select_proposals(outputs, index, geometry.resized, settings) for index, geometry in enumerate(geometries)
-        ]
+        proposals = self._propose(outputs, geometries, settings)
         clock.lap()
         fused = [
             self._fuse(outputs, index, found, geometry, settings)
@@ -179,41 +195,54 @@ class Predictor:
         clock.lap()
         return fused
 
+    def settings_on_device(self, settings: InferenceSettings) -> InferenceSettings | DeviceSettings:
+        """What `compute` takes. On a CUDA device the thresholds count for what is launched there from now on."""
+        if not self.has_fixed_shapes:
+            return settings
+        counts = settings.max_proposals_per_level, settings.max_instances
+        on_device = self._settings_on_device.setdefault(counts, DeviceSettings(settings, self.device))
+        on_device.take_over(settings)
+        return on_device
+
+    def result_geometry(self, geometry: ImageGeometry) -> ImageGeometry:
+        """With the size of the result in place of the image's."""
+        return geometry.at_network_size() if self.result_size == "network" else geometry
+
+    def _propose(
+        self, outputs: RawOutputs, geometries: Sequence[ImageGeometry], settings: InferenceSettings | DeviceSettings
+    ) -> list[Proposals]:
+        if isinstance(settings, InferenceSettings):
+            return [
+                select_proposals(outputs, index, geometry.resized, settings)
+                for index, geometry in enumerate(geometries)
+            ]
+        candidates = select_candidates(outputs, settings.max_proposals_per_level)
+        return [
+            propose_on_device(candidates, index, geometry.resized, settings)
+            for index, geometry in enumerate(geometries)
+        ]
+
     def _fuse(
         self,
         outputs: RawOutputs,
         index: int,
         proposals: Proposals,
         geometry: ImageGeometry,
-        settings: InferenceSettings,
+        settings: InferenceSettings | DeviceSettings,
     ) -> FusedImage:
+        min_stuff_area: float | Tensor = settings.min_stuff_area
         if self.result_size == "network":
-            shrinking = geometry.scale_y * geometry.scale_x
-            settings = replace(settings, min_stuff_area=round(settings.min_stuff_area * shrinking))
-            geometry = geometry.at_network_size()
+            # The setting is in pixels of the camera's image.
+            min_stuff_area = settings.min_stuff_area * geometry.scale_y * geometry.scale_x
         return fuse(
             outputs.embedding[index],
             proposals,
             self._model.memory,
             self.config,
-            settings,
-            geometry,
+            min_stuff_area,
+            self.result_geometry(geometry),
             outputs.semantic_logits_of(index),
         )
-
-    def warm_up(self, height: int, width: int, images: int = 2, batch_size: int = 1) -> float:
-        """Segment grey images of this size, so that the first real one finds kernels compiled and memory reserved.
-
-        Returns:
-            Seconds that the fastest batch took.
-        """
-        image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
-        times = []
-        for _ in range(images):
-            start = time.perf_counter()
-            self.predict_batch([image] * batch_size)
-            times.append(time.perf_counter() - start)
-        return min(times)
 
     def reserved_bytes(self) -> int | None:
         """Memory of a CUDA device that PyTorch holds for this process; None on the CPU."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from ciae_ros.inference.batch_types import Answer, Images
+from ciae_ros.inference.device_slot import DeviceSlot
 from ciae_ros.inference.host_slot import HostSlot
-from ciae_ros.inference.lanes import ThreadLane
+from ciae_ros.inference.lanes import Lane, StreamLane, ThreadLane
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.result import PanopticResult
@@ -25,8 +28,20 @@ from ciae_ros.inference.turn_estimate import TurnEstimate
 DEPTH = 3
 """Batches on their way at once: one on each lane."""
 
-Images = Sequence[tuple[np.ndarray, ChannelOrder]]
-Answer = Future[tuple[list[PanopticResult], StageTimes]]
+STAGES = "upload", "network", "download"
+
+Slot = HostSlot | DeviceSlot
+
+
+class WarmUp(NamedTuple):
+    """What preparing for a kind of batch found."""
+
+    way: str
+    """How such batches run, for people: "CUDA graph", or "eager", with the reason on a CUDA device."""
+    seconds: float
+    """That the preparation took."""
+    seconds_per_batch: float
+    """With the pipeline full."""
 
 
 class StreamPipeline:
@@ -40,11 +55,13 @@ class StreamPipeline:
             depth: most batches on their way at once; each has buffers of its own.
         """
         self._predictor = predictor
-        self._upload, self._compute, self._download = (ThreadLane(name) for name in ("upload", "network", "download"))
-        self._lanes = self._upload, self._compute, self._download
-        self._free: queue.SimpleQueue[HostSlot] = queue.SimpleQueue()
-        for _ in range(depth):
-            self._free.put(HostSlot(predictor, *(lane.mark() for lane in self._lanes)))
+        self._lanes, slots = (
+            _device_slots(predictor, depth) if predictor.device.type == "cuda" else _host_slots(predictor, depth)
+        )
+        self._depth = depth
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for slot in slots:
+            self._free.put(slot)
         self._order = threading.Lock()
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="ciae-result")
         self._turns = TurnEstimate()
@@ -66,15 +83,39 @@ class StreamPipeline:
             self._turns.begin()
             try:
                 slot.load(images, geometries, self._predictor.settings, answer)
-                self._upload.run(slot.upload, slot.uploaded)
-                self._compute.run(slot.compute, slot.computed, after=slot.uploaded)
-                self._download.run(slot.download, slot.downloaded, after=slot.computed)
+                slot.uploaded.run(slot.upload)
+                slot.computed.run(slot.compute, after=slot.uploaded)
+                slot.downloaded.run(slot.download, after=slot.computed)
             except Exception as error:
                 self._abandon(slot)
                 answer.set_exception(error)
             else:
                 self._finisher.submit(self._finish, slot, answer)
         return answer
+
+    def warm_up(self, height: int, width: int, batch_size: int = 1) -> WarmUp:
+        """Prepare for batches of images of a size, while nothing is on its way: choose kernels, reserve memory.
+
+        On a CUDA device the second stage is captured into graphs.
+        """
+        image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
+        start = time.perf_counter()
+        # The first round compiles and chooses kernels, the second one reserves the memory.
+        for _ in range(2):
+            self._run_once_in_each_slot([image] * batch_size)
+        slots = [self._free.get() for _ in range(self._depth)]
+        ways = {slot.capture() for slot in slots}
+        for slot in slots:
+            self._free.put(slot)
+        prepared = time.perf_counter()
+        rounds = min(self._run_once_in_each_slot([image] * batch_size) for _ in range(2))
+        return WarmUp("; ".join(sorted(ways)), prepared - start, rounds / self._depth)
+
+    def _run_once_in_each_slot(self, images: Images) -> float:
+        start = time.perf_counter()
+        for answer in [self.submit(images) for _ in range(self._depth)]:
+            answer.result()
+        return time.perf_counter() - start
 
     def seconds_until_needed(self, preparation: float) -> float:
         """How long to wait before taking a frame that is to be ready just when the network gets free.
@@ -94,7 +135,7 @@ class StreamPipeline:
             lane.close()
         self._finisher.shutdown()
 
-    def _finish(self, slot: HostSlot, answer: Answer) -> None:
+    def _finish(self, slot: Slot, answer: Answer) -> None:
         """Wait for a batch's results, free its slot, and hand them over."""
         outcome: tuple[list[PanopticResult], StageTimes] | Exception
         try:
@@ -114,7 +155,7 @@ class StreamPipeline:
         else:
             answer.set_result(outcome)
 
-    def _abandon(self, slot: HostSlot) -> None:
+    def _abandon(self, slot: Slot) -> None:
         """After an error in the middle of a submission: nothing of it may run any more when the slot is used again."""
         for lane in self._lanes:
             with suppress(RuntimeError):
@@ -122,3 +163,15 @@ class StreamPipeline:
         slot.clear()
         self._turns.end(None)
         self._free.put(slot)
+
+
+def _host_slots(predictor: Predictor, depth: int) -> tuple[list[Lane], list[Slot]]:
+    lanes = [ThreadLane(stage) for stage in STAGES]
+    return [*lanes], [HostSlot(predictor, *(lane.mark() for lane in lanes)) for _ in range(depth)]
+
+
+def _device_slots(predictor: Predictor, depth: int) -> tuple[list[Lane], list[Slot]]:
+    lanes = [StreamLane(predictor.device) for _ in STAGES]
+    # Graphs that are replayed one after the other may have their memory in common.
+    pool = torch.cuda.graph_pool_handle()
+    return [*lanes], [DeviceSlot(predictor, pool, *(lane.mark() for lane in lanes)) for _ in range(depth)]

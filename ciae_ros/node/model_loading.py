@@ -1,11 +1,14 @@
-"""The predictor that the parameters ask for, warmed up."""
+"""The predictor that the parameters ask for, and a pipeline that is ready for the expected images."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.parameters import NodeParameters
 
 WORTHWHILE = 0.95
@@ -13,7 +16,7 @@ WORTHWHILE = 0.95
 
 
 def load_predictor(parameters: NodeParameters) -> Predictor:
-    """Load the model onto its device and segment some images of each expected size.
+    """Load the model onto its device.
 
     Raises:
         CheckpointError: the model cannot be used.
@@ -29,23 +32,43 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
     if device == "cpu":
         keep_freed_memory()
     checkpoint = load_model(parameters.model)
-    predictor = Predictor(
+    return Predictor(
         checkpoint,
         device,
         precision,
         parameters.settings(checkpoint.settings),
         parameters.input_size or None,
         parameters.labels_resolution,
+        parameters.compile,
     )
-    for size in parameters.sizes:
-        predictor.warm_up(*size)
-    return predictor
 
 
-def fastest_batch(predictor: Predictor, size: tuple[int, int], cameras: int) -> int:
-    """How many images of this size (height, width) should go through the network at once: 1, or one of each camera."""
-    if cameras == 1:
-        return 1
-    alone = predictor.warm_up(*size, images=3)
-    together = predictor.warm_up(*size, images=3, batch_size=cameras)
-    return cameras if together < WORTHWHILE * cameras * alone else 1
+def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, log: Callable[[str], object]) -> int:
+    """Prepare for batches of the expected sizes.
+
+    Args:
+        pipeline: with nothing on its way.
+        parameters: `max_batch` 0 has it measured on the first size.
+        cameras: how many there are.
+        log: is told how each size will run.
+
+    Returns:
+        How many images should go through the network at once.
+    """
+
+    def prepare(size: tuple[int, int], batch_size: int) -> float:
+        found = pipeline.warm_up(*size, batch_size)
+        log(
+            f"{batch_size} x {size[1]}x{size[0]}: {found.way}, {1e3 * found.seconds_per_batch:.1f} ms; "
+            f"warm-up took {found.seconds:.1f} s"
+        )
+        return found.seconds_per_batch
+
+    max_batch = parameters.max_batch or cameras
+    seconds = {batch: prepare(parameters.sizes[0], batch) for batch in range(1, max_batch + 1)}
+    if not parameters.max_batch and seconds[max_batch] >= WORTHWHILE * max_batch * seconds[1]:
+        max_batch = 1
+    for size in parameters.sizes[1:]:
+        for batch_size in range(1, max_batch + 1):
+            prepare(size, batch_size)
+    return max_batch

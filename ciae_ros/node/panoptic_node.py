@@ -39,7 +39,7 @@ from ciae_ros.node.diagnostics import (
     status_line,
 )
 from ciae_ros.node.frame_report import new_folder, save_frame
-from ciae_ros.node.model_loading import fastest_batch, load_predictor
+from ciae_ros.node.model_loading import load_predictor, warm_up
 from ciae_ros.node.parameters import (
     CHANGEABLE,
     NAMES,
@@ -122,8 +122,8 @@ class PanopticNode(LifecycleNode):
             parameters = self._node_parameters = read_parameters(self)
             cameras = cameras_of(parameters)
             predictor = self._predictor = self._load(parameters)
-            self._pipeline = StreamPipeline(predictor)
-            self._max_batch = parameters.max_batch or fastest_batch(predictor, parameters.sizes[0], len(cameras))
+            pipeline = self._pipeline = StreamPipeline(predictor)
+            self._max_batch = warm_up(pipeline, parameters, len(cameras), self.get_logger().info)
         except Exception as error:
             if not isinstance(error, ParameterError | CheckpointError | ValueError) and not is_out_of_memory(error):
                 raise

@@ -95,6 +95,9 @@ class NodeParameters:
     precision: str = _parameter(
         "auto", "Of weights and activations; auto: fp16 on CUDA, fp32 on the CPU.", choices=("auto", *DTYPES)
     )
+    compile: bool = _parameter(
+        False, "Have torch.compile make the network's kernels while the node is configured, which takes minutes."
+    )
     input_size: int = _parameter(
         0,
         "Shorter side in the network in pixels (the paper: 512, 640, 800); 0: as the model was made.",

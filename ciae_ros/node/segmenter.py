@@ -25,8 +25,9 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CompressedImage
 
 from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference.batch_types import Answer
 from ciae_ros.inference.stage_times import StageTimes
-from ciae_ros.inference.stream_pipeline import Answer, StreamPipeline
+from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_image import CameraImage, UnusableImageError
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.frame_scheduler import FrameScheduler

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ciae_ros.inference import Category, CategorySet, InferenceSettings, PanopticResult
+from ciae_ros.inference import Category, CategorySet, PanopticResult
 from ciae_ros.inference.fusing import fuse
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.proposals import Proposals
@@ -43,7 +43,7 @@ def fuse_scene(scene: torch.Tensor, detected: int = 1, **choices: object) -> Pan
     )
     embedding = torch.eye(4)[scene].permute(2, 0, 1)
     geometry = image_geometry(height, width, min(height, width), max(height, width))
-    fused = fuse(embedding, proposals, memory, config, InferenceSettings(min_stuff_area=300), geometry)
+    fused = fuse(embedding, proposals, memory, config, 300, geometry)
     return fused.to_result(CATEGORIES)
 
 

@@ -14,7 +14,7 @@ import torch
 from hotcoco.panoptic import pq_compute as hotcoco_pq
 from panopticapi.evaluation import pq_compute as panopticapi_pq
 
-from ciae_ros.inference import InferenceSettings, PanopticResult
+from ciae_ros.inference import PanopticResult
 from ciae_ros.inference.fusing import fuse
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.proposals import Proposals
@@ -54,8 +54,7 @@ def perfect_result(ids: np.ndarray, infos: list[dict], annotations: PanopticAnno
         locations=torch.tensor(locations, dtype=torch.int64).view(-1, 2),
     )
     geometry = ImageGeometry(original=ids.shape, resized=size, padded=size)
-    settings = InferenceSettings(min_stuff_area=0)
-    return fuse(embedding, proposals, memory, ModelConfig(), settings, geometry).to_result(categories)
+    return fuse(embedding, proposals, memory, ModelConfig(), 0, geometry).to_result(categories)
 
 
 @pytest.fixture(scope="module")

@@ -103,8 +103,7 @@ def separable_result(sample: Sample, annotations: PanopticAnnotations) -> Panopt
     lengths = 0.5 + torch.rand(height, width, 1)
     embedding = (directions[sample.segments.clamp(min=0).long()] * lengths).permute(2, 0, 1)
     instances = true_instances(embedding, sample, num_stuff, geometry)
-    settings = InferenceSettings(min_stuff_area=0)
-    fused = fuse_instances(embedding, instances, directions[:num_stuff], settings, geometry)
+    fused = fuse_instances(embedding, instances, directions[:num_stuff], 0, geometry)
     return fused.to_result(annotations.categories)
 
 

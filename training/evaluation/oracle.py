@@ -26,13 +26,13 @@ class OraclePredictor(Predictor):
         height, width = sample.segments.shape
         geometry = self.geometry(height, width)
         pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
-        batch = preprocess(pixels, "rgb", geometry, self.config, self._dtype)
+        batch = preprocess(pixels, "rgb", geometry, self.config, self.dtype)
         outputs = self._model(batch)
         embedding = outputs.embedding[0]
         stuff_queries = self._model.memory.stuff
         instances = true_instances(embedding, sample, len(stuff_queries), geometry)
         fused = fuse_instances(
-            embedding, instances, stuff_queries, self.settings, geometry, outputs.semantic_logits_of(0)
+            embedding, instances, stuff_queries, self.settings.min_stuff_area, geometry, outputs.semantic_logits_of(0)
         )
         return fused.to_result(self.categories)
 

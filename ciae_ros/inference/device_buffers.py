@@ -1,0 +1,110 @@
+"""Fixed memory for batches of one kind on a CUDA device, and the graph that works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ciae_ros.inference.device_settings import DeviceSettings
+from ciae_ros.inference.fusing import TABLE_COLUMNS
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.predictor import Predictor
+from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.inference.settings import InferenceSettings
+
+
+class DeviceBuffers:
+    """For B images of given shapes. Everything is launched on the current stream; nothing here waits for the device."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        shapes: Sequence[tuple[int, ...]],
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings,
+    ) -> None:
+        """Reserve the memory.
+
+        Args:
+            predictor: which computes.
+            shapes: (H, W, C) of each image.
+            geometries: of each image, with one padded size.
+            settings: `max_instances` bounds the number of segments.
+        """
+        device = predictor.device
+        self._predictor, self._geometries = predictor, geometries
+        self.host_images = [torch.empty(shape, dtype=torch.uint8, pin_memory=True) for shape in shapes]
+        self._images = [torch.empty(shape, dtype=torch.uint8, device=device) for shape in shapes]
+        self._batch = torch.empty(
+            (len(shapes), 3, *geometries[0].padded),
+            dtype=predictor.dtype,
+            device=device,
+            memory_format=torch.channels_last,
+        )
+        sizes = [predictor.result_geometry(geometry).original for geometry in geometries]
+        slots = predictor.config.num_stuff_classes + settings.max_instances, TABLE_COLUMNS
+        self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
+        self._tables = [torch.empty(slots, dtype=torch.float64, device=device) for _ in sizes]
+        self.host_label_maps = [torch.empty(size, dtype=torch.int16, pin_memory=True) for size in sizes]
+        self.host_tables = [torch.empty(slots, dtype=torch.float64, pin_memory=True) for _ in sizes]
+        # External: recorded anew at every replay when they are in a graph.
+        self.laps = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def upload(self, orders: Sequence[ChannelOrder]) -> None:
+        """From `host_images` to the network's input."""
+        for image, host in zip(self._images, self.host_images, strict=True):
+            image.copy_(host, non_blocking=True)
+        prepared = self._predictor.preprocess(list(zip(self._images, orders, strict=True)), self._geometries)
+        self._batch.copy_(prepared)
+
+    def compute(self, settings: InferenceSettings) -> None:
+        """From the network's input to label maps and tables on the device."""
+        on_device = self._predictor.settings_on_device(settings)
+        if self._graph is None:
+            self._compute(on_device)
+        else:
+            self._graph.replay()
+
+    def capture(self, settings: InferenceSettings, stream: torch.cuda.Stream, pool: Any) -> None:
+        """Capture `compute`, after it has run at least once without. Raises RuntimeError if that cannot be.
+
+        Args:
+            settings: with which it ran.
+            stream: on which nothing else runs meanwhile.
+            pool: of the graphs' memory, a graph_pool_handle: graphs that are never replayed at the same time may share
+                it.
+        """
+        on_device = self._predictor.settings_on_device(settings)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            self._compute(on_device)
+        self._graph = graph
+
+    def download(self) -> None:
+        """From the device to `host_label_maps` and `host_tables`."""
+        for host, on_device in zip(self.host_label_maps, self._label_maps, strict=True):
+            host.copy_(on_device, non_blocking=True)
+        for host, on_device in zip(self.host_tables, self._tables, strict=True):
+            host.copy_(on_device, non_blocking=True)
+
+    @torch.inference_mode()
+    def _compute(self, settings: InferenceSettings | DeviceSettings) -> None:
+        fused = self._predictor.compute(self._batch, self._geometries, settings, _EventClock(self.laps))
+        for labels, table, image in zip(self._label_maps, self._tables, fused, strict=True):
+            labels.copy_(image.label_map)
+            rows = image.table()
+            table[: len(rows)] = rows
+            table[len(rows) :] = 0
+
+
+class _EventClock:
+    """Laps by events."""
+
+    def __init__(self, events: Sequence[torch.cuda.Event]) -> None:
+        self._events = iter(events)
+
+    def lap(self) -> None:
+        next(self._events).record()

@@ -1,0 +1,1 @@
+propose_on_device = None
