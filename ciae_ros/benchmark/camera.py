@@ -1,0 +1,52 @@
+"""A camera as a process that publishes at rates given on its standard input: `RATE SECONDS` a line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from array import array
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+
+def main(topic: str, width: int, height: int) -> int:
+    """Publish until the input ends; print how many images each line has sent, and 0 as soon as somebody listens."""
+    rclpy.init()
+    node = rclpy.create_node(f"benchmark_camera_{os.getpid()}")
+    publisher = node.create_publisher(Image, topic, QoSProfile(depth=5))
+    noise = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    scene = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    # Other pixels each time, but nothing to compute: a camera costs the machine as little as it can.
+    images = [np.roll(scene, 40 * number, axis=1) for number in range(4)]
+    while publisher.get_subscription_count() == 0:
+        time.sleep(0.05)
+    print(0, flush=True)
+    for line in sys.stdin:
+        rate, seconds = map(float, line.split())
+        start, sent = time.monotonic(), 0
+        while sent < rate * seconds:
+            time.sleep(max(0.0, start + sent / rate - time.monotonic()))
+            publisher.publish(_stamped(images[sent % len(images)]))
+            sent += 1
+        print(sent, flush=True)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+def _stamped(pixels: np.ndarray) -> Image:
+    height, width = pixels.shape[:2]
+    data = array("B")
+    data.frombytes(pixels.data.cast("B"))
+    image = Image(height=height, width=width, encoding="bgr8", step=3 * width, data=data)
+    image.header.stamp.sec, image.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+    return image
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,231 @@
+"""The running node under load: cameras as processes of their own, at rates from half to twice what it can do.
+
+The method is ros2_benchmark's: the highest rate is the one at which fewer than one in twenty images get no answer.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from ciae_ros.demo.processes import stop
+from ciae_ros.inference import Predictor, load_model
+from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.stage_times import HostClock
+
+TOLERATED_DROPS = 0.05
+SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0
+BISECTIONS = 4
+START_TIMEOUT = 180.0
+FLOOD = 1.5
+"""Times the bare network's rate, to find the capacity."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What became of the images of one rate."""
+
+    cameras: int
+    offered_rate: float
+    """Images per second of all cameras together."""
+    throughput: float
+    """Answers per second of all cameras together."""
+    drop_share: float
+    """Of the images sent, those without an answer, 0 to 1."""
+    p50: float
+    """Seconds from an image's stamp to its labels' arrival in another process."""
+    p99: float
+
+
+@dataclass(frozen=True)
+class NodeBenchmark:
+    """One node with one number of cameras of one size."""
+
+    model: str
+    size: tuple[int, int]
+    """(width, height)."""
+    cameras: int
+    network_rate: float
+    """Images per second of the bare network (proposals and fusing included), alone on the device, in this run."""
+    loads: list[Load]
+    """The first one floods the node: its throughput is the capacity."""
+    highest_rate: float
+    """Of all cameras together, with fewer drops than `TOLERATED_DROPS`; 0 if there was none."""
+
+    @property
+    def capacity(self) -> float:
+        """Answers per second at saturation."""
+        return self.loads[0].throughput
+
+
+def measure_node(
+    model: str,
+    size: tuple[int, int],
+    cameras: int,
+    seconds: float,
+    environment: dict[str, str],
+    device: str = "auto",
+    input_size: int = 0,
+) -> NodeBenchmark:
+    """Start a node and cameras and measure all loads.
+
+    Args:
+        model: as the node's parameter.
+        size: (width, height) of the images.
+        cameras: how many.
+        seconds: that each load lasts.
+        environment: of a ROS domain that nobody else uses; this process's ROS must be in it.
+        device: as the node's parameter.
+        input_size: as the node's parameter.
+    """
+    topics = [f"/benchmark/camera{number}/image_raw" for number in range(cameras)]
+    network_rate = bare_network_rate(model, size, device, input_size, seconds)
+    with _node(model, size, topics, device, input_size, environment), _Cameras(topics, size, environment) as sources:
+        # Half a second for each way of finding one another that is left.
+        time.sleep(1.0)
+        sources.load(network_rate, 2.0)
+        loads = [sources.load(FLOOD * network_rate, seconds)]
+        capacity = loads[0].throughput
+        loads += [sources.load(share * capacity, seconds) for share in SHARES_OF_CAPACITY]
+        highest = _highest_rate(sources, capacity, seconds)
+    return NodeBenchmark(model, size, cameras, network_rate, loads, highest)
+
+
+def bare_network_rate(model: str, size: tuple[int, int], device: str, input_size: int, seconds: float) -> float:
+    """Images per second of network, proposals and fusing alone, one image at a time, in this process."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        keep_freed_memory()
+    precision = "fp16" if device.startswith("cuda") else "fp32"
+    predictor = Predictor(load_model(model), device, precision, input_size=input_size or None)
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    geometries = predictor.check_batch([(image, "bgr")])
+    batch = predictor.preprocess([(torch.from_numpy(image).to(predictor.device), "bgr")], geometries)
+    settings = predictor.settings_on_device(predictor.settings)
+    count, start = -2, 0.0
+    while count <= 0 or time.perf_counter() - start < seconds:
+        if count == 0:
+            start = time.perf_counter()
+        predictor.compute(batch, geometries, settings, HostClock(predictor.device))
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def _highest_rate(sources: _Cameras, capacity: float, seconds: float) -> float:
+    low, high = 0.0, 1.2 * capacity
+    rate = 0.9 * capacity
+    for _ in range(BISECTIONS):
+        if sources.load(rate, seconds).drop_share < TOLERATED_DROPS:
+            low = rate
+        else:
+            high = rate
+        rate = (low + high) / 2
+    return low
+
+
+@contextmanager
+def _node(
+    model: str, size: tuple[int, int], topics: Sequence[str], device: str, input_size: int, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    parameters: dict[str, object] = {
+        "cameras": f"[{', '.join(topics)}]",
+        "camera_names": f"[{', '.join(f'camera{number}' for number in range(len(topics)))}]",
+        "expected_sizes": f"[{size[0]}x{size[1]}]",
+        "model": model,
+        "device": device,
+        "input_size": input_size,
+        "diagnostics.status_period": 0.0,
+    }
+    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings, "--log-level", "error"]
+    process = subprocess.Popen(command, env=environment, text=True)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+class _Cameras:
+    """Camera processes, and a listener for the answers in this process."""
+
+    def __init__(self, topics: Sequence[str], size: tuple[int, int], environment: dict[str, str]) -> None:
+        self._node = Node(f"benchmark_listener_{os.getpid()}")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._latencies: list[float] = []
+        self._since = 0.0
+        qos = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+        for number in range(len(topics)):
+            self._node.create_subscription(Image, f"/panoptic_node/camera{number}/labels", self._take, qos)
+        command = [sys.executable, "-m", "ciae_ros.benchmark.camera"]
+        self._processes = [
+            subprocess.Popen(
+                [*command, topic, str(size[0]), str(size[1])],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for topic in topics
+        ]
+
+    def __enter__(self) -> _Cameras:
+        for process in self._processes:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != "0":
+                raise RuntimeError("a camera of the benchmark has ended")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def load(self, rate: float, seconds: float) -> Load:
+        """Have all cameras together publish at this rate, and see what comes back."""
+        # Answers to the last load's images are not this one's.
+        self._spin(until=time.monotonic() + 1.0)
+        self._latencies, self._since = [], time.time()
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{rate / len(self._processes)} {seconds}\n")
+            process.stdin.flush()
+        start = time.monotonic()
+        self._spin(until=start + seconds)
+        answered_in_time = len(self._latencies)
+        sent = sum(int(process.stdout.readline()) for process in self._processes)  # type: ignore[union-attr]
+        self._spin(until=time.monotonic() + 1.0)
+        latencies = np.array(self._latencies) if self._latencies else np.array([np.nan])
+        return Load(
+            cameras=len(self._processes),
+            offered_rate=sent / seconds,
+            throughput=answered_in_time / seconds,
+            drop_share=1 - len(self._latencies) / sent,
+            p50=float(np.percentile(latencies, 50)),
+            p99=float(np.percentile(latencies, 99)),
+        )
+
+    def _spin(self, until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def _take(self, labels: Image) -> None:
+        stamp = labels.header.stamp.sec + 1e-9 * labels.header.stamp.nanosec
+        if stamp >= self._since:
+            self._latencies.append(time.time() - stamp)
