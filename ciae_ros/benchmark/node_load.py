@@ -184,9 +184,7 @@ class _Cameras:
 
     def __enter__(self) -> _Cameras:
         for process in self._processes:
-            assert process.stdout is not None
-            if process.stdout.readline().strip() != "0":
-                raise RuntimeError("a camera of the benchmark has ended")
+            _read_number(process)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -209,7 +207,7 @@ class _Cameras:
         start = time.monotonic()
         self._spin(until=start + seconds)
         answered_in_time = len(self._latencies)
-        sent = sum(int(process.stdout.readline()) for process in self._processes)  # type: ignore[union-attr]
+        sent = sum(_read_number(process) for process in self._processes)
         self._spin(until=time.monotonic() + 1.0)
         latencies = np.array(self._latencies) if self._latencies else np.array([np.nan])
         return Load(
@@ -229,3 +227,11 @@ class _Cameras:
         stamp = labels.header.stamp.sec + 1e-9 * labels.header.stamp.nanosec
         if stamp >= self._since:
             self._latencies.append(time.time() - stamp)
+
+
+def _read_number(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError("a camera of the benchmark has ended")
+    return int(line)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ciae_ros.inference.assignment import assign_pixels
 from ciae_ros.inference.categories import CategorySet
@@ -14,8 +15,10 @@ from ciae_ros.inference.compiled import compiled, for_bands
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.proposals import Proposals, embedding_at
 from ciae_ros.inference.result import PanopticResult, Segment
+from ciae_ros.inference.sampling_grid import sampling_grid
 from ciae_ros.inference.segment_statistics import SegmentStatistics, segment_statistics
 from ciae_ros.inference.semantic_assignment import assign_by_semantics
+from ciae_ros.inference.triton_support import runs_triton
 from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
 
@@ -141,11 +144,14 @@ def fuse_instances(
         semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
     """
     num_stuff = len(stuff_queries)
-    if semantic_logits is None:
-        winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
+    if semantic_logits is None and runs_triton(embedding.device):
+        winners, statistics = _assign_with_triton(embedding, instances, stuff_queries, geometry)
     else:
-        winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
-    statistics = segment_statistics(winners, num_stuff + len(instances.queries))
+        if semantic_logits is None:
+            winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
+        else:
+            winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
+        statistics = segment_statistics(winners, num_stuff + len(instances.queries))
     is_segment = statistics.area > 0
     is_segment[:num_stuff] &= statistics.area[:num_stuff] >= min_stuff_area
     segment_id = is_segment.cumsum(dim=0) * is_segment
@@ -158,8 +164,22 @@ def fuse_instances(
     )
 
 
+def _assign_with_triton(
+    embedding: Tensor, instances: Instances, stuff_queries: Tensor, geometry: ImageGeometry
+) -> tuple[Tensor, SegmentStatistics]:
+    # Triton is not installed everywhere.
+    from ciae_ros.inference.triton_assignment import assign_and_measure  # noqa: PLC0415
+
+    queries = F.normalize(torch.cat((stuff_queries.float(), instances.queries.float())), dim=1)
+    return assign_and_measure(embedding, queries, instances.boxes.float(), sampling_grid(geometry, embedding))
+
+
 def _look_up(table: Tensor, index: Tensor) -> Tensor:
     """table[index] for a small table (Q,) and a map (H, W), both int16."""
+    if runs_triton(index.device):
+        from ciae_ros.inference.triton_look_up import look_up  # noqa: PLC0415
+
+        return look_up(table, index)
     if index.device.type != "cpu":
         return table[index.long()]
     values = np.empty(index.shape, np.int16)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ciae_ros.inference.candidates import select_candidates
 from ciae_ros.inference.checkpoint import Checkpoint
-from ciae_ros.inference.device_proposals import propose_on_device
 from ciae_ros.inference.device_settings import DeviceSettings
 from ciae_ros.inference.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.fusing import FusedImage, fuse
@@ -22,6 +21,7 @@ from ciae_ros.inference.proposals import Proposals, select_proposals
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
+from ciae_ros.inference.triton_support import runs_triton
 from ciae_ros.model import ModelConfig, RawOutputs
 
 ResultSize = Literal["input", "network"]
@@ -85,7 +85,7 @@ class Predictor:
     @property
     def has_fixed_shapes(self) -> bool:
         """Is `compute` without any shape that depends on the data, so that it never waits for the device?"""
-        return self.device.type == "cuda" and propose_on_device is not None
+        return runs_triton(self.device)
 
     @property
     def device_name(self) -> str:
@@ -216,9 +216,19 @@ class Predictor:
                 select_proposals(outputs, index, geometry.resized, settings)
                 for index, geometry in enumerate(geometries)
             ]
+        # Triton is not installed everywhere.
+        from ciae_ros.inference.slot_proposals import propose_in_slots  # noqa: PLC0415
+
         candidates = select_candidates(outputs, settings.max_proposals_per_level)
         return [
-            propose_on_device(candidates, index, geometry.resized, settings)
+            propose_in_slots(
+                candidates,
+                index,
+                geometry.resized,
+                settings.score_threshold,
+                settings.nms_threshold,
+                settings.max_instances,
+            )
             for index, geometry in enumerate(geometries)
         ]
 

@@ -62,9 +62,10 @@ class SamplingGrid:
 
 
 def sampling_grid(geometry: ImageGeometry, embedding: Tensor) -> SamplingGrid:
-    """The grid of one image's pixels on its embedding map (D, h, w), in the map's type and on its device."""
+    """The grid of one image's pixels on its embedding map (D, h, w), on its device and at least in float32."""
     _, map_height, map_width = embedding.shape
-    return _cached_grid(geometry, map_height, map_width, embedding.dtype, embedding.device)
+    dtype = torch.promote_types(embedding.dtype, torch.float32)
+    return _cached_grid(geometry, map_height, map_width, dtype, embedding.device)
 
 
 # A camera's images are all of one size, and the copies to a device are worth saving. Inference mode would make tensors

@@ -1,1 +1,0 @@
-propose_on_device = None

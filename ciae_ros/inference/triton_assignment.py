@@ -1,0 +1,313 @@
+"""The assignment and the statistics of its segments in one pass over the image, for CUDA devices.
+
+Eq. 16 with the box filter of Sec. IV-B, as `assignment.assign_pixels` has it. A tile of pixels interpolates its
+embeddings from the stride-4 map, multiplies them with some queries at a time and keeps the best: neither the full-size
+embedding nor the similarity of pixels to queries ever lies in global memory. Most instances have no pixel in a tile:
+those that may have one are gathered, so that no product is spent on the others. While the winners are at hand, the
+tile adds them to the area, box and centroid of their segments.
+
+All sizes depend on shapes alone and nothing waits for the device: it can be captured into a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ciae_ros.inference.sampling_grid import SamplingGrid
+from ciae_ros.inference.segment_statistics import SegmentStatistics
+
+Precision = Literal["ieee", "tf32x3"]
+"""Of the products: float32 as it is, or as three products on tensor cores, which is almost as exact."""
+
+NUM_FIELDS = 8
+"""Per query in `totals`: area, sum of x, sum of y; then as maxima above 0: width - x, height - y, x + 1, y + 1."""
+REPLICAS = 16
+"""Neighbouring tiles mostly have the same winner: each adds to one of so many copies of its totals."""
+
+TILE_HEIGHT, TILE_WIDTH = 8, 16
+"""Pixels of a tile."""
+BLOCK_QUERIES = 16
+"""Queries that a tile is multiplied with at a time."""
+BLOCK_BOXES = 128
+"""Boxes of instances that a tile looks at at a time."""
+NUM_WARPS = 8
+
+
+def assign_and_measure(
+    embedding: Tensor, queries: Tensor, boxes: Tensor, grid: SamplingGrid, precision: Precision = "ieee"
+) -> tuple[Tensor, SegmentStatistics]:
+    """The query that each pixel is most similar to, among those that may have it, and what each query has won.
+
+    Args:
+        embedding: (D, h, w) of any float type, the map of one padded image at stride 4, not normalised. Where its
+            memory is (h, w, D), as in channels_last, it is not copied.
+        queries: (Q, D) float32 of norm 1, Q below 32768: the Q - K of stuff, at least one, which may win anywhere, then
+            those of K instances.
+        boxes: (K, 4) float32 x1, y1, x2, y2 in pixels of the network's input: the instances may win only at pixels
+            whose centres are inside. One with x1 > x2 wins nowhere.
+        grid: the image's H x W pixels upon the map's samples, on the embedding's device.
+        precision: of the products.
+
+    Returns:
+        (H, W) int16 indices of queries, of equally similar ones the first; and the statistics of the Q queries.
+    """
+    samples = embedding.permute(1, 2, 0).contiguous()
+    num_queries, depth = queries.shape
+    height, width = len(grid.rows.cell), len(grid.columns.cell)
+    winners = torch.empty(height, width, dtype=torch.int16, device=embedding.device)
+    totals = torch.zeros(REPLICAS, num_queries, NUM_FIELDS, dtype=torch.int64, device=embedding.device)
+    tiles = triton.cdiv(width, TILE_WIDTH), triton.cdiv(height, TILE_HEIGHT)
+    with torch.cuda.device_of(embedding):
+        assign_tile[tiles](
+            samples,
+            queries.contiguous(),
+            boxes.contiguous(),
+            *(grid.rows.center, grid.rows.cell, grid.rows.fraction),
+            *(grid.columns.center, grid.columns.cell, grid.columns.fraction),
+            winners,
+            totals,
+            height,
+            width,
+            samples.shape[1],
+            num_queries - len(boxes),
+            len(boxes),
+            **assignment_constants(depth, precision),
+            num_warps=NUM_WARPS,
+        )
+        return winners, _finish(totals, height, width)
+
+
+def assignment_constants(depth: int, precision: Precision) -> dict[str, Any]:
+    """What `assign_tile` is compiled for, with embeddings of `depth` dimensions."""
+    return {
+        "DEPTH": depth,
+        "BLOCK_DEPTH": max(16, triton.next_power_of_2(depth)),
+        "TILE_HEIGHT": TILE_HEIGHT,
+        "TILE_WIDTH": TILE_WIDTH,
+        "BLOCK_QUERIES": BLOCK_QUERIES,
+        "BLOCK_BOXES": BLOCK_BOXES,
+        "NUM_FIELDS": NUM_FIELDS,
+        "REPLICAS": REPLICAS,
+        "PRECISION": precision,
+    }
+
+
+@triton.jit(do_not_specialize=["height", "width", "map_width", "num_stuff", "num_instances"])
+def assign_tile(
+    samples: tl.tensor,
+    queries: tl.tensor,
+    boxes: tl.tensor,
+    row_center: tl.tensor,
+    row_cell: tl.tensor,
+    row_fraction: tl.tensor,
+    column_center: tl.tensor,
+    column_cell: tl.tensor,
+    column_fraction: tl.tensor,
+    winners: tl.tensor,
+    totals: tl.tensor,
+    height: tl.tensor,
+    width: tl.tensor,
+    map_width: tl.tensor,
+    num_stuff: tl.tensor,
+    num_instances: tl.tensor,
+    DEPTH: tl.constexpr,
+    BLOCK_DEPTH: tl.constexpr,
+    TILE_HEIGHT: tl.constexpr,
+    TILE_WIDTH: tl.constexpr,
+    BLOCK_QUERIES: tl.constexpr,
+    BLOCK_BOXES: tl.constexpr,
+    NUM_FIELDS: tl.constexpr,
+    REPLICAS: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> None:
+    """The winners of a tile. The samples are (h, w, D), the totals (REPLICAS, Q, NUM_FIELDS)."""
+    NUM_PIXELS: tl.constexpr = TILE_HEIGHT * TILE_WIDTH
+    top, left = tl.program_id(1) * TILE_HEIGHT, tl.program_id(0) * TILE_WIDTH
+    pixel = tl.arange(0, NUM_PIXELS)
+    y, x = top + pixel // TILE_WIDTH, left + pixel % TILE_WIDTH
+    in_image = (y < height) & (x < width)
+    # Beyond the image the last row and column again: what is computed there is not used.
+    inner_y, inner_x = tl.minimum(y, height - 1), tl.minimum(x, width - 1)
+    p = interpolate(
+        samples,
+        tl.load(row_cell + inner_y).to(tl.int32),
+        tl.load(row_fraction + inner_y).to(tl.float32),
+        tl.load(column_cell + inner_x).to(tl.int32),
+        tl.load(column_fraction + inner_x).to(tl.float32),
+        map_width,
+        DEPTH,
+        BLOCK_DEPTH,
+    )
+
+    # Each lane keeps the best of every BLOCK_QUERIES-th query; they are compared at the end.
+    best = tl.full((NUM_PIXELS, BLOCK_QUERIES), float("-inf"), tl.float32)
+    best_query = tl.zeros((NUM_PIXELS, BLOCK_QUERIES), tl.int32)
+    lane = tl.arange(0, BLOCK_QUERIES)
+    for start in range(0, num_stuff, BLOCK_QUERIES):
+        query = start + lane
+        is_stuff = query < num_stuff
+        similarity = multiply(p, queries, query, is_stuff, DEPTH, BLOCK_DEPTH, PRECISION)
+        better = (similarity > best) & is_stuff[None, :]
+        best = tl.where(better, similarity, best)
+        best_query = tl.where(better, query[None, :], best_query)
+
+    center_y, center_x = tl.load(row_center + inner_y), tl.load(column_center + inner_x)
+    low_y, high_y = tl.load(row_center + top), tl.load(row_center + tl.minimum(top + TILE_HEIGHT, height) - 1)
+    low_x, high_x = tl.load(column_center + left), tl.load(column_center + tl.minimum(left + TILE_WIDTH, width) - 1)
+    for start in range(0, num_instances, BLOCK_BOXES):
+        instance = start + tl.arange(0, BLOCK_BOXES)
+        exists = instance < num_instances
+        x1 = tl.load(boxes + 4 * instance, mask=exists, other=1.0)
+        y1 = tl.load(boxes + 4 * instance + 1, mask=exists, other=1.0)
+        x2 = tl.load(boxes + 4 * instance + 2, mask=exists, other=0.0)
+        y2 = tl.load(boxes + 4 * instance + 3, mask=exists, other=0.0)
+        touches = exists & (x1 <= high_x) & (x2 >= low_x) & (y1 <= high_y) & (y2 >= low_y) & (x1 <= x2) & (y1 <= y2)
+        rank = tl.where(touches, tl.cumsum(touches.to(tl.int32), 0) - 1, BLOCK_BOXES)
+        num_touching = tl.sum(touches.to(tl.int32), 0)
+        for first in range(0, num_touching, BLOCK_QUERIES):
+            # The instances of the next ranks, in their order.
+            is_used = first + lane < num_touching
+            is_of_rank = rank[:, None] == (first + lane)[None, :]
+            k = tl.sum(tl.where(is_of_rank, instance[:, None], 0), 0)
+            query = num_stuff + k
+            similarity = multiply(p, queries, query, is_used, DEPTH, BLOCK_DEPTH, PRECISION)
+            better = (similarity > best) & is_used[None, :]
+            better &= center_x[:, None] >= tl.load(boxes + 4 * k)[None, :]
+            better &= center_y[:, None] >= tl.load(boxes + 4 * k + 1)[None, :]
+            better &= center_x[:, None] <= tl.load(boxes + 4 * k + 2)[None, :]
+            better &= center_y[:, None] <= tl.load(boxes + 4 * k + 3)[None, :]
+            best = tl.where(better, similarity, best)
+            best_query = tl.where(better, query[None, :], best_query)
+
+    is_best = best == tl.max(best, 1)[:, None]
+    winner = tl.min(tl.where(is_best, best_query, num_stuff + num_instances), 1)
+    tl.store(winners + y.to(tl.int64) * width + x, winner.to(tl.int16), mask=in_image)
+    replica = (tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)) % REPLICAS
+    num_queries = num_stuff + num_instances
+    replica_totals = totals + replica * num_queries * NUM_FIELDS
+    add_to_totals(replica_totals, winner, x, y, in_image, height, width, num_queries, NUM_FIELDS)
+
+
+@triton.jit
+def interpolate(
+    samples: tl.tensor,
+    cell_y: tl.tensor,
+    fraction_y: tl.tensor,
+    cell_x: tl.tensor,
+    fraction_x: tl.tensor,
+    map_width: tl.tensor,
+    DEPTH: tl.constexpr,
+    BLOCK_DEPTH: tl.constexpr,
+) -> tl.tensor:
+    """The embeddings (pixels, BLOCK_DEPTH) float32 at pixels of these cells; 0 beyond DEPTH."""
+    dimension = tl.arange(0, BLOCK_DEPTH)[None, :]
+    exists = dimension < DEPTH
+    upper = samples + (cell_y * map_width + cell_x)[:, None] * DEPTH + dimension
+    lower = upper + map_width * DEPTH
+    a = tl.load(upper, mask=exists, other=0.0).to(tl.float32)
+    b = tl.load(upper + DEPTH, mask=exists, other=0.0).to(tl.float32)
+    c = tl.load(lower, mask=exists, other=0.0).to(tl.float32)
+    d = tl.load(lower + DEPTH, mask=exists, other=0.0).to(tl.float32)
+    at_upper = a + (b - a) * fraction_x[:, None]
+    at_lower = c + (d - c) * fraction_x[:, None]
+    return at_upper + (at_lower - at_upper) * fraction_y[:, None]
+
+
+@triton.jit
+def multiply(
+    p: tl.tensor,
+    queries: tl.tensor,
+    query: tl.tensor,
+    is_used: tl.tensor,
+    DEPTH: tl.constexpr,
+    BLOCK_DEPTH: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> tl.tensor:
+    """Similarities (pixels, queries) of embeddings p to the queries of these indices."""
+    dimension = tl.arange(0, BLOCK_DEPTH)
+    exists = (dimension < DEPTH)[:, None] & is_used[None, :]
+    v = tl.load(queries + query[None, :] * DEPTH + dimension[:, None], mask=exists, other=0.0)
+    return tl.dot(p, v, input_precision=PRECISION)
+
+
+@triton.jit
+def add_to_totals(
+    totals: tl.tensor,
+    winner: tl.tensor,
+    x: tl.tensor,
+    y: tl.tensor,
+    in_image: tl.tensor,
+    height: tl.tensor,
+    width: tl.tensor,
+    num_queries: tl.tensor,
+    NUM_FIELDS: tl.constexpr,
+) -> None:
+    """Add a tile's pixels to the totals (Q, NUM_FIELDS) of their winners, at once for all pixels of a winner."""
+    field = tl.arange(0, NUM_FIELDS)
+    fields = field[None, :]
+    x, y = x[:, None], y[:, None]
+    addend = tl.where(fields == 0, 1, tl.where(fields == 1, x, y))
+    extreme = tl.where(fields == 3, width - x, tl.where(fields == 4, height - y, tl.where(fields == 5, x + 1, y + 1)))
+    remaining = tl.where(in_image, winner, num_queries)
+    query = tl.min(remaining, 0)
+    while query < num_queries:
+        is_won = remaining == query
+        total = tl.sum(tl.where(is_won[:, None], addend, 0), 0)
+        highest = tl.max(tl.where(is_won[:, None], extreme, 0), 0)
+        place = totals + query * NUM_FIELDS + field
+        tl.atomic_add(place, total.to(tl.int64), mask=field < 3, sem="relaxed")
+        tl.atomic_max(place, highest.to(tl.int64), mask=(field >= 3) & (field < 7), sem="relaxed")
+        remaining = tl.where(is_won, num_queries, remaining)
+        query = tl.min(remaining, 0)
+
+
+def _finish(totals: Tensor, height: int, width: int) -> SegmentStatistics:
+    num_queries = totals.shape[1]
+    area = totals.new_empty(num_queries)
+    box = totals.new_empty(num_queries, 4)
+    centroid = torch.empty(num_queries, 2, dtype=torch.float64, device=totals.device)
+    blocks = (triton.cdiv(num_queries, 32),)
+    finish_statistics[blocks](
+        totals, area, box, centroid, height, width, num_queries, NUM_FIELDS=NUM_FIELDS, REPLICAS=REPLICAS, BLOCK=32
+    )
+    return SegmentStatistics(area, box, centroid)
+
+
+@triton.jit(do_not_specialize=["height", "width", "num_queries"])
+def finish_statistics(
+    totals: tl.tensor,
+    area: tl.tensor,
+    box: tl.tensor,
+    centroid: tl.tensor,
+    height: tl.tensor,
+    width: tl.tensor,
+    num_queries: tl.tensor,
+    NUM_FIELDS: tl.constexpr,
+    REPLICAS: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """The totals (REPLICAS, Q, NUM_FIELDS) of some queries as `SegmentStatistics` has them."""
+    query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    exists = query < num_queries
+    replica = tl.arange(0, REPLICAS)
+    place = totals + (replica[:, None] * num_queries + query[None, :]) * NUM_FIELDS
+    is_there = exists[None, :] & (replica >= 0)[:, None]
+    pixels = tl.sum(tl.load(place, mask=is_there, other=0), 0)
+    sum_x = tl.sum(tl.load(place + 1, mask=is_there, other=0), 0)
+    sum_y = tl.sum(tl.load(place + 2, mask=is_there, other=0), 0)
+    first_x = width - tl.max(tl.load(place + 3, mask=is_there, other=0), 0)
+    first_y = height - tl.max(tl.load(place + 4, mask=is_there, other=0), 0)
+    end_x = tl.max(tl.load(place + 5, mask=is_there, other=0), 0)
+    end_y = tl.max(tl.load(place + 6, mask=is_there, other=0), 0)
+    tl.store(area + query, pixels, mask=exists)
+    tl.store(box + 4 * query, first_x, mask=exists)
+    tl.store(box + 4 * query + 1, first_y, mask=exists)
+    tl.store(box + 4 * query + 2, end_x - first_x, mask=exists)
+    tl.store(box + 4 * query + 3, end_y - first_y, mask=exists)
+    tl.store(centroid + 2 * query, sum_x.to(tl.float64) / pixels.to(tl.float64), mask=exists)
+    tl.store(centroid + 2 * query + 1, sum_y.to(tl.float64) / pixels.to(tl.float64), mask=exists)
