@@ -77,12 +77,12 @@ class DeviceSlot:
             How these run.
         """
         if not self._predictor.has_fixed_shapes:
-            return "eager: a CUDA graph needs Triton, which cannot be imported"
+            return f"{self._predictor.way}: a CUDA graph needs Triton, which cannot be used here"
         try:
             self._buffers.capture(self._settings, self.computed.stream, self._pool)
         except RuntimeError as error:
-            return f"eager: no CUDA graph can be captured: {' '.join(str(error).split())}"
-        return "CUDA graph"
+            return f"{self._predictor.way}: no CUDA graph can be captured: {' '.join(str(error).split())}"
+        return f"CUDA graph ({self._predictor.way})"
 
     def download(self) -> None:
         """Third stage: label maps and tables of segments into pinned memory."""

@@ -57,7 +57,7 @@ class HostSlot:
 
     def capture(self) -> str:
         """Nothing can be captured on a CPU. Returns how batches run."""
-        return "eager"
+        return self._predictor.way
 
     def download(self) -> None:
         """Third stage: the panoptic results."""

@@ -80,6 +80,8 @@ class Predictor:
         self._network: Callable[[Tensor], RawOutputs] = (
             torch.compile(self._model, dynamic=False) if compile_network else self._model
         )
+        self.way = "torch.compile" if compile_network else "eager"
+        """How the network runs, for people."""
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
 
     @property

@@ -37,7 +37,7 @@ class WarmUp(NamedTuple):
     """What preparing for a kind of batch found."""
 
     way: str
-    """How such batches run, for people: "CUDA graph", or "eager", with the reason on a CUDA device."""
+    """How such batches run, for people: "CUDA graph (eager)", or "eager" with the reason on a CUDA device."""
     seconds: float
     """That the preparation took."""
     seconds_per_batch: float

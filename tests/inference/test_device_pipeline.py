@@ -30,8 +30,8 @@ def predictor(request: pytest.FixtureRequest) -> Predictor:
 def pipeline(predictor: Predictor, request: pytest.FixtureRequest) -> Iterator[StreamPipeline]:
     pipeline = StreamPipeline(predictor)
     if request.param == "CUDA graph":
-        assert pipeline.warm_up(HEIGHT, WIDTH).way == "CUDA graph"
-        assert pipeline.warm_up(HEIGHT, WIDTH, batch_size=3).way == "CUDA graph"
+        assert pipeline.warm_up(HEIGHT, WIDTH).way == "CUDA graph (eager)"
+        assert pipeline.warm_up(HEIGHT, WIDTH, batch_size=3).way == "CUDA graph (eager)"
     yield pipeline
     pipeline.close()
 
