@@ -1,0 +1,116 @@
+"""The buffers of a device slot, with streams and events that do nothing: what is done in order needs none.
+
+Whether the order between real streams is right is for test_device_pipeline, on a CUDA device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ciae_ros.inference import Predictor, coco_categories, stream_pipeline, untrained_checkpoint
+from ciae_ros.inference.device_slot import KINDS_OF_BATCHES
+from ciae_ros.inference.fusing import FusedImage
+from ciae_ros.inference.stream_pipeline import DEPTH, StreamPipeline
+from ciae_ros.model import PRESETS
+
+
+class Event:
+    """Of work that is done when it has been launched."""
+
+    def __init__(self, **options: bool) -> None:
+        self.time = 0.0
+
+    def record(self) -> None:
+        self.time = time.perf_counter()
+
+    def elapsed_time(self, other: Event) -> float:
+        return 1e3 * (other.time - self.time)
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    def __init__(self, device: torch.device | None = None) -> None:
+        pass
+
+    def wait_event(self, event: Event) -> None:
+        assert event.time > 0, "nothing was recorded"
+
+    def synchronize(self) -> None:
+        pass
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    torch.manual_seed(0)
+    checkpoint = untrained_checkpoint("light", PRESETS["light_512"], coco_categories())
+    settings = replace(checkpoint.settings, score_threshold=0.1, min_stuff_area=0)
+    return Predictor(checkpoint, settings=settings, input_size=64)
+
+
+@pytest.fixture
+def pipeline(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamPipeline]:
+    empty = torch.empty
+
+    def without_pinning(*arguments: Any, pin_memory: bool = False, **options: Any) -> Tensor:
+        return empty(*arguments, **options)
+
+    monkeypatch.setattr(torch, "empty", without_pinning)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(stream_pipeline, "_host_slots", stream_pipeline._device_slots)
+    pipeline = StreamPipeline(predictor)
+    yield pipeline
+    pipeline.close()
+
+
+def test_sizes_channels_and_orders_in_turns_give_the_predictors_answers(
+    predictor: Predictor, pipeline: StreamPipeline
+) -> None:
+    random = np.random.default_rng(0)
+    kinds = [(60 + 5 * (number % (KINDS_OF_BATCHES + 2)), 80, 3 + number % 2) for number in range(40)]
+    images = [random.integers(0, 256, kind, np.uint8) for kind in kinds]
+    images.append(random.integers(0, 256, (70, 80, 1), np.uint8))
+    orders = [*(("rgb", "bgr")[number % 2] for number in range(40)), "mono"]
+    answers = [pipeline.submit([(image, order)]) for image, order in zip(images, orders, strict=True)]  # type: ignore[list-item]
+    for answer, image, order in zip(answers, images, orders, strict=True):
+        (found,), times = answer.result()
+        expected = predictor.predict(image, order)  # type: ignore[arg-type]
+        assert np.array_equal(found.label_map, expected.label_map)
+        assert found.segments == expected.segments
+        assert min(times.preprocess, times.network, times.proposals, times.fusing, times.download) > 0
+
+
+def test_an_error_while_launching_frees_the_slot(
+    predictor: Predictor, pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    compute = predictor.compute
+
+    def fail(*arguments: object) -> list[FusedImage]:
+        raise torch.OutOfMemoryError("injected")
+
+    monkeypatch.setattr(predictor, "compute", fail)
+    for _ in range(2 * DEPTH):
+        with pytest.raises(torch.OutOfMemoryError, match="injected"):
+            pipeline.submit([(image, "rgb")]).result()
+    monkeypatch.setattr(predictor, "compute", compute)
+    assert pipeline.submit([(image, "rgb")]).result()
+    assert pipeline.busy_for() == 0
+
+
+def test_without_triton_the_warm_up_says_why_there_is_no_graph(pipeline: StreamPipeline) -> None:
+    assert pipeline.warm_up(60, 80, batch_size=2).way == "eager: a CUDA graph needs Triton, which cannot be used here"
