@@ -39,6 +39,8 @@ class DeviceSlot:
         """
         self._predictor, self._pool = predictor, pool
         self.uploaded, self.computed, self.downloaded = uploaded, computed, downloaded
+        self.loading = 0.0
+        """Seconds that `load` took."""
         self._kinds: dict[tuple[object, ...], DeviceBuffers] = {}
 
     def clear(self) -> None:
@@ -99,7 +101,7 @@ class DeviceSlot:
         """Of each stage; to be asked after `downloaded.wait()`. `finishing`: seconds that the last one took besides."""
         network, proposals, _ = self._buffers.laps
         return StageTimes(
-            preprocess=self.uploaded.seconds(),
+            preprocess=self.loading + self.uploaded.seconds(),
             network=1e-3 * self.computed.start.elapsed_time(network),
             proposals=1e-3 * network.elapsed_time(proposals),
             fusing=1e-3 * proposals.elapsed_time(self.computed.end),

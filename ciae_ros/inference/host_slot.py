@@ -26,6 +26,8 @@ class HostSlot:
     ) -> None:
         self._predictor = predictor
         self.uploaded, self.computed, self.downloaded = uploaded, computed, downloaded
+        self.loading = 0.0
+        """Seconds that `load` took."""
         self.clear()
 
     def clear(self) -> None:
@@ -71,4 +73,4 @@ class HostSlot:
         """Of each stage; to be asked after `downloaded.wait()`. `finishing`: seconds that the last one took besides."""
         network, proposals, fusing = self._clock.laps
         download = self.downloaded.seconds() + finishing
-        return StageTimes(self.uploaded.seconds(), network, proposals, fusing, download)
+        return StageTimes(self.loading + self.uploaded.seconds(), network, proposals, fusing, download)

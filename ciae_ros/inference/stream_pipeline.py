@@ -82,7 +82,9 @@ class StreamPipeline:
         with self._order:
             self._turns.begin()
             try:
+                start = time.perf_counter()
                 slot.load(images, geometries, self._predictor.settings, answer)
+                slot.loading = time.perf_counter() - start
                 slot.uploaded.run(slot.upload)
                 slot.computed.run(slot.compute, after=slot.uploaded)
                 slot.downloaded.run(slot.download, after=slot.computed)

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -161,12 +161,20 @@ class Segmenter:
                 self._count_dropped(job, STOPPED)
             self._may_submit.release()
             return
-        answer = self._pipeline.submit([(job.image.pixels, job.image.channel_order) for job in jobs])
-        batch = _Batch(jobs, answer)
+        batch = _Batch(jobs, self._answer_of(jobs))
         self._unanswered.append(batch)
         if self._stopping.is_set():
-            answer.cancel()
+            batch.answer.cancel()
         self._submitted.put(batch)
+
+    def _answer_of(self, jobs: list[_Job]) -> Answer:
+        """Send frames into the pipeline; what it refuses is an error like those that come out of it."""
+        try:
+            return self._pipeline.submit([(job.image.pixels, job.image.channel_order) for job in jobs])
+        except Exception as error:
+            refused: Answer = Future()
+            refused.set_exception(error)
+            return refused
 
     def _publish_and_survive(self) -> None:
         lost = False
@@ -263,8 +271,7 @@ class Segmenter:
             return
         # Together they were too many, or one of them is to blame: each one by itself.
         for job in jobs:
-            answer = self._pipeline.submit([(job.image.pixels, job.image.channel_order)])
-            self._finish(_Batch([job], answer))
+            self._finish(_Batch([job], self._answer_of([job])))
 
     def _check_device(self) -> None:
         try:
