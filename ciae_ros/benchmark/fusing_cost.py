@@ -1,12 +1,14 @@
-"""What fusing costs, against the number of instances, the size of the image, Eq. 16 as it is written, and others' merging.
+"""What fusing costs: against the number of instances, the image's size, Eq. 16 as it is written, and others' merging.
 
 The embedding is random but smooth, as a trained one is: neighbouring samples are alike, so that segments are regions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +49,7 @@ class Scene:
 
 
 def make_scene(size: tuple[int, int], num_instances: int, device: torch.device) -> Scene:
-    """An image of this size, a multiple of the stride, with instances whose boxes are a sixth of its sides on average."""
+    """An image of this size, a multiple of the stride; instances' boxes are a sixth of its sides on average."""
     generator = torch.Generator().manual_seed(0)
     height, width = (side // EMBEDDING_STRIDE for side in size)
     coarse = torch.randn(1, DEPTH, max(2, height // GRAIN), max(2, width // GRAIN), generator=generator)
@@ -84,7 +86,7 @@ def cost_by_instances_and_size(device: torch.device, rounds: int) -> list[Row]:
 def compare(device: torch.device, rounds: int) -> list[Row]:
     """Ours against Eq. 16 as it is written and against the merging of Mask2Former, at one size, in turns."""
     scene = make_scene(COMPARED_SIZE, COMPARED_INSTANCES, device)
-    contestants = {"ours": scene.fuse, "Eq. 16 as it is written": scene.fuse_literally}
+    contestants: dict[str, Callable[[], object]] = {"ours": scene.fuse, "Eq. 16 as it is written": scene.fuse_literally}
     try:
         contestants["transformers' post_process_panoptic_segmentation"] = segment_by_segment(scene)
     except ImportError:
@@ -98,7 +100,7 @@ def compare(device: torch.device, rounds: int) -> list[Row]:
     ]
 
 
-def segment_by_segment(scene: Scene):
+def segment_by_segment(scene: Scene) -> Callable[[], list[Any]]:
     """Mask2Former's merging of as many queries, whose masks are the scene's segments: all of them are kept.
 
     Returns:
@@ -116,10 +118,9 @@ def segment_by_segment(scene: Scene):
     outputs = SimpleNamespace(class_queries_logits=classes, masks_queries_logits=masks)
     processor = Mask2FormerImageProcessor()
 
-    def call() -> object:
-        return processor.post_process_panoptic_segmentation(
-            outputs, label_ids_to_fuse=set(), target_sizes=[scene.geometry.original]
-        )
+    def call() -> list[Any]:
+        sizes = [scene.geometry.original]
+        return processor.post_process_panoptic_segmentation(outputs, label_ids_to_fuse=set(), target_sizes=sizes)
 
     kept = len(call()[0]["segments_info"])
     print(f"segment by segment: {kept} of {len(found)} queries are kept")

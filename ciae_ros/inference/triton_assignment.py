@@ -35,7 +35,8 @@ BLOCK_QUERIES = 16
 """Queries that a tile is multiplied with at a time."""
 BLOCK_BOXES = 128
 """Boxes of instances that a tile looks at at a time."""
-NUM_WARPS = 8
+LAUNCH_OPTIONS: dict[str, Any] = {"num_warps": 8}
+"""How Triton compiles `assign_tile`."""
 
 
 def assign_and_measure(
@@ -77,7 +78,7 @@ def assign_and_measure(
             num_queries - len(boxes),
             len(boxes),
             **assignment_constants(depth, precision),
-            num_warps=NUM_WARPS,
+            **LAUNCH_OPTIONS,
         )
         return winners, _finish(totals, height, width)
 

@@ -13,12 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["test_triton_assignment", "test_triton_nms"])
-def test_kernels_in_the_interpreter(module: str) -> None:
+def test_kernels_in_the_interpreter() -> None:
     pytest.importorskip("triton")
-    path = f"tests/inference/{module}.py"
+    paths = [f"tests/inference/{module}.py" for module in ("test_triton_assignment", "test_triton_nms")]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],
         cwd=ROOT,
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,

@@ -54,7 +54,7 @@ def test_iou_is_rounded_as_torchvision_rounds_it() -> None:
     first, second = boxes[0], boxes[1:]
     shared = (torch.minimum(first[2:], second[:, 2:]) - torch.maximum(first[:2], second[:, :2])).clamp(min=0).prod(1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    for threshold in (shared / (areas[0] + areas[1:] - shared)).sort().values[-20:].tolist():
+    for threshold in (shared / (areas[0] + areas[1:] - shared)).sort().values[-8:].tolist():
         assert keep(boxes, classes, threshold, 200) == nms(boxes, scores, threshold).tolist()
 
 
