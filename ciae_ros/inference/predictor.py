@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from ciae_ros.inference.checkpoint import Checkpoint
-from ciae_ros.inference.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.fusing import FusedImage, fuse
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
+from ciae_ros.inference.network import NetworkOutputs, build_network, propose
+from ciae_ros.inference.onnx_model import OnnxModel
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
-from ciae_ros.inference.proposals import Proposals, select_proposals
+from ciae_ros.inference.proposals import Proposals
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
-from ciae_ros.model import ModelConfig, RawOutputs
 
 ResultSize = Literal["input", "network"]
 """Of a panoptic result: that of the image, or that of the image as the network sees it."""
@@ -43,7 +43,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | OnnxModel,
         device: str = "cpu",
         precision: str = "fp32",
         settings: InferenceSettings | None = None,
@@ -53,7 +53,7 @@ class Predictor:
         """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
 
         Args:
-            checkpoint: loaded or untrained.
+            checkpoint: loaded or untrained, or an exported model, which ONNX Runtime runs.
             device: as PyTorch names it: "cpu", "cuda", "cuda:1".
             precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
             settings: thresholds; the checkpoint's own if None.
@@ -62,6 +62,7 @@ class Predictor:
 
         Raises:
             ValueError: there is no such device, or it does not have the precision, or no such result size.
+            CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
         """
         if result_size not in get_args(ResultSize):
             raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
@@ -72,17 +73,17 @@ class Predictor:
         self.default_settings = checkpoint.settings
         self.settings = settings or self.default_settings
         self.result_size = result_size
-        self.config = _with_input_size(checkpoint.model.config, input_size)
         self.precision = precision
         self._dtype = DTYPES[precision]
-        self._model = checkpoint.model.eval().requires_grad_(False)
-        fold_batch_norm(self._model.backbone)
-        self._model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        self._network = build_network(checkpoint, self.device, self._dtype)
+        config = self._network.config
+        self.config = config if input_size is None else config.at_input_size(input_size)
 
     @property
     def device_name(self) -> str:
-        """For people: "cpu", or what the CUDA device calls itself."""
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        """For people: "cpu", or what the CUDA device calls itself; and what runs the network there, if not PyTorch."""
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return f"{device}, {self._network.runtime}" if self._network.runtime else device
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
         """How an image of this size goes through the network."""
@@ -137,11 +138,10 @@ class Predictor:
         ]
         batch = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
         clock.lap()
-        outputs = self._model(batch)
+        outputs = self._network(batch)
         clock.lap()
         proposals = [
-            select_proposals(outputs, index, geometry.resized, self.settings)
-            for index, geometry in enumerate(geometries)
+            propose(outputs, index, geometry.resized, self.settings) for index, geometry in enumerate(geometries)
         ]
         clock.lap()
         fused = [
@@ -153,7 +153,7 @@ class Predictor:
         clock.lap()
         return results, StageTimes(*clock.laps)
 
-    def _fuse(self, outputs: RawOutputs, index: int, proposals: Proposals, geometry: ImageGeometry) -> FusedImage:
+    def _fuse(self, outputs: NetworkOutputs, index: int, proposals: Proposals, geometry: ImageGeometry) -> FusedImage:
         settings = self.settings
         if self.result_size == "network":
             shrinking = geometry.scale_y * geometry.scale_x
@@ -162,7 +162,7 @@ class Predictor:
         return fuse(
             outputs.embedding[index],
             proposals,
-            self._model.memory,
+            self._network.memory,
             self.config,
             settings,
             geometry,
@@ -234,14 +234,6 @@ def _checked_device(device: str, precision: str) -> torch.device:
     if found.type == "cpu" and precision == "fp16":
         raise ValueError("fp16 is not for the CPU: use fp32 or bf16")
     return found
-
-
-def _with_input_size(config: ModelConfig, input_size: int | None) -> ModelConfig:
-    """The configuration for another input size, with the bound on the longer side in proportion."""
-    if input_size is None:
-        return config
-    longest = round(config.max_input_size * input_size / config.input_size)
-    return replace(config, input_size=input_size, max_input_size=max(input_size, longest))
 
 
 def _check_image(image: np.ndarray, channel_order: ChannelOrder) -> None:
