@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ciae_ros.export.onnx_export import ExportError, export_onnx
-from ciae_ros.inference import Checkpoint, CheckpointError, load_model
+from ciae_ros.inference import CheckpointError, load_model
 from ciae_ros.inference.geometry import image_geometry
 
 DEFAULT_CAMERA = (1080, 1920)
@@ -23,14 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse_arguments(arguments)
     try:
         checkpoint = load_model(options.checkpoint)
-        if options.size:
-            checkpoint = _at_input_size(checkpoint, min(options.size))
-            size = options.size
-        else:
-            config = checkpoint.model.config
-            size = image_geometry(*options.camera, config.input_size, config.max_input_size).padded
+        config = checkpoint.model.config
+        height, width = options.camera
+        size = options.size or image_geometry(height, width, config.input_size, config.max_input_size).padded
+        input_size = min(options.size) if options.size else config.input_size
         precision = "fp16" if options.fp16 else "fp32"
-        difference = export_onnx(checkpoint, options.onnx, size, precision)
+        difference = export_onnx(checkpoint, options.onnx, size, input_size, precision)
     except (CheckpointError, ExportError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 1
@@ -39,12 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
         f"embedding within {difference:.1g} of PyTorch's"
     )
     return 0
-
-
-def _at_input_size(checkpoint: Checkpoint, input_size: int) -> Checkpoint:
-    """For images whose shorter side has that many pixels in the network; the weights are the same."""
-    checkpoint.model.config = checkpoint.model.config.at_input_size(input_size)
-    return replace(checkpoint)
 
 
 def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -7,6 +7,7 @@ import copy
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 
@@ -48,7 +49,9 @@ class _ExportedNetwork(nn.Module):
         return outputs.embedding, *candidates, *semantic_logits
 
 
-def export_onnx(checkpoint: Checkpoint, path: Path, size: tuple[int, int], precision: str = "fp32") -> float:
+def export_onnx(
+    checkpoint: Checkpoint, path: Path, size: tuple[int, int], input_size: int, precision: str = "fp32"
+) -> float:
     """Write the network with the selection of candidates for images of one size, and compare it with PyTorch.
 
     Thresholds and non-maximum suppression stay outside, so that they may still be chosen.
@@ -57,6 +60,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, size: tuple[int, int], preci
         checkpoint: stays as it is.
         path: of the ONNX file; a file that was there before stays until the new one has passed the comparison.
         size: (height, width) of the network's input in pixels, padding included.
+        input_size: length in pixels to which an image's shorter side is to be resized.
         precision: of weights and activations: fp32 or fp16.
 
     Returns:
@@ -66,7 +70,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, size: tuple[int, int], preci
         ExportError: the size does not fit the network, a package is missing, the network has something in it that
             cannot be exported, or the file does not give what PyTorch does.
     """
-    _check_request(size, precision)
+    _check_request(path, size, precision)
     model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
     fold_batch_norm(model.backbone)
     network = _ExportedNetwork(model, checkpoint.settings.max_proposals_per_level).eval()
@@ -75,7 +79,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path, size: tuple[int, int], preci
         expected = network(image)[0]
     unfinished = path.with_name(path.name + ".unfinished")
     try:
-        _write(network.to(DTYPES[precision]), image.to(DTYPES[precision]), checkpoint, unfinished)
+        _write(
+            network.to(DTYPES[precision]), image.to(DTYPES[precision]), to_metadata(checkpoint, input_size), unfinished
+        )
         difference = _compare(unfinished, image.to(DTYPES[precision]), expected)
         if not difference <= TOLERANCE[precision]:
             raise ExportError(
@@ -91,7 +97,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path, size: tuple[int, int], preci
     return difference
 
 
-def _check_request(size: tuple[int, int], precision: str) -> None:
+def _check_request(path: Path, size: tuple[int, int], precision: str) -> None:
     if any(length < SIZE_DIVISOR or length % SIZE_DIVISOR for length in size):
         rounded = "x".join(str(max(1, -(-length // SIZE_DIVISOR)) * SIZE_DIVISOR) for length in size)
         raise ExportError(
@@ -100,18 +106,20 @@ def _check_request(size: tuple[int, int], precision: str) -> None:
         )
     if precision not in DTYPES:
         raise ExportError(f"precision {precision!r} cannot be exported: use one of {', '.join(DTYPES)}")
+    if not path.parent.is_dir():
+        raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if util.find_spec(name) is None]
     if missing:
         raise ExportError(f"{', '.join(missing)} not installed: type pip install -r requirements-onnx.txt")
 
 
-def _write(network: _ExportedNetwork, image: Tensor, checkpoint: Checkpoint, path: Path) -> None:
+def _write(network: _ExportedNetwork, image: Tensor, metadata: dict[str, str], path: Path) -> None:
     """Trace the network with one image and write the file.
 
     The size is fixed: with symbolic height and width torch.export did not come to an end, and TensorRT builds an
     engine for each size in any case.
     """
-    config = checkpoint.model.config
+    config = network.model.config
     names = [*OUTPUTS, *([SEMANTIC_LOGITS] if config.semantic_branch else [])]
     try:
         with _quiet():
@@ -124,16 +132,7 @@ def _write(network: _ExportedNetwork, image: Tensor, checkpoint: Checkpoint, pat
             f"{config.backbone} cannot be exported ({reason}): use the checkpoint with PyTorch, or another backbone"
         ) from None
     assert program is not None
-    program.model.metadata_props.update(
-        to_metadata(
-            checkpoint.name,
-            checkpoint.digest,
-            config,
-            checkpoint.categories,
-            checkpoint.settings,
-            checkpoint.model.memory,
-        )
-    )
+    program.model.metadata_props.update(metadata)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     if weights > MAX_BYTES:
         raise ExportError("an ONNX file holds at most 2 GiB: use the checkpoint with PyTorch, or --fp16")
@@ -150,7 +149,7 @@ def _compare(path: Path, image: Tensor, expected: Tensor) -> float:
 
 
 @contextlib.contextmanager
-def _quiet() -> contextlib.AbstractContextManager[None]:  # type: ignore[misc]
+def _quiet() -> Iterator[None]:
     """The exporter reports its progress, and advises those who maintain it."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -27,7 +27,7 @@ def load_for_backend(name: str, backend: str = "auto") -> Checkpoint | OnnxModel
     is_onnx = Path(name).suffix == ONNX_SUFFIX
     if is_onnx and backend == "torch":
         raise CheckpointError(
-            f"backend torch cannot run {name}: set backend to auto or onnx, or give a .safetensors file"
+            f"backend torch cannot run {name}: set backend to auto or onnx, or give a checkpoint (.safetensors)"
         )
     if not is_onnx and backend in ("onnx", "tensorrt"):
         raise CheckpointError(

@@ -17,7 +17,6 @@ from ciae_ros.inference.torch_network import TorchNetwork
 from ciae_ros.model import ModelConfig, RawOutputs
 from ciae_ros.model.category_memory import CategoryMemory
 
-
 NetworkOutputs = RawOutputs | CandidateOutputs
 
 

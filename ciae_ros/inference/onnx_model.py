@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ciae_ros.inference.categories import CategorySet
-from ciae_ros.inference.checkpoint import CheckpointError
+from ciae_ros.inference.checkpoint import Checkpoint, CheckpointError
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
@@ -53,27 +53,20 @@ class OnnxModel:
     """On a CUDA device, run by ONNX Runtime's TensorRT provider instead of its CUDA provider."""
 
 
-def to_metadata(
-    name: str,
-    digest: str,
-    config: ModelConfig,
-    categories: CategorySet,
-    settings: InferenceSettings,
-    memory: CategoryMemory,
-) -> dict[str, str]:
+def to_metadata(checkpoint: Checkpoint, input_size: int) -> dict[str, str]:
     """What goes into the file beside the graph.
 
     The memory is metadata and no output of the graph: it never changes, and an initialiser that nothing in the graph
     uses is dropped by ONNX Runtime, which could not be asked for it anyway.
     """
-    vectors = memory.vectors.float().cpu().numpy().astype("<f4")
+    vectors = checkpoint.model.memory.vectors.float().cpu().numpy().astype("<f4")
     return {
         "format": FORMAT,
-        "name": name,
-        "digest": digest,
-        "config": json.dumps(config.to_dict()),
-        "categories": json.dumps(categories.to_coco()),
-        "settings": json.dumps(asdict(settings)),
+        "name": checkpoint.name,
+        "digest": checkpoint.digest,
+        "config": json.dumps(checkpoint.model.config.at_input_size(input_size).to_dict()),
+        "categories": json.dumps(checkpoint.categories.to_coco()),
+        "settings": json.dumps(asdict(checkpoint.settings)),
         "memory": base64.b64encode(vectors.tobytes()).decode(),
     }
 

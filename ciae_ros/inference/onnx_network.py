@@ -109,7 +109,8 @@ def _open(model: OnnxModel, device: torch.device) -> Any:
     wanted = providers[0][0]
     if wanted not in ort.get_available_providers():
         raise CheckpointError(
-            f"ONNX Runtime {ort.__version__} has no {wanted} for {device}: install onnxruntime-gpu, or set device to cpu"
+            f"ONNX Runtime {ort.__version__} has no {wanted} for {device}: install onnxruntime-gpu "
+            "in its place, or set device to cpu"
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ciae_ros.inference import Predictor, load_model
+from ciae_ros.inference import Predictor
+from ciae_ros.inference.backends import load_for_backend
 from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.onnx_model import OnnxModel
 from ciae_ros.node.parameters import NodeParameters
 
 WORTHWHILE = 0.95
@@ -23,17 +25,19 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
     device = parameters.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = parameters.precision
-    if precision == "auto":
-        precision = "fp16" if device.startswith("cuda") else "fp32"
     if device == "cpu":
         keep_freed_memory()
-    checkpoint = load_model(parameters.model)
+    model = load_for_backend(parameters.model, parameters.backend)
+    precision = parameters.precision
+    if precision == "auto" and isinstance(model, OnnxModel):
+        precision = model.precision
+    elif precision == "auto":
+        precision = "fp16" if device.startswith("cuda") else "fp32"
     predictor = Predictor(
-        checkpoint,
+        model,
         device,
         precision,
-        parameters.settings(checkpoint.settings),
+        parameters.settings(model.settings),
         parameters.input_size or None,
         parameters.labels_resolution,
     )
