@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class OnnxNetwork:
                 + (" on a CUDA device" if model.precision == "fp16" else ", or export it with --fp16 for CUDA devices")
             )
         self.config = model.config
-        self.memory = model.memory.to(device, dtype)
+        self.memory = copy.deepcopy(model.memory).to(device, dtype)
         self._model, self._device = model, device
         self._session = _open(model, device)
         self._outputs = self._session.get_outputs()

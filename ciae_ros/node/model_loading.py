@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ciae_ros.inference import Predictor
+from ciae_ros.inference import Checkpoint, CheckpointError, Predictor
 from ciae_ros.inference.backends import load_for_backend
 from ciae_ros.inference.host_memory import keep_freed_memory
 from ciae_ros.inference.onnx_model import OnnxModel
@@ -28,15 +28,10 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
     if device == "cpu":
         keep_freed_memory()
     model = load_for_backend(parameters.model, parameters.backend)
-    precision = parameters.precision
-    if precision == "auto" and isinstance(model, OnnxModel):
-        precision = model.precision
-    elif precision == "auto":
-        precision = "fp16" if device.startswith("cuda") else "fp32"
     predictor = Predictor(
         model,
         device,
-        precision,
+        _precision(parameters, model, device),
         parameters.settings(model.settings),
         parameters.input_size or None,
         parameters.labels_resolution,
@@ -44,6 +39,17 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
     for size in parameters.sizes:
         predictor.warm_up(*size)
     return predictor
+
+
+def _precision(parameters: NodeParameters, model: Checkpoint | OnnxModel, device: str) -> str:
+    """The one that is set, or that suits the model and the device."""
+    if parameters.precision != "auto":
+        return parameters.precision
+    if isinstance(model, OnnxModel):
+        if model.precision == "fp16" and device == "cpu":
+            raise CheckpointError(f"{model.path} is fp16, which is not for the CPU: export it without --fp16")
+        return model.precision
+    return "fp16" if device.startswith("cuda") else "fp32"
 
 
 def fastest_batch(predictor: Predictor, size: tuple[int, int], cameras: int) -> int:
