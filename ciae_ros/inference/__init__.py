@@ -1,5 +1,6 @@
 """Raw outputs of the network to panoptic results, on the device. Needs no ROS."""
 
+from ciae_ros.inference.backends import load_for_backend
 from ciae_ros.inference.categories import Category, CategorySet, coco_categories
 from ciae_ros.inference.checkpoint import (
     UNTRAINED,
@@ -10,6 +11,7 @@ from ciae_ros.inference.checkpoint import (
     untrained_checkpoint,
 )
 from ciae_ros.inference.named_models import DEFAULT_MODEL, load_model
+from ciae_ros.inference.onnx_model import OnnxModel
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.result import UNLABELLED, PanopticResult, Segment
 from ciae_ros.inference.settings import InferenceSettings
@@ -23,11 +25,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "InferenceSettings",
+    "OnnxModel",
     "PanopticResult",
     "Predictor",
     "Segment",
     "coco_categories",
     "load_checkpoint",
+    "load_for_backend",
     "load_model",
     "save_checkpoint",
     "untrained_checkpoint",

@@ -78,6 +78,8 @@ class DeviceSlot:
         Returns:
             How these run.
         """
+        if not self._predictor.can_be_captured:
+            return self._predictor.way
         if not self._predictor.has_fixed_shapes:
             return f"{self._predictor.way}: a CUDA graph needs Triton, which cannot be used here"
         try:

@@ -30,6 +30,8 @@ def load_model(name: str) -> Checkpoint:
         if preset not in PRESETS:
             raise CheckpointError(f"there is no preset {preset!r}: use untrained/ and one of {', '.join(PRESETS)}")
         return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
+    if name.endswith(".onnx"):
+        raise CheckpointError(f"{name} is an ONNX file, and this needs a checkpoint: give the .safetensors file")
     shipped = shipped_models()
     if not name:
         raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")

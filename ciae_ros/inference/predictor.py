@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.candidates import select_candidates
 from ciae_ros.inference.checkpoint import Checkpoint
 from ciae_ros.inference.device_settings import DeviceSettings
-from ciae_ros.inference.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.fusing import FusedImage, fuse
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
+from ciae_ros.inference.network import NetworkOutputs, build_network, candidates_of, propose
+from ciae_ros.inference.onnx_model import OnnxModel
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
-from ciae_ros.inference.proposals import Proposals, select_proposals
+from ciae_ros.inference.proposals import Proposals
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
 from ciae_ros.inference.triton_support import runs_triton
-from ciae_ros.model import ModelConfig, RawOutputs
 
 ResultSize = Literal["input", "network"]
 """Of a panoptic result: that of the image, or that of the image as the network sees it."""
@@ -39,7 +37,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | OnnxModel,
         device: str = "cpu",
         precision: str = "fp32",
         settings: InferenceSettings | None = None,
@@ -50,7 +48,7 @@ class Predictor:
         """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
 
         Args:
-            checkpoint: loaded or untrained.
+            checkpoint: loaded or untrained, or an exported model, which ONNX Runtime runs.
             device: as PyTorch names it: "cpu", "cuda", "cuda:1".
             precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
             settings: thresholds; the checkpoint's own if None.
@@ -60,6 +58,7 @@ class Predictor:
 
         Raises:
             ValueError: there is no such device, or it does not have the precision, or no such result size.
+            CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
         """
         if result_size not in get_args(ResultSize):
             raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
@@ -70,18 +69,12 @@ class Predictor:
         self.default_settings = checkpoint.settings
         self.settings = settings or self.default_settings
         self.result_size = result_size
-        self.config = _with_input_size(checkpoint.model.config, input_size)
         self.precision = precision
         self.dtype = DTYPES[precision]
         """Of weights and activations."""
-        self._model = checkpoint.model.eval().requires_grad_(False)
-        fold_batch_norm(self._model.backbone)
-        self._model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
-        self._network: Callable[[Tensor], RawOutputs] = (
-            torch.compile(self._model, dynamic=False) if compile_network else self._model
-        )
-        self.way = "torch.compile" if compile_network else "eager"
-        """How the network runs, for people."""
+        self._network = build_network(checkpoint, self.device, self.dtype, compile_network)
+        config = self._network.config
+        self.config = config if input_size is None else config.at_input_size(input_size)
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
 
     @property
@@ -90,9 +83,20 @@ class Predictor:
         return runs_triton(self.device)
 
     @property
+    def way(self) -> str:
+        """How the network runs, for people."""
+        return self._network.runtime or "eager"
+
+    @property
+    def can_be_captured(self) -> bool:
+        """Can the network be captured into a CUDA graph?"""
+        return self._network.can_be_captured
+
+    @property
     def device_name(self) -> str:
-        """For people: "cpu", or what the CUDA device calls itself."""
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        """For people: "cpu", or what the CUDA device calls itself; and what runs the network there, if not PyTorch."""
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return f"{device}, {self._network.runtime}" if self._network.runtime else device
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
         """How an image of this size goes through the network."""
@@ -211,17 +215,14 @@ class Predictor:
         return geometry.at_network_size() if self.result_size == "network" else geometry
 
     def _propose(
-        self, outputs: RawOutputs, geometries: Sequence[ImageGeometry], settings: InferenceSettings | DeviceSettings
+        self, outputs: NetworkOutputs, geometries: Sequence[ImageGeometry], settings: InferenceSettings | DeviceSettings
     ) -> list[Proposals]:
         if isinstance(settings, InferenceSettings):
-            return [
-                select_proposals(outputs, index, geometry.resized, settings)
-                for index, geometry in enumerate(geometries)
-            ]
+            return [propose(outputs, index, geometry.resized, settings) for index, geometry in enumerate(geometries)]
         # Triton is not installed everywhere.
         from ciae_ros.inference.slot_proposals import propose_in_slots  # noqa: PLC0415
 
-        candidates = select_candidates(outputs, settings.max_proposals_per_level)
+        candidates = candidates_of(outputs, settings.max_proposals_per_level)
         return [
             propose_in_slots(
                 candidates,
@@ -236,7 +237,7 @@ class Predictor:
 
     def _fuse(
         self,
-        outputs: RawOutputs,
+        outputs: NetworkOutputs,
         index: int,
         proposals: Proposals,
         geometry: ImageGeometry,
@@ -249,7 +250,7 @@ class Predictor:
         return fuse(
             outputs.embedding[index],
             proposals,
-            self._model.memory,
+            self._network.memory,
             self.config,
             min_stuff_area,
             self.result_geometry(geometry),
@@ -292,14 +293,6 @@ def _checked_device(device: str, precision: str) -> torch.device:
     if found.type == "cpu" and precision == "fp16":
         raise ValueError("fp16 is not for the CPU: use fp32 or bf16")
     return found
-
-
-def _with_input_size(config: ModelConfig, input_size: int | None) -> ModelConfig:
-    """The configuration for another input size, with the bound on the longer side in proportion."""
-    if input_size is None:
-        return config
-    longest = round(config.max_input_size * input_size / config.input_size)
-    return replace(config, input_size=input_size, max_input_size=max(input_size, longest))
 
 
 def _check_image(image: np.ndarray, channel_order: ChannelOrder) -> None:

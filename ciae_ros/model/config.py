@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 RESNET_BACKBONES = ("resnet50", "resnet101", "resnext101_32x8d", "resnext101_64x4d")
@@ -97,6 +97,11 @@ class ModelConfig:
         """Rows of the category memory: stuff classes first, as Sec. III-A numbers them."""
         things = {"merged": 1, "per_class": self.num_thing_classes, "none": 0}[self.memory_of_things]
         return self.num_stuff_classes + things
+
+    def at_input_size(self, input_size: int) -> ModelConfig:
+        """The configuration for another `input_size`, with the bound on the longer side in proportion."""
+        longest = round(self.max_input_size * input_size / self.input_size)
+        return replace(self, input_size=input_size, max_input_size=max(input_size, longest))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they are stored in a checkpoint."""

@@ -11,6 +11,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from ciae_ros.inference import InferenceSettings
+from ciae_ros.inference.backends import BACKENDS
 from ciae_ros.inference.named_models import DEFAULT_MODEL
 from ciae_ros.inference.predictor import DTYPES, ResultSize
 from ciae_ros.node.camera_image import MAX_PIXELS
@@ -89,11 +90,19 @@ class NodeParameters:
 
     model: str = _parameter(
         DEFAULT_MODEL,
-        "Name of a model that comes with the package, path of a checkpoint (.safetensors), or untrained/PRESET.",
+        "Name of a model that comes with the package, path of a checkpoint (.safetensors) or of an exported model "
+        "(.onnx), or untrained/PRESET.",
+    )
+    backend: str = _parameter(
+        "auto",
+        "What runs the network; auto: ONNX Runtime for .onnx files, else PyTorch; tensorrt: ONNX Runtime's provider.",
+        choices=BACKENDS,
     )
     device: str = _parameter("auto", "auto (CUDA if there is a device, else the CPU), cpu, cuda or cuda:N.")
     precision: str = _parameter(
-        "auto", "Of weights and activations; auto: fp16 on CUDA, fp32 on the CPU.", choices=("auto", *DTYPES)
+        "auto",
+        "Of weights and activations; auto: the .onnx file's own, else fp16 on CUDA and fp32 on the CPU.",
+        choices=("auto", *DTYPES),
     )
     compile: bool = _parameter(
         False, "Have torch.compile make the network's kernels while the node is configured, which takes minutes."

@@ -17,10 +17,10 @@ pytest.importorskip("triton", reason="needs Triton")
 
 from ciae_ros.inference import InferenceSettings, Predictor
 from ciae_ros.inference.fusing import FusedImage
-from ciae_ros.inference.proposals import select_proposals
+from ciae_ros.inference.network import propose
 from ciae_ros.inference.sampling_grid import SamplingGrid, _cached_grid
 from ciae_ros.inference.segment_statistics import SegmentStatistics
-from ciae_ros.model import CIAE, PRESETS
+from ciae_ros.model import CIAE, PRESETS, RawOutputs
 
 DEVICE = torch.device("cuda:0")
 ANSWERS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default")
@@ -94,9 +94,21 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
         predictor = object.__new__(Predictor)
         predictor.device, predictor.dtype, predictor.config = DEVICE, torch.float32, model.config
         predictor.result_size, predictor._settings_on_device = "input", {}
-        predictor._network = predictor._model = model
+        predictor._network = FakeNetwork(model)
         yield predictor
     _cached_grid.cache_clear()
+
+
+class FakeNetwork:
+    """In place of `TorchNetwork`, which would fold and move what is not there."""
+
+    runtime, can_be_captured = "", True
+
+    def __init__(self, model: CIAE) -> None:
+        self.config, self.memory, self._model = model.config, model.memory, model
+
+    def __call__(self, batch: Tensor) -> RawOutputs:
+        return self._model(batch)
 
 
 class NoClock:
@@ -148,5 +160,5 @@ def test_the_count_sees_what_it_should(predictor: Predictor) -> None:
 def test_the_proposals_of_the_cpu_would_be_found_out(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = predictor._network(torch.empty(1, 3, 256, 384, device=DEVICE))
     with HostTransfers() as transfers, pytest.raises(DynamicOutputShapeException):
-        select_proposals(outputs, 0, (256, 384), InferenceSettings())
+        propose(outputs, 0, (256, 384), InferenceSettings())
     assert transfers.asked

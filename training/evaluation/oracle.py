@@ -27,9 +27,9 @@ class OraclePredictor(Predictor):
         geometry = self.geometry(height, width)
         pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
         batch = preprocess(pixels, "rgb", geometry, self.config, self.dtype)
-        outputs = self._model(batch)
+        outputs = self._network(batch)
         embedding = outputs.embedding[0]
-        stuff_queries = self._model.memory.stuff
+        stuff_queries = self._network.memory.stuff
         instances = true_instances(embedding, sample, len(stuff_queries), geometry)
         fused = fuse_instances(
             embedding, instances, stuff_queries, self.settings.min_stuff_area, geometry, outputs.semantic_logits_of(0)

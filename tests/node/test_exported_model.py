@@ -1,0 +1,61 @@
+"""The node with a model in ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
+from ciae_ros.demo.processes import stop
+from ciae_ros.inference import CheckpointError
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.parameters import NodeParameters
+from tests.node.harness import Client, header, start_node
+
+STAMP = 123_456_789
+
+
+def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) -> None:
+    process = start_node(model=str(exported_light), backend="onnx", device="cpu", expected_sizes="[64x48]")
+    client = Client()
+    try:
+        client.wait_until_active(process)
+        client.publish(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), STAMP)
+        client.wait(lambda: STAMP in client.labels and STAMP in client.segments)
+        labels, segments = client.labels[STAMP], client.segments[STAMP]
+        assert labels.header == segments.header == header(STAMP)
+        assert (labels.height, labels.width) == (60, 80)
+        assert segments.model == "light_512 (untrained)"
+        ids = set(np.unique(np.frombuffer(labels.data, np.uint16)).tolist()) - {0}
+        assert ids == {segment.id for segment in segments.segments}
+        # An image of another shape has another size in the network: it is dropped, and the next one segmented.
+        client.publish(np.zeros((64, 64, 3), np.uint8), STAMP + 1)
+        client.wait(lambda: client.counts.get("dropped, failed") == "1")
+        client.publish(np.zeros((60, 80, 3), np.uint8), STAMP + 2)
+        client.wait(lambda: STAMP + 2 in client.labels)
+        status = client.statuses["/panoptic_node: node"]
+        assert "CPUExecutionProvider" in status.hardware_id
+    finally:
+        client.destroy_node()
+        stop(process)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"backend": "torch"}, "backend torch cannot run"),
+        ({"backend": "tensorrt"}, "TensorRT is not for the CPU"),
+        ({"precision": "bf16"}, "was exported in fp32"),
+        ({"expected_sizes": ("64x64",)}, "this image is 128x128 .* exported for 128x192"),
+        ({"input_size": 256}, "this image is 256x352 .* exported for 128x192"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_at_start(
+    exported_light: Path, choices: dict[str, object], message: str
+) -> None:
+    chosen = {"model": str(exported_light), "device": "cpu", "expected_sizes": ("64x48",)} | choices
+    with pytest.raises((CheckpointError, ValueError), match=message):
+        load_predictor(NodeParameters(**chosen))  # type: ignore[arg-type]
