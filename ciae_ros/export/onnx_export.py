@@ -23,7 +23,7 @@ from ciae_ros.model import CIAE
 from ciae_ros.model.backbone import SIZE_DIVISOR
 
 OPSET = 20
-"""ONNX Runtime 1.17 and newer and TensorRT 10 read it."""
+"""The operators that the networks use are all in it; the newer the opset, the fewer runtimes can read it."""
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
 """Largest difference of the exported embedding map from PyTorch's in float32, as a share of its largest value."""

@@ -49,9 +49,9 @@ class OnnxNetwork:
                 + (" on a CUDA device" if model.precision == "fp16" else ", or export it with --fp16 for CUDA devices")
             )
         self.config = model.config
-        self.memory = copy.deepcopy(model.memory).to(device, dtype)
         self._model, self._device = model, device
         self._session = _open(model, device)
+        self.memory = copy.deepcopy(model.memory).to(device, dtype)
         self._outputs = self._session.get_outputs()
         provider = self._session.get_providers()[0]
         self.runtime = f"ONNX Runtime {onnxruntime().__version__} ({provider})"
