@@ -132,6 +132,9 @@ def _write(network: _ExportedNetwork, image: Tensor, metadata: dict[str, str], p
             f"{config.backbone} cannot be exported ({reason}): use the checkpoint with PyTorch, or another backbone"
         ) from None
     assert program is not None
+    # The exporter notes for each node where in the source it comes from, with the paths of this machine.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
     program.model.metadata_props.update(metadata)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     if weights > MAX_BYTES:

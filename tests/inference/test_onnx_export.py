@@ -68,6 +68,7 @@ def test_an_exported_network_gives_what_pytorch_gives(name: str, tmp_path: Path)
     path = tmp_path / "model.onnx"
     difference = export_onnx(copy.deepcopy(checkpoint), path, SIZE, SIZE[0])
     assert difference < TOLERANCE
+    assert str(Path(onnx_export.__file__).parents[2]).encode() not in path.read_bytes()
     model = load_onnx_model(path)
     assert (model.name, model.digest) == (checkpoint.name, checkpoint.digest)
     assert model.config == checkpoint.model.config.at_input_size(SIZE[0])
