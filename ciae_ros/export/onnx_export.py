@@ -23,7 +23,7 @@ from ciae_ros.model import CIAE
 from ciae_ros.model.backbone import SIZE_DIVISOR
 
 OPSET = 20
-"""ONNX Runtime 1.17 and newer and TensorRT 10 read it."""
+"""The operators that the networks use are all in it; the newer the opset, the fewer runtimes can read it."""
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
 """Largest difference of the exported embedding map from PyTorch's in float32, as a share of its largest value."""
@@ -132,6 +132,9 @@ def _write(network: _ExportedNetwork, image: Tensor, metadata: dict[str, str], p
             f"{config.backbone} cannot be exported ({reason}): use the checkpoint with PyTorch, or another backbone"
         ) from None
     assert program is not None
+    # The exporter notes for each node where in the source it comes from, with the paths of this machine.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
     program.model.metadata_props.update(metadata)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     if weights > MAX_BYTES:

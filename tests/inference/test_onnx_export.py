@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -70,6 +68,7 @@ def test_an_exported_network_gives_what_pytorch_gives(name: str, tmp_path: Path)
     path = tmp_path / "model.onnx"
     difference = export_onnx(copy.deepcopy(checkpoint), path, SIZE, SIZE[0])
     assert difference < TOLERANCE
+    assert str(Path(onnx_export.__file__).parents[2]).encode() not in path.read_bytes()
     model = load_onnx_model(path)
     assert (model.name, model.digest) == (checkpoint.name, checkpoint.digest)
     assert model.config == checkpoint.model.config.at_input_size(SIZE[0])
@@ -134,7 +133,7 @@ def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp
 def test_labels_of_random_weights_are_the_same_on_real_images(data: Path, exported_light: Path) -> None:
     torch.manual_seed(1)
     checkpoint = load_model("untrained/light_512")
-    settings = InferenceSettings(score_threshold=0.2, min_stuff_area=50)
+    settings = InferenceSettings(score_threshold=0.05, max_instances=30, min_stuff_area=50)
     exported = Predictor(load_for_backend(str(exported_light)), settings=settings)
     original = Predictor(checkpoint, settings=settings, input_size=128)
     for path in sorted((data / "camvid_480x360" / "val").glob("*.jpg"))[::30]:
@@ -164,7 +163,8 @@ def test_a_file_that_differs_from_pytorch_does_not_replace_another(
 ) -> None:
     path = tmp_path / "model.onnx"
     path.write_text("before")
-    monkeypatch.setitem(onnx_export.TOLERANCE, "fp32", -1.0)
+    monkeypatch.setattr(onnx_export, "_write", lambda network, image, metadata, path: path.write_text("after"))
+    monkeypatch.setattr(onnx_export, "_compare", lambda *arguments: float("nan"))
     with pytest.raises(ExportError, match=r"differs from PyTorch's by .* use the checkpoint with PyTorch"):
         export_onnx(load_model("camvid_light"), path, SIZE, SIZE[0])
     assert path.read_text() == "before"
@@ -212,7 +212,8 @@ def test_wrong_arguments_are_exit_code_2(
     assert message in capsys.readouterr().err
 
 
-def test_help_has_an_example() -> None:
-    command = [sys.executable, "-m", "ciae_ros.export", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert re.search(r"example: python -m ciae_ros.export \S+ --onnx", text)
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert re.search(r"example: python -m ciae_ros.export \S+ --onnx", capsys.readouterr().out)
