@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test bench soak setup clean
+.PHONY: help demo test bench profile soak setup clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -13,9 +13,13 @@ test: ## Run all checks and tests
 	@scripts/setup.sh dev
 	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && pytest $(TEST_ARGS)
 
-bench: ## Measure each stage of a frame, and the light preset against ResNet-50
+bench: ## Measure a frame's stages, other networks, fusing and the roofline, and write out/bench
+	@scripts/setup.sh bench
+	@source scripts/env.sh && python -m ciae_ros.benchmark all $(BENCH_ARGS)
+
+profile: ## Trace some frames and write a trace and a table of operators to out/profile
 	@scripts/setup.sh
-	@source scripts/env.sh && python -m ciae_ros.benchmark $(BENCH_ARGS)
+	@source scripts/env.sh && python -m ciae_ros.benchmark profile $(PROFILE_ARGS)
 
 soak: ## Run three cameras, one of them misbehaving, for MINUTES=30, and write out/soak
 	@scripts/setup.sh dev

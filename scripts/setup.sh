@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install everything that `make demo` (setup.sh) or `make test` (setup.sh dev) needs into .venv, build and install.
+# Install everything that `make demo` (setup.sh), `make test` (setup.sh dev) or `make bench` (setup.sh bench) needs into
+# .venv, build and install.
 # A step that was finished before with the same inputs is skipped, one that was cut short is done again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -149,6 +150,10 @@ main() {
   if [[ "$PURPOSE" == dev ]]; then
     once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
+  fi
+  if [[ "$PURPOSE" == bench ]]; then
+    once "networks to compare with" requirements.txt requirements-bench.txt -- \
+      uv_install -r requirements.txt -r requirements-bench.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
   once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg -- build_messages

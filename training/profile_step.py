@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         dataset = build_dataset(config)
         state = build_state(config, dataset.categories, device)
         batches, seconds_per_image = _decode(dataset, config, options.steps)
-        times = [_step_times(config, state, batch.to(device)) for batch in batches]
+        times = [step_times(config, state, batch.to(device)) for batch in batches]
     except (ConfigError, DataError, PretrainedError) as error:
         print(f"profile_step: {error}", file=sys.stderr)
         return 1
@@ -61,7 +61,7 @@ def _decode(dataset: PanopticDataset, config: TrainingConfig, steps: int) -> tup
     return batches, median(seconds[1:])
 
 
-def _step_times(config: TrainingConfig, state: TrainingState, batch: Batch) -> dict[str, float]:
+def step_times(config: TrainingConfig, state: TrainingState, batch: Batch) -> dict[str, float]:
     """Seconds of each part of one step; on a CUDA device each ends when the device has ended it."""
     model, lap = state.model, _clock(batch.images.device)
     set_training_mode(model, config.optimization)

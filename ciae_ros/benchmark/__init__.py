@@ -1,1 +1,1 @@
-"""`make bench`: where a frame's time goes, and how the presets compare."""
+"""`make bench`: what CIAE costs, stage by stage and beside other networks. Only `frame` needs ROS."""

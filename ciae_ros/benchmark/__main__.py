@@ -1,120 +1,112 @@
-"""Run the benchmark: see `python -m ciae_ros.benchmark --help`."""
+"""Run the benchmarks: see `python -m ciae_ros.benchmark --help`."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import os
-import platform
+import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
-import cv2
-import numpy as np
-import rclpy
-import torch
-
-from ciae_ros.benchmark.frame import FrameBenchmark, FrameShares, with_many_instances
-from ciae_ros.demo.processes import isolated_ros_environment
-from ciae_ros.demo.source import find_demo_clip
-from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
+from ciae_ros.benchmark import plots
+from ciae_ros.benchmark.options import add_common_arguments, complete
+from ciae_ros.benchmark.results import Results, sentence
 from ciae_ros.inference.host_memory import keep_freed_memory
-from ciae_ros.model import PRESETS
-from ciae_ros.node.image_player import SourceError, open_source
 
-SIZES = {"512 x 672": (512, 672), "1080 x 1920": (1080, 1920)}
-COMPARED_SIZE = (512, 672)
-ROS_STAGES = ("receive + convert", "message", "publish")
-"""What rclpy and its messages cost."""
-INSTANCES = (0, 20, 100)
-"""At least so many in a frame; untrained weights detect none by themselves."""
+COMMANDS = {
+    "frame": "frame_command",
+    "networks": "networks",
+    "fusing": "fusing",
+    "roofline": "roofline",
+    "profile": "profiling",
+    "training": "training_speed",
+}
+"""Subcommands and their modules."""
+SUMMARIES = {
+    "frame": "where a frame's time goes in the node's parts, ROS included",
+    "networks": "CIAE beside Mask R-CNN, Mask2Former and EoMT, on the same images in the same run",
+    "fusing": "what fusing costs by instances and size, and beside other ways of fusing",
+    "roofline": "each stage's time against what the device's measured rates allow",
+    "profile": "a trace and a table of operators, into out/profile",
+    "training": "images a second, memory and shares of a training step, by preset",
+}
+ALL = ("frame", "networks", "fusing", "roofline")
 
 
-def main() -> int:
-    """Print the tables."""
-    arguments = _parse_arguments()
+def main(arguments: list[str] | None = None) -> int:
+    """Run a subcommand; 0 if all has been measured."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    wanted = next((argument for argument in arguments if argument in COMMANDS), None)
+    options = _parser(wanted).parse_args(arguments)
+    if options.command == "all":
+        return _run_all(arguments)
     try:
-        frames = list(itertools.islice(open_source(arguments.source or find_demo_clip()).frames, arguments.frames))
-    except SourceError as error:
+        if options.command == "table":
+            for path in options.files:
+                _print(Results.read(path))
+            return 0
+        _run(options, arguments)
+    except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    if arguments.device == "cpu":
-        keep_freed_memory()
-    print(_describe_machine(arguments.device))
-    with isolated_ros_environment() as environment:
-        os.environ.update(environment)
-        rclpy.init()
-        _print_shares(frames, arguments.device)
-        rclpy.try_shutdown()
-    if not arguments.shares_only:
-        _print_comparison(frames, arguments.device)
     return 0
 
 
-def _print_shares(frames: list[np.ndarray], device: str) -> None:
-    print("\nwhere a frame's time goes, light_512, untrained weights, medians; a share is of the whole frame")
-    predictor = _predictor("light_512", device)
-    default = predictor.settings
-    for name, (height, width) in SIZES.items():
-        images = [cv2.resize(frame, (width, height)) for frame in frames]
-        for instances in INSTANCES:
-            predictor.settings = default
-            if instances:
-                with_many_instances(predictor, images, instances)
-            benchmark = FrameBenchmark(predictor)
-            _print_table(f"camera {name}", benchmark.run(images))
-            benchmark.close()
+def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+    run_of = complete(options, arguments)
+    if run_of.device.type == "cpu":
+        keep_freed_memory()
+    results: Results = _module(options.command).run(options, run_of)
+    path = results.write(options.output)
+    _print(results)
+    print(f"\nwritten: {path}")
+    if not plots.is_available():
+        print("no plots: matplotlib is not installed: pip install -r requirements-bench.txt")
+        return
+    for plot in plots.plot(results, options.plots or options.output):
+        print(f"written: {plot}")
 
 
-def _print_table(title: str, shares: FrameShares) -> None:
-    print(f"\n{title}: {shares.instances:.0f} instances, {shares.segments:.0f} segments (medians)")
-    for stage, milliseconds in shares.milliseconds.items():
-        print(f"  {stage:18} {milliseconds:8.2f} ms {shares.share(stage):7.1%}")
-    print(f"  {'frame':18} {shares.total:8.2f} ms")
-    print(f"  {'all but network':18} {'':11} {1 - shares.share('network'):7.1%}")
-    ros = sum(shares.milliseconds[stage] for stage in ROS_STAGES)
-    print(f"  {'ROS in Python':18} {ros:8.2f} ms  ({', '.join(ROS_STAGES)}: one core)")
+def _run_all(arguments: list[str]) -> int:
+    """Each in a process of its own: none inherits the memory and the warm caches of the one before."""
+    common = [argument for argument in arguments if argument != "all"]
+    codes = []
+    for name in ALL:
+        print(f"\n# {name}", flush=True)
+        command = [sys.executable, "-m", "ciae_ros.benchmark", name, *common]
+        codes.append(subprocess.run(command, check=False).returncode)
+    return max(codes)
 
 
-def _print_comparison(frames: list[np.ndarray], device: str) -> None:
-    height, width = COMPARED_SIZE
-    images = [cv2.resize(frame, (width, height)) for frame in frames]
-    light, r50 = _predictor("light_512", device), _predictor("r50_512", device)
-    times: dict[str, list[float]] = {"light_512": [], "r50_512": []}
-    for image in images[:1] + images:
-        for name, predictor in (("light_512", light), ("r50_512", r50)):
-            times[name].append(1e3 * predictor.predict_timed(image, "bgr")[1].network)
-    medians = {name: float(np.median(values[1:])) for name, values in times.items()}
-    print(f"\nnetworks at {height} x {width}, in turns, medians")
-    for name, median in medians.items():
-        print(f"  {name:18} {median:8.1f} ms  {median / medians['r50_512']:7.3f} of r50_512")
+def _print(results: Results) -> None:
+    print(f"\n{sentence(results.conditions)}\n")
+    print(_module(results.benchmark).table(results))
+    print()
+    print("\n".join(f"- {note}" for note in results.notes))
 
 
-def _predictor(preset: str, device: str) -> Predictor:
-    torch.manual_seed(0)
-    checkpoint = untrained_checkpoint(preset, PRESETS[preset], coco_categories())
-    return Predictor(checkpoint, device, "fp16" if device.startswith("cuda") else "fp32")
+def _module(command: str) -> ModuleType:
+    return import_module(f"ciae_ros.benchmark.{COMMANDS[command]}")
 
 
-def _describe_machine(device: str) -> str:
-    name = (
-        torch.cuda.get_device_name(device) if device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
-    )
-    return f"{name}; {platform.machine()}; torch {metadata.version('torch')}"
-
-
-def _parse_arguments() -> argparse.Namespace:
+def _parser(wanted: str | None) -> argparse.ArgumentParser:
+    """With the options of the subcommand that is wanted: only it is imported, as `frame` needs ROS."""
     parser = argparse.ArgumentParser(
         prog="python -m ciae_ros.benchmark",
-        description="Time each stage of a frame, and the light preset against ResNet-50, on real images.",
-        epilog="example: python -m ciae_ros.benchmark --device cuda --source drive.mp4",
+        description="Measure CIAE, stage by stage and beside other networks, with random weights on real images.",
+        epilog="example: python -m ciae_ros.benchmark networks --device cuda --source drive.mp4",
     )
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=default, help=f"cpu, cuda or cuda:N (here: {default})")
-    parser.add_argument("--source", help="video file or folder of images (default: the demo's street clip)")
-    parser.add_argument("--frames", type=int, default=20, help="images that are timed (default: 20)")
-    parser.add_argument("--shares-only", action="store_true", help="leave out the comparison with ResNet-50")
-    return parser.parse_args()
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, summary in SUMMARIES.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        add_common_arguments(command)
+        if name == wanted:
+            _module(name).add_arguments(command)
+    add_common_arguments(commands.add_parser("all", help=f"{', '.join(ALL)}, one after the other"))
+    table = commands.add_parser("table", help="print results again, in Markdown")
+    table.add_argument("files", type=Path, nargs="+", help="JSON files that the others have written")
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import rclpy
@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ciae_ros.inference import InferenceSettings, Predictor
+from ciae_ros.inference import Predictor
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.image_conversion import convert_image
 from ciae_ros.node.image_messages import bgr_image
@@ -102,19 +102,3 @@ class FrameBenchmark:
 
 def _ignore(kind: str, times: int, line: str) -> None:
     """Nobody asks for more here than is offered."""
-
-
-def with_many_instances(predictor: Predictor, images: list[np.ndarray], count: int) -> None:
-    """Lower the predictor's score threshold until about `count` instances are left in the first image.
-
-    Untrained weights detect next to nothing; a frame full of instances costs more in every stage behind the network.
-    """
-    low, high = 0.0, 1.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        settings = InferenceSettings(score_threshold=middle, max_instances=count)
-        predictor.settings = replace(settings, min_stuff_area=predictor.settings.min_stuff_area)
-        result = predictor.predict(images[0], "bgr")
-        enough = sum(segment.category.is_thing for segment in result.segments) >= 0.9 * count
-        low, high = (middle, high) if enough else (low, middle)
-    predictor.settings = replace(predictor.settings, score_threshold=low)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from contextlib import suppress
+from pathlib import Path
 
 # Parameters of mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -36,3 +38,19 @@ def give_back_freed_memory() -> None:
     except AttributeError:
         return
     malloc_trim(0)
+
+
+def resident_bytes(peak: bool = False) -> int | None:
+    """Memory of the machine that this process holds, or the most since `forget_peak`; None where that is not told."""
+    key = "VmHWM:" if peak else "VmRSS:"
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)
+
+
+def forget_peak() -> None:
+    """Let the peak of `resident_bytes` begin anew; without effect where the system does not offer it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

@@ -1,0 +1,56 @@
+"""CIAE in the benchmark `networks`: the predictor, as the node runs it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ciae_ros.benchmark.contestant import Builder, Contestant, Setup, StageSeconds
+from ciae_ros.benchmark.many_instances import with_many_instances
+from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
+from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.preprocessing import preprocess
+from ciae_ros.model import PRESETS, RawOutputs
+
+
+class Ciae(Contestant):
+    """A preset at its own input size."""
+
+    settings = "score threshold lowered to that of the N highest scores; post-processing: proposals, fusing, download"
+
+    def __init__(self, preset: str, setup: Setup) -> None:
+        self.name = f"ciae_{preset}"
+        self._setup = setup
+        checkpoint = untrained_checkpoint(preset, PRESETS[preset], coco_categories())
+        size = setup.input_size(PRESETS[preset].input_size)
+        self.module = checkpoint.model
+        self._predictor = Predictor(checkpoint, setup.device, setup.precision, input_size=size)
+        self.input = f"shorter side {size}"
+
+    def aim(self, image: np.ndarray) -> None:
+        """Lower the score threshold."""
+        with_many_instances(self._predictor, image, self._setup.instances, "rgb")
+
+    def run(self, image: np.ndarray) -> tuple[StageSeconds, int]:
+        """With the predictor's own times of its stages."""
+        result, times = self._predictor.predict_timed(image, "rgb")
+        after = times.proposals + times.fusing + times.download
+        return StageSeconds(times.preprocess, times.network, after), len(result.segments)
+
+    def preprocess(self, image: np.ndarray) -> Tensor:
+        """(1, 3, H', W')."""
+        geometry = self._predictor.geometry(*image.shape[:2])
+        pixels = torch.from_numpy(image).to(self._predictor.device)
+        return preprocess(pixels, "rgb", geometry, self._predictor.config, DTYPES[self._setup.precision])
+
+    def network(self, inputs: Tensor) -> RawOutputs:
+        """The model's raw outputs."""
+        return self.module(inputs)
+
+
+CIAE_CONTESTANTS: dict[str, Builder] = {
+    f"ciae_{preset}": partial(Ciae, preset) for preset in ("r50_800", "r50_640", "r50_512", "light_512")
+}

@@ -1,0 +1,29 @@
+"""Instances for networks with random weights, which detect next to nothing by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ciae_ros.inference import Predictor
+from ciae_ros.inference.preprocessing import ChannelOrder
+
+
+def with_many_instances(
+    predictor: Predictor, image: np.ndarray, count: int, channel_order: ChannelOrder = "bgr"
+) -> None:
+    """Lower the predictor's score threshold to that of the image's `count` highest scores.
+
+    A frame full of instances costs more in every stage behind the network. Those that win no pixel are lost.
+
+    Args:
+        predictor: whose settings are changed.
+        image: (H, W, 3) uint8.
+        count: of instances.
+        channel_order: of the image.
+    """
+    predictor.settings = replace(predictor.default_settings, score_threshold=0.0, max_instances=count)
+    segments = predictor.predict(image, channel_order).segments
+    lowest = min((segment.score for segment in segments if segment.category.is_thing), default=0.0)
+    predictor.settings = replace(predictor.settings, score_threshold=lowest * (1 - 1e-6))

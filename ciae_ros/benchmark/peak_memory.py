@@ -1,0 +1,67 @@
+"""The most memory that a contestant takes, in a process of its own that holds nothing else.
+
+On a CUDA device it is what PyTorch has allocated there at most while images are segmented: weights, activations and
+results. On a CPU it is how far the process's resident memory grows at most, from before the network is built (its
+library imported) until images are segmented; what building it took in between is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import import_module
+
+import numpy as np
+import torch
+
+from ciae_ros.benchmark.contestant import Setup
+from ciae_ros.benchmark.contestants import PACKAGES, build
+from ciae_ros.inference.host_memory import forget_peak, resident_bytes
+
+IMAGES = 2
+
+
+def measure_in_child(name: str, setup: Setup, image_size: tuple[int, int]) -> int | None:
+    """Bytes at most; None where the system does not tell.
+
+    Raises:
+        RuntimeError: the process failed; the message is its last line.
+    """
+    request = json.dumps({"name": name, "setup": asdict(setup), "image_size": image_size})
+    command = [sys.executable, "-m", "ciae_ros.benchmark.peak_memory", request]
+    child = subprocess.run(command, check=False, capture_output=True, text=True)
+    if child.returncode:
+        raise RuntimeError((child.stderr.strip().splitlines() or ["no message"])[-1])
+    answer = json.loads(child.stdout.splitlines()[-1])
+    return None if answer is None else int(answer)
+
+
+def measure(name: str, setup: Setup, image_size: tuple[int, int]) -> int | None:
+    """In this process."""
+    image = np.random.default_rng(0).integers(0, 256, (*image_size, 3), np.uint8)
+    for package in PACKAGES.get(name, ()):
+        import_module(package)
+    before = resident_bytes()
+    contestant = build(name, setup)
+    contestant.aim(image)
+    is_cuda = setup.torch_device.type == "cuda"
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats(setup.torch_device)
+    forget_peak()
+    for _ in range(IMAGES):
+        contestant.run(image)
+    if is_cuda:
+        return torch.cuda.max_memory_allocated(setup.torch_device)
+    after = resident_bytes(peak=True)
+    return None if before is None or after is None else after - before
+
+
+def _main() -> None:
+    request = json.loads(sys.argv[1])
+    print(json.dumps(measure(request["name"], Setup(**request["setup"]), tuple(request["image_size"]))))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,190 @@
+"""The benchmarks' figures as PNG and SVG. Needs matplotlib (requirements-bench.txt)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ciae_ros.benchmark.results import Results
+
+INSTANCES_SHOWN = 100
+"""In the plot by size, where the results have it."""
+
+
+class CameraRow(NamedTuple):
+    """The node with so many cameras at such a rate, for `plot_cameras`."""
+
+    cameras: int
+    offered_rate: float
+    """Images a second of each camera."""
+    throughput: float
+    """Results a second of all cameras together."""
+    p50: float
+    """Milliseconds from an image's stamp to its result, median."""
+    p99: float
+    """The same, 99th percentile."""
+    drops: float
+    """Of the images, 0 to 1."""
+
+
+class _Series(NamedTuple):
+    label: str
+    x: list[float]
+    median: list[float]
+    p10: list[float]
+    p90: list[float]
+
+
+def is_available() -> bool:
+    """Is matplotlib installed?"""
+    return util.find_spec("matplotlib") is not None
+
+
+def plot(results: Results, folder: Path) -> list[Path]:
+    """The figures of a subcommand's results, if it has any; the files that were written."""
+    if results.benchmark == "networks":
+        return [*plot_networks(results, folder), *plot_network_sizes(results, folder)]
+    if results.benchmark == "fusing":
+        return [*plot_fusing_by_instances(results, folder), *plot_fusing_by_size(results, folder)]
+    if results.benchmark == "roofline":
+        return plot_roofline(results, folder)
+    return []
+
+
+def plot_networks(results: Results, folder: Path) -> list[Path]:
+    """End to end of every contestant, split into stages."""
+    rows = [row for row in results.rows if "end_to_end" in row]
+    figure, axes = _axes("networks, batch 1, random weights", "ms, medians", "", results, height=0.5 * len(rows) + 2)
+    left = [0.0] * len(rows)
+    names = [row["name"] for row in rows]
+    for stage in ("preprocess", "network", "postprocess"):
+        widths = [row[stage]["median"] for row in rows]
+        axes.barh(names, widths, left=left, label=stage)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.invert_yaxis()
+    return _save(figure, axes, folder / "networks")
+
+
+def plot_network_sizes(results: Results, folder: Path) -> list[Path]:
+    """CIAE's latency against its input size."""
+    rows = {row["name"]: row for row in results.rows if "end_to_end" in row}
+    pairs = sorted((int(name.rpartition("_")[2]), row) for name, row in rows.items() if name.startswith("ciae_r50_"))
+    figure, axes = _axes("CIAE, ResNet-50", "shorter side in the network, pixels", "ms", results)
+    for measure in ("end_to_end", "network", "postprocess"):
+        _draw(axes, _series(measure, ((size, row[measure]) for size, row in pairs)))
+    return _save(figure, axes, folder / "networks_by_size")
+
+
+def plot_fusing_by_instances(results: Results, folder: Path) -> list[Path]:
+    """Fusing against the number of instances, a line for each size and kind of embedding."""
+    figure, axes = _axes("fusing", "instances", "ms", results)
+    costs = _costs(results)
+    for (source, size), rows in _grouped(costs, lambda row: (row["embedding"], tuple(row["size"]))).items():
+        label = f"{size[0]} x {size[1]}, {source}"
+        _draw(axes, _series(label, ((row["instances"], row["fusing"]) for row in rows)))
+    axes.set_yscale("log")
+    return _save(figure, axes, folder / "fusing_by_instances")
+
+
+def plot_fusing_by_size(results: Results, folder: Path) -> list[Path]:
+    """Fusing against the image's size, at 100 instances or what is nearest to it."""
+    costs = _costs(results)
+    if not costs:
+        return []
+    asked = min((row["instances_asked"] for row in costs), key=lambda count: abs(count - INSTANCES_SHOWN))
+    figure, axes = _axes(f"fusing, {asked} instances asked for", "image, megapixels", "ms", results)
+    shown = [row for row in costs if row["instances_asked"] == asked]
+    for source, rows in _grouped(shown, lambda row: row["embedding"]).items():
+        _draw(axes, _series(source, ((row["size"][0] * row["size"][1] / 1e6, row["fusing"]) for row in rows)))
+    return _save(figure, axes, folder / "fusing_by_size")
+
+
+def plot_roofline(results: Results, folder: Path) -> list[Path]:
+    """Each stage's time beside what the device's rates allow."""
+    figure, axes = _axes("time and what the roofline allows", "", "ms", results, width=10)
+    names = [f"{row['case']}\n{row['stage']}" for row in results.rows]
+    places = range(len(names))
+    axes.bar([place - 0.2 for place in places], [row["time"]["median"] for row in results.rows], 0.4, label="measured")
+    axes.bar([place + 0.2 for place in places], [row["allowed"] for row in results.rows], 0.4, label="allowed")
+    axes.set_xticks(list(places), names, rotation=90, fontsize=7)
+    axes.set_yscale("log")
+    return _save(figure, axes, folder / "roofline")
+
+
+def plot_cameras(rows: Sequence[CameraRow], folder: Path, title: str) -> list[Path]:
+    """Throughput, latency and drops of the node against the rate that the cameras offer together.
+
+    Args:
+        rows: in any order; a line for each number of cameras.
+        folder: to write to.
+        title: what was measured, with the device and the date.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 (Optional: it need not be installed.)
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    throughput, latency, drops = figure.subplots(1, 3)
+    figure.suptitle(title)
+    by_rate = sorted(rows, key=lambda row: row.offered_rate)
+    for cameras, group in _grouped(by_rate, lambda row: row.cameras).items():
+        offered = [cameras * row.offered_rate for row in group]
+        label = f"{cameras} camera{'s' if cameras > 1 else ''}"
+        throughput.plot(offered, [row.throughput for row in group], marker="o", label=label)
+        (line,) = latency.plot(offered, [row.p50 for row in group], marker="o", label=f"{label}, p50")
+        p99 = [row.p99 for row in group]
+        latency.plot(offered, p99, marker="o", linestyle=":", color=line.get_color(), label=f"{label}, p99")
+        drops.plot(offered, [100 * row.drops for row in group], marker="o", label=label)
+    for axes, name in ((throughput, "results a second"), (latency, "latency, ms"), (drops, "dropped, %")):
+        axes.set_xlabel("images offered a second")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    return _save(figure, latency, folder / "cameras")
+
+
+def _costs(results: Results) -> list[dict[str, Any]]:
+    return [row for row in results.rows if row["kind"] == "cost"]
+
+
+def _grouped(rows: Iterable[Any], key: Any) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _series(label: str, points: Iterable[tuple[float, dict[str, float]]]) -> _Series:
+    pairs = sorted(points, key=lambda pair: pair[0])
+    columns = ([spread[key] for _, spread in pairs] for key in ("median", "p10", "p90"))
+    return _Series(label, [x for x, _ in pairs], *columns)
+
+
+def _axes(title: str, x: str, y: str, results: Results, width: float = 7, height: float = 4.5) -> tuple[Any, Any]:
+    # Without pyplot: nothing here is to be shown, and no window system is to be looked for.
+    from matplotlib.figure import Figure  # noqa: PLC0415 (Optional: it need not be installed.)
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    conditions = results.conditions
+    axes.set_title(
+        f"{title}\n{conditions['device']}, {conditions['precision']}, {conditions['date']}, {conditions['commit']}",
+        fontsize=9,
+    )
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _draw(axes: Any, series: _Series) -> None:
+    (line,) = axes.plot(series.x, series.median, marker="o", label=series.label)
+    axes.fill_between(series.x, series.p10, series.p90, alpha=0.2, color=line.get_color())
+
+
+def _save(figure: Any, axes: Any, stem: Path) -> list[Path]:
+    axes.legend(fontsize=7)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for path in paths:
+        figure.savefig(path, dpi=120)
+    return paths

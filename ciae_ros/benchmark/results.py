@@ -1,0 +1,118 @@
+"""What a benchmark found, as a JSON file that says how it was measured, and as Markdown made from that alone."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ciae_ros.benchmark.measuring import Spread
+
+NOT_MEASURED = "not yet measured"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one subcommand."""
+
+    benchmark: str
+    """Its name."""
+    conditions: dict[str, Any]
+    """`describe_run`."""
+    parameters: dict[str, Any]
+    """What was asked for: sizes, rounds and the like."""
+    rows: list[dict[str, Any]]
+    """Times in milliseconds, as `Spread` where there are several of them; a row without times has a `note`."""
+    notes: list[str] = field(default_factory=list)
+    """How to read the figures, a sentence each."""
+
+    def write(self, folder: Path) -> Path:
+        """As NAME.json in a folder, which is made if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.benchmark}.json"
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """The inverse of `write`.
+
+        Raises:
+            ValueError: the file is not one.
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no results of a benchmark: {error}") from None
+
+
+def describe_run(device: torch.device, precision: str, arguments: list[str]) -> dict[str, Any]:
+    """Device, software, date, commit and command of this run."""
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "torchvision": metadata.version("torchvision"),
+        "date": date.today().isoformat(),
+        "commit": _commit(),
+        "command": shlex.join(["python", "-m", "ciae_ros.benchmark", *arguments]),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """What a CUDA device, or the processor, calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def sentence(conditions: dict[str, Any]) -> str:
+    """The conditions for people, above a table."""
+    return (
+        f"{conditions['device']}, {conditions['threads']} threads, {conditions['precision']}, torch "
+        f"{conditions['torch']}, commit {conditions['commit']}, {conditions['date']}: `{conditions['command']}`"
+    )
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread_cell(spread: Spread | None, digits: int = 1) -> str:
+    """Median, 10th and 90th percentile, as in 12.3 (11.8-14.0)."""
+    if spread is None:
+        return ""
+    return f"{spread['median']:.{digits}f} ({spread['p10']:.{digits}f}-{spread['p90']:.{digits}f})"
+
+
+def number_cell(value: float | None, digits: int = 1) -> str:
+    """A number, or nothing."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _commit() -> str:
+    """Of the checkout that this file is in; with "+" if it has been changed since."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,192 @@
+"""`roofline`: each stage's time against what the device's measured rates would allow, and the next bottleneck."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ciae_ros.benchmark.ciae_stages import NETWORK_STAGES, STAGES, CiaeStages
+from ciae_ros.benchmark.counting import Operator, count_operators
+from ciae_ros.benchmark.device_rates import DeviceRates, measure_rates
+from ciae_ros.benchmark.images import read_images
+from ciae_ros.benchmark.measuring import Clock, in_turns, milliseconds
+from ciae_ros.benchmark.options import Run, positive
+from ciae_ros.benchmark.results import Results, markdown_table, number_cell, spread_cell
+from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.model import RawOutputs
+
+CASES = {
+    "r50 800x1333": ("r50_800", (800, 1333)),
+    "r50 512x672": ("r50_512", (512, 672)),
+    "light 512x672": ("light_512", (512, 672)),
+}
+"""Presets and camera images of the size that they have in the network, before padding."""
+NOTES = [
+    "Rates: the best of all rounds of a large matrix product and of a large copy (read plus written), in the network's "
+    "precision.",
+    "Network and proposals: operators as they are run, each reading its inputs and writing its outputs once; the time "
+    "allowed is the sum over operators of the longer of FLOP / rate and bytes / rate. FLOP: convolutions and matrix "
+    "products. What caches keep, and algorithms with fewer products (Winograd), may bring a stage below it.",
+    "Pre-processing and fusing: the least that any implementation must do (FLOP of the product with the queries on the "
+    "stride-4 map; reading the image or the map and writing each intermediate and the result once), whatever is run.",
+    "Fusing here includes the download. The next bottleneck is the stage with the most time above what is allowed.",
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of this subcommand."""
+    add = parser.add_argument
+    add("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
+    add("--instances", type=positive, default=20, help="proposed in an image (default: 20)")
+    add("--image-size", type=positive, nargs=2, metavar=("H", "W"), help="another size, to try the command with")
+
+
+def run(options: argparse.Namespace, run_of: Run) -> Results:
+    """Measure."""
+    dtype = DTYPES[options.precision]
+    rates = measure_rates(run_of.device, dtype, run_of.rounds, is_small=options.image_size is not None)
+    cases = {}
+    for name in options.cases:
+        preset, size = CASES[name]
+        size = tuple(options.image_size or size)
+        torch.manual_seed(0)
+        stages = CiaeStages(preset, options.device, options.precision, input_size=min(size))
+        image = read_images(options.source, 1, size)[0]
+        stages.aim(image, options.instances)
+        cases[name] = stages
+    times = in_turns({name: _timer(stages, run_of.device) for name, stages in cases.items()}, run_of.rounds)
+    rows = [row for name, stages in cases.items() for row in _rows(name, stages, times[name], rates)]
+    parameters = {
+        "instances": options.instances,
+        "rounds": run_of.rounds.counted,
+        "flop_per_second": rates.flops,
+        "bytes_per_second": rates.bytes,
+        "bottlenecks": {name: _bottleneck(rows, name) for name in cases},
+    }
+    return Results("roofline", run_of.conditions, parameters, rows, NOTES)
+
+
+def _timer(stages: CiaeStages, device: torch.device) -> Callable[[], dict[str, float]]:
+    @torch.inference_mode()
+    def time_stages() -> dict[str, float]:
+        stages.start(stages.state["image"])
+        clock = Clock(device)
+        seconds = {}
+        for name, stage in stages.stages.items():
+            stage()
+            seconds[name] = clock.lap()
+        return seconds
+
+    return time_stages
+
+
+def _rows(case: str, stages: CiaeStages, times: list[dict[str, float]], rates: DeviceRates) -> list[dict[str, Any]]:
+    work = _work(stages, rates)
+    rows = []
+    for stage in STAGES:
+        flops, num_bytes, allowed, limit = work[stage]
+        spread = milliseconds([seconds[stage] for seconds in times])
+        rows.append(
+            {
+                "case": case,
+                "stage": stage,
+                "gflop": flops / 1e9,
+                "megabytes": num_bytes / 1e6,
+                "time": spread,
+                "allowed": 1e3 * allowed,
+                "ratio": spread["median"] / (1e3 * allowed),
+                "limited_by": limit,
+            }
+        )
+    return rows
+
+
+Work = tuple[int, int, float, str]
+"""FLOP, bytes, the seconds that the rates allow, and which of them is the limit."""
+
+
+def _work(stages: CiaeStages, rates: DeviceRates) -> dict[str, Work]:
+    stages.start(stages.state["image"])
+    work = {}
+    for name, stage in stages.stages.items():
+        operators = count_operators(stage)
+        if name == "preprocess":
+            operators = _least_preprocessing(stages)
+        elif name == "fusing":
+            operators = _least_fusing(stages)
+        compute = sum(operator.flops for operator in operators) / rates.flops
+        memory = sum(operator.bytes for operator in operators) / rates.bytes
+        allowed = sum(rates.seconds(operator.flops, operator.bytes) for operator in operators)
+        limit = "compute" if compute > memory else "memory"
+        flops, num_bytes = (sum(getattr(operator, key) for operator in operators) for key in ("flops", "bytes"))
+        work[name] = flops, num_bytes, allowed, limit
+    return work
+
+
+def _least_preprocessing(stages: CiaeStages) -> list[Operator]:
+    """Read the image, write and read the resized one, write the input."""
+    image, geometry, inputs = (stages.state[key] for key in ("image", "geometry", "input"))
+    resized = 3 * geometry.resized[0] * geometry.resized[1]
+    enlarging = 0 if geometry.resized == geometry.original else 2 * resized
+    return [Operator("preprocess", 0, image.nbytes + enlarging + inputs.numel() * inputs.element_size())]
+
+
+def _least_fusing(stages: CiaeStages) -> list[Operator]:
+    """Similarities on the map, winners of all pixels, their statistics and the labels; float32 and int16."""
+    outputs: RawOutputs = stages.state["outputs"]
+    dimensions, height, width = outputs.embedding.shape[1:]
+    samples, pixels = height * width, stages.state["image"].shape[0] * stages.state["image"].shape[1]
+    queries = stages.predictor.config.num_stuff_classes + len(stages.state["proposals"].scores)
+    similarity = 4 * samples * queries
+    return [
+        Operator("similarity", 2 * samples * dimensions * queries, 4 * samples * dimensions + similarity),
+        Operator("winners", 0, similarity + 2 * pixels),
+        Operator("statistics", 0, 2 * pixels),
+        Operator("labels", 0, 4 * pixels),
+    ]
+
+
+def _bottleneck(rows: list[dict[str, Any]], case: str) -> dict[str, Any]:
+    worst = max((row for row in rows if row["case"] == case), key=lambda row: row["time"]["median"] - row["allowed"])
+    return {
+        "stage": worst["stage"],
+        "milliseconds_above": worst["time"]["median"] - worst["allowed"],
+        "limited_by": worst["limited_by"],
+    }
+
+
+def table(results: Results) -> str:
+    """In Markdown."""
+    header = ["case", "stage", "GFLOP", "MB", "ms", "allowed ms", "times what is allowed", "limit"]
+    rows = [
+        [
+            row["case"],
+            row["stage"],
+            number_cell(row["gflop"], 2),
+            number_cell(row["megabytes"]),
+            spread_cell(row["time"], 2),
+            number_cell(row["allowed"], 3),
+            number_cell(row["ratio"]),
+            row["limited_by"],
+        ]
+        for row in results.rows
+    ]
+    parameters = results.parameters
+    bottlenecks = [
+        f"- {case}: next bottleneck: {found['stage']}, {found['milliseconds_above']:.2f} ms above what is allowed "
+        f"({found['limited_by']}-bound); the network's four stages take {_network_time(results, case):.1f} ms"
+        for case, found in parameters["bottlenecks"].items()
+    ]
+    rates = (
+        f"Measured: {parameters['flop_per_second'] / 1e12:.3f} TFLOP/s in matrix products, "
+        f"{parameters['bytes_per_second'] / 1e9:.1f} GB/s in copies."
+    )
+    return "\n\n".join([rates, markdown_table(header, rows), "\n".join(bottlenecks)])
+
+
+def _network_time(results: Results, case: str) -> float:
+    rows = (row for row in results.rows if row["case"] == case and row["stage"] in NETWORK_STAGES)
+    return sum(row["time"]["median"] for row in rows)
