@@ -105,7 +105,7 @@ class CiaeStages:
             self.state["proposals"],
             self._model.memory,
             self.predictor.config,
-            self._used_settings,
+            self._used_settings.min_stuff_area,
             self.state["geometry"],
             outputs.semantic_logits_of(0),
         )

@@ -53,7 +53,9 @@ class FusingInput:
 
     def fuse(self) -> FusedImage:
         """CIAE's fusing, without the download."""
-        return fuse_instances(self.embedding, self.instances, self.stuff_queries, InferenceSettings(), self.geometry)
+        return fuse_instances(
+            self.embedding, self.instances, self.stuff_queries, InferenceSettings().min_stuff_area, self.geometry
+        )
 
     def fuse_and_download(self) -> PanopticResult:
         """What the paper calls fusing: until label map and segments are on the host."""

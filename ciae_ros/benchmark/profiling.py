@@ -43,7 +43,8 @@ def run(options: argparse.Namespace, run_of: Run) -> Results:
     checkpoint = untrained_checkpoint(options.preset, PRESETS[options.preset], coco_categories())
     predictor = Predictor(checkpoint, options.device, options.precision, input_size=options.input_size)
     with_many_instances(predictor, images[0], options.instances, "rgb")
-    predictor.warm_up(*options.image_size)
+    for _ in range(2):
+        predictor.predict(images[0], "rgb")
     is_cuda = run_of.device.type == "cuda"
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * is_cuda
     with profile(activities=activities) as profiler:

@@ -11,7 +11,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
 from ciae_ros.demo.processes import stop
 from ciae_ros.inference import CheckpointError
-from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.node.model_loading import load_predictor, warm_up
 from ciae_ros.node.parameters import NodeParameters
 from tests.node.harness import Client, header, start_node
 
@@ -57,5 +58,6 @@ def test_what_does_not_fit_the_model_is_refused_at_start(
     exported_light: Path, choices: dict[str, object], message: str
 ) -> None:
     chosen = {"model": str(exported_light), "device": "cpu", "expected_sizes": ("64x48",)} | choices
+    parameters = NodeParameters(**chosen)  # type: ignore[arg-type]
     with pytest.raises((CheckpointError, ValueError), match=message):
-        load_predictor(NodeParameters(**chosen))  # type: ignore[arg-type]
+        warm_up(StreamPipeline(load_predictor(parameters)), parameters, cameras=1, log=print)
