@@ -19,6 +19,8 @@ COMMANDS = {
     "networks": "networks",
     "fusing": "fusing",
     "roofline": "roofline",
+    "pipeline": "pipeline",
+    "node": "node_load",
     "profile": "profiling",
     "training": "training_speed",
 }
@@ -28,10 +30,12 @@ SUMMARIES = {
     "networks": "CIAE beside Mask R-CNN, Mask2Former and EoMT, on the same images in the same run",
     "fusing": "what fusing costs by instances and size, and beside other ways of fusing",
     "roofline": "each stage's time against what the device's measured rates allow",
+    "pipeline": "frames through the pipeline, one after the other, and the bare network",
+    "node": "the running node with 1 to 8 cameras at rates from half to twice what it can do",
     "profile": "a trace and a table of operators, into out/profile",
     "training": "images a second, memory and shares of a training step, by preset",
 }
-ALL = ("frame", "networks", "fusing", "roofline")
+ALL = ("frame", "networks", "fusing", "roofline", "pipeline", "node")
 
 
 def main(arguments: list[str] | None = None) -> int:

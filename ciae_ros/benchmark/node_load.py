@@ -1,26 +1,30 @@
-"""The running node under load: cameras as processes of their own, at rates from half to twice what it can do.
+"""`node`: the running node under load; cameras are processes of their own, at rates up to twice what it can do.
 
 The method is ros2_benchmark's: the highest rate is the one at which fewer than one in twenty images get no answer.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import rclpy
 import torch
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from ciae_ros.demo.processes import stop
+from ciae_ros.benchmark.options import Run, positive
+from ciae_ros.benchmark.results import Results, markdown_table, number_cell
+from ciae_ros.demo.processes import isolated_ros_environment, stop
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.host_memory import keep_freed_memory
 from ciae_ros.inference.stage_times import HostClock
@@ -68,6 +72,84 @@ class NodeBenchmark:
     def capacity(self) -> float:
         """Answers per second at saturation."""
         return self.loads[0].throughput
+
+
+NOTES = [
+    "Cameras, node and listener are processes over DDS on one machine, whose processor they share; latency is from an "
+    "image's stamp to its labels in the listener; a drop is an image without an answer.",
+    "The bare network is network, proposals and fusing of one image after the other, alone on the device, before the "
+    "node is started. Capacity: answers a second when 1.5 times as many images are offered.",
+    "Highest rate: found by bisection, with fewer than 5 % drops.",
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of this subcommand."""
+    add = parser.add_argument
+    add("--model", default="untrained/light_512", help="as the node's parameter (default: untrained/light_512)")
+    add("--input-size", type=positive, help="shorter side in the network (default: the model's)")
+    add("--cameras", type=positive, nargs="+", default=[1, 2, 4, 8], metavar="N", help="default: 1 2 4 8")
+    add("--sizes", nargs="+", default=["1280x720", "1920x1080"], metavar="WxH", help="default: 1280x720 1920x1080")
+    add("--seconds", type=float, default=10.0, help="that each load lasts (default: 10)")
+
+
+def run(options: argparse.Namespace, run_of: Run) -> Results:
+    """Measure."""
+    rows = []
+    with isolated_ros_environment() as environment:
+        os.environ.update(environment)
+        rclpy.init()
+        for text in options.sizes:
+            width, height = map(int, text.split("x"))
+            for cameras in options.cameras:
+                found = measure_node(
+                    options.model,
+                    (width, height),
+                    cameras,
+                    options.seconds,
+                    dict(os.environ),
+                    options.device,
+                    options.input_size or 0,
+                )
+                rows.append(asdict(found) | {"capacity": found.capacity})
+        rclpy.try_shutdown()
+    parameters = {"model": options.model, "input_size": options.input_size, "seconds": options.seconds}
+    return Results("node", run_of.conditions, parameters, rows, NOTES)
+
+
+def table(results: Results) -> str:
+    """One line for each number of cameras of each size, and one for each load."""
+    summary = markdown_table(
+        ["images", "cameras", "bare network, 1/s", "capacity, 1/s", "capacity : bare", "highest rate, 1/s"],
+        [
+            [
+                f"{row['size'][0]} x {row['size'][1]}",
+                str(row["cameras"]),
+                number_cell(row["network_rate"]),
+                number_cell(row["capacity"]),
+                number_cell(row["capacity"] / row["network_rate"], 2),
+                number_cell(row["highest_rate"]),
+            ]
+            for row in results.rows
+        ],
+    )
+    loads = markdown_table(
+        ["images", "cameras", "offered, 1/s", "answered, 1/s", "dropped", "p50, ms", "p99, ms"],
+        [
+            [
+                f"{row['size'][0]} x {row['size'][1]}",
+                str(row["cameras"]),
+                number_cell(load["offered_rate"]),
+                number_cell(load["throughput"]),
+                f"{100 * load['drop_share']:.0f} %",
+                number_cell(1e3 * load["p50"], 0),
+                number_cell(1e3 * load["p99"], 0),
+            ]
+            for row in results.rows
+            for load in row["loads"]
+        ],
+    )
+    return f"{summary}\n\n{loads}"
 
 
 def measure_node(

@@ -50,7 +50,29 @@ def plot(results: Results, folder: Path) -> list[Path]:
         return [*plot_fusing_by_instances(results, folder), *plot_fusing_by_size(results, folder)]
     if results.benchmark == "roofline":
         return plot_roofline(results, folder)
+    if results.benchmark == "node":
+        sizes = sorted({tuple(row["size"]) for row in results.rows})
+        return [path for size in sizes for path in _plot_node(results, size, folder)]
     return []
+
+
+def _plot_node(results: Results, size: tuple[int, int], folder: Path) -> list[Path]:
+    rows = [
+        CameraRow(
+            load["cameras"],
+            load["offered_rate"] / load["cameras"],
+            load["throughput"],
+            1e3 * load["p50"],
+            1e3 * load["p99"],
+            load["drop_share"],
+        )
+        for row in results.rows
+        if tuple(row["size"]) == size
+        for load in row["loads"]
+    ]
+    conditions = results.conditions
+    title = f"{results.parameters['model']}, {size[0]} x {size[1]}, {conditions['device']}, {conditions['date']}"
+    return plot_cameras(rows, folder, title, f"cameras_{size[0]}x{size[1]}")
 
 
 def plot_networks(results: Results, folder: Path) -> list[Path]:
@@ -113,13 +135,14 @@ def plot_roofline(results: Results, folder: Path) -> list[Path]:
     return _save(figure, axes, folder / "roofline")
 
 
-def plot_cameras(rows: Sequence[CameraRow], folder: Path, title: str) -> list[Path]:
+def plot_cameras(rows: Sequence[CameraRow], folder: Path, title: str, name: str = "cameras") -> list[Path]:
     """Throughput, latency and drops of the node against the rate that the cameras offer together.
 
     Args:
         rows: in any order; a line for each number of cameras.
         folder: to write to.
         title: what was measured, with the device and the date.
+        name: of the files.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 (Optional: it need not be installed.)
 
@@ -135,11 +158,11 @@ def plot_cameras(rows: Sequence[CameraRow], folder: Path, title: str) -> list[Pa
         p99 = [row.p99 for row in group]
         latency.plot(offered, p99, marker="o", linestyle=":", color=line.get_color(), label=f"{label}, p99")
         drops.plot(offered, [100 * row.drops for row in group], marker="o", label=label)
-    for axes, name in ((throughput, "results a second"), (latency, "latency, ms"), (drops, "dropped, %")):
+    for axes, label in ((throughput, "results a second"), (latency, "latency, ms"), (drops, "dropped, %")):
         axes.set_xlabel("images offered a second")
-        axes.set_ylabel(name)
+        axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    return _save(figure, latency, folder / "cameras")
+    return _save(figure, latency, folder / name)
 
 
 def _costs(results: Results) -> list[dict[str, Any]]:

@@ -188,6 +188,34 @@ def test_frame(tmp_path: Path, images: Path, ros_environment: dict[str, str]) ->
         assert 0 < row["all_but_network"] < 1
 
 
+def test_pipeline(tmp_path: Path, images: Path) -> None:
+    results = measure(
+        "pipeline", tmp_path, images, "--models", "untrained/light_512", "--image-size", "64", "96",
+        "--input-size", "64", "--frames", "3",
+    )  # fmt: skip
+    (row,) = results["rows"]
+    assert row["runs"] == "eager"
+    for way in ("bare network", "one after the other", "pipeline, full", "pipeline, one frame"):
+        assert 0 < row[way]["p10"] <= row[way]["median"] <= row[way]["p90"]
+
+
+def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciae_ros.benchmark.node_load.SHARES_OF_CAPACITY", (0.5, 2.0))
+    monkeypatch.setattr("ciae_ros.benchmark.node_load.BISECTIONS", 1)
+    results = measure(
+        "node", tmp_path, images, "--cameras", "2", "--sizes", "96x64", "--input-size", "64", "--seconds", "1",
+    )  # fmt: skip
+    (row,) = results["rows"]
+    assert row["network_rate"] > 1
+    assert row["capacity"] == row["loads"][0]["throughput"] > 1
+    for load in row["loads"]:
+        assert load["cameras"] == 2
+        assert 0 <= load["drop_share"] <= 1
+        assert 0 < load["p50"] <= load["p99"]
+        assert load["throughput"] <= 1.3 * load["offered_rate"]
+    assert row["highest_rate"] <= 1.2 * row["capacity"]
+
+
 def test_peak_memory_in_a_process_of_its_own() -> None:
     setup = contestants.Setup("cpu", "fp32", instances=5, scale=0.1)
     from ciae_ros.benchmark.peak_memory import measure_in_child  # noqa: PLC0415
