@@ -21,8 +21,8 @@ DEFAULT_PRESETS = ("light_512", "r50_512", "r50_800")
 AUTOCAST = {"fp32": "none", "fp16": "fp16", "bf16": "bf16"}
 NOTES = [
     "Each preset in a process of its own, with random weights, the configuration's data, augmentation at the preset's "
-    "size, and the configuration's batch and workers. A round is a step: loading, forward, losses, backward, optimiser; "
-    "fp16 is without the loss scaling that a training has.",
+    "size, and the configuration's batch and workers. A round is a step: loading, forward, losses, backward, "
+    "optimiser; fp16 is without the loss scaling that a training has.",
     "Waiting for data is what the step waits for the loader, the upload included. The CIAE loss is that of the "
     "embedding, category- and instance-aware parts, with its gradient for the embedding map; what flows back from "
     "there is in backward. Shares are of the medians.",
