@@ -30,6 +30,8 @@ NOTES = [
     "The network's shorter side is 800, or the image's if that is shorter, its longer side at most 1333. Random: "
     "smooth random embeddings of 32 dimensions, 53 stuff classes, boxes of up to half the image. Real: camvid_light "
     "at its own 512 on a real image, the highest scores whatever they are.",
+    "Undecided cells: those of the stride-4 map whose four corners do not go to one query; the more, the slower on a "
+    "CPU.",
     "Literal: Eq. 16 alone, at full size (up-sample, normalise, multiply, mask by boxes, argmax), without the "
     "statistics of the segments and without download: to the literal's advantage.",
     "Mask2Former: post_process_panoptic_segmentation of 100 queries at a quarter of the size to the same output size, "
@@ -91,6 +93,7 @@ def _row(source: str, size: tuple[int, int], asked: int, case: FusingInput, seco
         "instances": len(case.instances.queries),
         "stuff_classes": len(case.stuff_queries),
         "segments": int((case.fuse().segment_id > 0).sum()),
+        "undecided_cells": case.undecided_cells(),
         "fusing": milliseconds(seconds),
     }
 
@@ -155,7 +158,7 @@ def table(results: Results) -> str:
     return "\n\n".join(
         [
             markdown_table(
-                ["image", "network's input", "embedding", "instances", "segments", "fusing ms"],
+                ["image", "network's input", "embedding", "instances", "segments", "undecided cells", "fusing ms"],
                 [
                     [
                         _size_cell(row["size"]),
@@ -163,6 +166,7 @@ def table(results: Results) -> str:
                         row["embedding"],
                         str(row["instances"]),
                         str(row["segments"]),
+                        f"{row['undecided_cells']:.0%}",
                         spread_cell(row["fusing"], 2),
                     ]
                     for row in costs

@@ -69,6 +69,22 @@ class FusingInput:
         """Eq. 16 as it is written, at full size."""
         return assign_pixels_literal(*self._maps)
 
+    def undecided_cells(self) -> float:
+        """The share of the embedding map's cells whose four corners do not go to one query: the more, the slower."""
+        similarity = torch.einsum("dhw,qd->qhw", self.embedding, self._normalized_queries())
+        _, height, width = similarity.shape
+        rows, columns = (4 * torch.arange(n, device=similarity.device) + 2 for n in (height, width))
+        x1, y1, x2, y2 = self.instances.boxes.T[..., None]
+        inside_y, inside_x = (rows >= y1) & (rows <= y2), (columns >= x1) & (columns <= x2)
+        outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
+        similarity[len(self.stuff_queries) :].masked_fill_(outside, -torch.inf)
+        best = similarity.argmax(dim=0)
+        corners = torch.stack((best[:-1, :-1], best[:-1, 1:], best[1:, :-1], best[1:, 1:]))
+        return float((corners != corners[0]).any(dim=0).float().mean())
+
+    def _normalized_queries(self) -> Tensor:
+        return F.normalize(torch.cat((self.stuff_queries, self.instances.queries)), dim=1)
+
     @property
     def _maps(self) -> Maps:
         return self.embedding, self.stuff_queries, self.instances.queries, self.instances.boxes, self.geometry

@@ -118,6 +118,7 @@ def test_fusing(tmp_path: Path, images: Path) -> None:
         check_spread(row["fusing"])
         assert row["instances"] <= row["instances_asked"]
         assert row["size"] == [64, 96]
+        assert 0 <= row["undecided_cells"] <= 1
     assert costs[1]["instances"] == 10
     compared = {row["name"]: row for row in results["rows"] if row["kind"] == "comparison"}
     ours, literal = compared["ours"], compared["literal Eq. 16"]
