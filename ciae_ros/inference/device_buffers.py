@@ -53,6 +53,10 @@ class DeviceBuffers:
         self.laps = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
         self._graph: torch.cuda.CUDAGraph | None = None
 
+    @property
+    def has_graph(self) -> bool:
+        return self._graph is not None
+
     def upload(self, orders: Sequence[ChannelOrder]) -> None:
         """From `host_images` to the network's input."""
         for image, host in zip(self._images, self.host_images, strict=True):

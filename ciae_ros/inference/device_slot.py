@@ -19,7 +19,7 @@ from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import StageTimes
 
 KINDS_OF_BATCHES = 8
-"""A slot keeps the buffers of so many sizes of images, the last ones that it had."""
+"""A slot keeps the buffers of so many kinds of batches that it was not warmed up for, the last ones that it had."""
 
 
 class DeviceSlot:
@@ -58,8 +58,9 @@ class DeviceSlot:
             self._kinds[kind] = DeviceBuffers(self._predictor, shapes, geometries, settings)
         # The last one used goes to the end.
         self._buffers = self._kinds[kind] = self._kinds.pop(kind)
-        if len(self._kinds) > KINDS_OF_BATCHES:
-            del self._kinds[next(iter(self._kinds))]
+        unexpected = [kind for kind, buffers in self._kinds.items() if not buffers.has_graph]
+        if len(unexpected) > KINDS_OF_BATCHES:
+            del self._kinds[unexpected[0]]
         self._settings, self._orders = settings, [order for _, order in images]
         for buffer, (image, _) in zip(self._buffers.host_images, images, strict=True):
             np.copyto(buffer.numpy(), image)
@@ -71,6 +72,12 @@ class DeviceSlot:
     def compute(self) -> None:
         """Second stage: network and fusing."""
         self._buffers.compute(self._settings)
+
+    def forget(self) -> None:
+        """Give back all buffers and graphs, when nothing is on its way."""
+        self._kinds.clear()
+        if hasattr(self, "_buffers"):
+            del self._buffers
 
     def capture(self) -> str:
         """Capture the second stage of the batch that was last here into a graph, for all further ones like it.

@@ -57,6 +57,9 @@ class HostSlot:
         self._fused = self._predictor.compute(self._batch, self._geometries, self._settings, self._clock)
         self._batch = None
 
+    def forget(self) -> None:
+        """Nothing is reserved for kinds of batches."""
+
     def capture(self) -> str:
         """Nothing can be captured on a CPU. Returns how batches run."""
         return self._predictor.way

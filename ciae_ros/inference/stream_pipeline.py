@@ -41,7 +41,7 @@ class WarmUp(NamedTuple):
     seconds: float
     """That the preparation took."""
     seconds_per_batch: float
-    """With the pipeline full."""
+    """On a CUDA device with the pipeline full, on a CPU alone."""
 
 
 class StreamPipeline:
@@ -59,6 +59,8 @@ class StreamPipeline:
             _device_slots(predictor, depth) if predictor.device.type == "cuda" else _host_slots(predictor, depth)
         )
         self._depth = depth
+        # Each slot on a device has buffers and a graph of its own; on a CPU there is nothing to prepare in a slot.
+        self._warm_up_batches = depth if predictor.device.type == "cuda" else 1
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
@@ -103,21 +105,22 @@ class StreamPipeline:
         image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
         start = time.perf_counter()
         # The first round compiles and chooses kernels, the second one reserves the memory.
-        for _ in range(2):
-            self._run_once_in_each_slot([image] * batch_size)
+        with torch.backends.cudnn.flags(benchmark=True):
+            for _ in range(2):
+                self._run_for_warm_up([image] * batch_size)
         slots = [self._free.get() for _ in range(self._depth)]
         ways = {slot.capture() for slot in slots}
         for slot in slots:
             self._free.put(slot)
         prepared = time.perf_counter()
-        rounds = min(self._run_once_in_each_slot([image] * batch_size) for _ in range(2))
-        return WarmUp("; ".join(sorted(ways)), prepared - start, rounds / self._depth)
+        seconds_per_batch = min(self._run_for_warm_up([image] * batch_size) for _ in range(2))
+        return WarmUp("; ".join(sorted(ways)), prepared - start, seconds_per_batch)
 
-    def _run_once_in_each_slot(self, images: Images) -> float:
+    def _run_for_warm_up(self, images: Images) -> float:
         start = time.perf_counter()
-        for answer in [self.submit(images) for _ in range(self._depth)]:
+        for answer in [self.submit(images) for _ in range(self._warm_up_batches)]:
             answer.result()
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / self._warm_up_batches
 
     def seconds_until_needed(self, preparation: float) -> float:
         """How long to wait before taking a frame that is to be ready just when the network gets free.
@@ -131,10 +134,19 @@ class StreamPipeline:
         """Seconds for which the oldest batch has been on its way; 0 if there is none."""
         return self._turns.busy_for()
 
+    def forget(self) -> None:
+        """Give back what the warm-ups have reserved, while nothing is on its way."""
+        slots = [self._free.get() for _ in range(self._depth)]
+        for slot in slots:
+            slot.forget()
+            self._free.put(slot)
+
     def close(self) -> None:
         """Wait for all batches and end."""
         for lane in self._lanes:
-            lane.close()
+            # An error of the device was told to the batches that met it.
+            with suppress(RuntimeError):
+                lane.close()
         self._finisher.shutdown()
 
     def _finish(self, slot: Slot, answer: Answer) -> None:

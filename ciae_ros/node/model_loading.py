@@ -63,11 +63,16 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
         )
         return found.seconds_per_batch
 
+    first, *others = parameters.sizes
     max_batch = parameters.max_batch or cameras
-    seconds = {batch: prepare(parameters.sizes[0], batch) for batch in range(1, max_batch + 1)}
-    if not parameters.max_batch and seconds[max_batch] >= WORTHWHILE * max_batch * seconds[1]:
-        max_batch = 1
-    for size in parameters.sizes[1:]:
+    alone = prepare(first, 1)
+    together = prepare(first, max_batch) if max_batch > 1 else alone
+    if max_batch > 1 and not parameters.max_batch and together >= WORTHWHILE * max_batch * alone:
+        pipeline.forget()
+        others, max_batch = list(parameters.sizes), 1
+    for batch_size in range(2, max_batch):
+        prepare(first, batch_size)
+    for size in others:
         for batch_size in range(1, max_batch + 1):
             prepare(size, batch_size)
     return max_batch

@@ -112,5 +112,13 @@ def test_an_error_while_launching_frees_the_slot(
     assert pipeline.busy_for() == 0
 
 
+def test_what_is_forgotten_is_made_anew(predictor: Predictor, pipeline: StreamPipeline) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    pipeline.warm_up(60, 80)
+    pipeline.forget()
+    (found,), _ = pipeline.submit([(image, "rgb")]).result()
+    assert np.array_equal(found.label_map, predictor.predict(image).label_map)
+
+
 def test_without_triton_the_warm_up_says_why_there_is_no_graph(pipeline: StreamPipeline) -> None:
     assert pipeline.warm_up(60, 80, batch_size=2).way == "eager: a CUDA graph needs Triton, which cannot be used here"
