@@ -13,6 +13,18 @@ _LARGE = 1 << 30
 _PADDING = 256 << 20
 
 
+def use_one_heap() -> None:
+    """Have all threads of the process allocate from one heap; to be called before there are any others.
+
+    A thread keeps the heap that it was given, and a heap of its own is given back to the system only in part.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return
+    mallopt(_M_ARENA_MAX, 1)
+
+
 def keep_freed_memory() -> None:
     """Keep large freed blocks for the next frame instead of giving them back to the system; for the whole process.
 

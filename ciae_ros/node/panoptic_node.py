@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
-from ciae_ros.inference.host_memory import give_back_freed_memory
+from ciae_ros.inference.host_memory import give_back_freed_memory, use_one_heap
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import cameras_of
@@ -333,6 +333,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
         0 after an orderly end, 1 if a parameter, the model or the device cannot be used, `EXIT_DEVICE_LOST` if the
         device has stopped answering.
     """
+    use_one_heap()
     rclpy.init(args=args)
     node: PanopticNode | None = None
     try:

@@ -36,7 +36,7 @@ class Bag:
 
 
 def test_a_bag_that_begins_again_is_segmented_again_with_limits_in_its_own_time(client: Client) -> None:
-    with node_in_this_process(use_sim_time=True, max_rate=1.0, max_age=0.5):
+    with node_in_this_process(use_sim_time=True, max_rate=1.0, max_age=5.0):
         bag = Bag(client)
 
         def begins() -> bool:
