@@ -57,16 +57,16 @@ def test_cleanup_gives_the_memory_back(client: Client, ros: None) -> None:
             return process.memory_info().rss / 2**20
 
         after: list[float] = []
-        for _ in range(5):
+        for _ in range(8):
             before = resident()
             assert client.change_state(Transition.TRANSITION_CONFIGURE)
             configured = resident()
             assert client.change_state(Transition.TRANSITION_CLEANUP)
             after.append(resident())
             assert configured - before > 200, "the model is larger than that"
-        # The first times also load libraries and compiled kernels, which stay.
-        assert after[4] - after[1] < 30, f"MiB after each cleanup: {after}"
-        assert configured - after[4] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
+        # The first times also load libraries and compiled kernels, which stay, and settle the heap.
+        assert after[7] - after[3] < 30, f"MiB after each cleanup: {after}"
+        assert configured - after[7] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
     finally:
         stop(node)
 
