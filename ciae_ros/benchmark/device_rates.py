@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ciae_ros.benchmark.measuring import Rounds, time_in_turns
 
@@ -14,7 +16,8 @@ class DeviceRates:
     """The best of all rounds."""
 
     flops: float
-    """Floating-point operations a second in a large matrix product, two for a multiplication with addition."""
+    """Floating-point operations a second, two for a multiplication with addition: the better of a large matrix product
+    and a large 1 x 1 convolution, which is the same product in another library on some processors."""
     bytes: float
     """Read plus written a second in copying a large tensor."""
 
@@ -30,8 +33,20 @@ def measure_rates(device: torch.device, dtype: torch.dtype, rounds: Rounds, is_s
     if is_small:
         side, elements = 64, 1 << 14
     a, b = torch.randn(side, side, device=device, dtype=dtype), torch.randn(side, side, device=device, dtype=dtype)
+    # As many rows as the matrix has, as pixels of a square image.
+    rows = 1 << (side.bit_length() // 2)
+    pixels = torch.randn(1, side, rows, side // rows, device=device, dtype=dtype)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(side, side, 1, 1, device=device, dtype=dtype)
     source = torch.zeros(elements, device=device, dtype=dtype)
     target = torch.empty_like(source)
-    times = time_in_turns({"product": lambda: torch.matmul(a, b), "copy": lambda: target.copy_(source)}, rounds, device)
+    actions: dict[str, Callable[[], Tensor]] = {
+        "product": lambda: torch.matmul(a, b),
+        "convolution": lambda: torch.conv2d(pixels, kernel),
+        "copy": lambda: target.copy_(source),
+    }
+    with torch.inference_mode():
+        times = time_in_turns(actions, rounds, device)
     num_bytes = 2 * source.numel() * source.element_size()
-    return DeviceRates(2 * side**3 / min(times["product"]), num_bytes / min(times["copy"]))
+    product = min(*times["product"], *times["convolution"])
+    return DeviceRates(2 * side**3 / product, num_bytes / min(times["copy"]))

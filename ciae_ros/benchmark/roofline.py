@@ -25,8 +25,8 @@ CASES = {
 }
 """Presets and camera images of the size that they have in the network, before padding."""
 NOTES = [
-    "Rates: the best of all rounds of a large matrix product and of a large copy (read plus written), in the network's "
-    "precision.",
+    "Rates: the best of all rounds of a large matrix product or 1 x 1 convolution, and of a large copy (read plus "
+    "written), in the network's precision.",
     "Network and proposals: operators as they are run, each reading its inputs and writing its outputs once; the time "
     "allowed is the sum over operators of the longer of FLOP / rate and bytes / rate. FLOP: convolutions and matrix "
     "products. What caches keep, and algorithms with fewer products (Winograd), may bring a stage below it.",
