@@ -95,6 +95,44 @@ def delay_network(node: PanopticNode, seconds: float, batches: list[int] | None 
     predictor.compute = compute  # type: ignore[method-assign]
 
 
+@contextmanager
+def held_network(node: PanopticNode) -> Iterator[None]:
+    """No batch comes out of the network while the context lasts."""
+    predictor = node._predictor
+    assert predictor is not None
+    undelayed = predictor.compute
+    released = threading.Event()
+
+    def compute(batch: Tensor, *arguments: Any) -> list[FusedImage]:
+        released.wait()
+        return undelayed(batch, *arguments)
+
+    predictor.compute = compute  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        released.set()
+        predictor.compute = undelayed  # type: ignore[method-assign]
+
+
+@contextmanager
+def udp_only() -> Iterator[None]:
+    """Nodes that are made while the context lasts, here and in child processes, use no shared memory.
+
+    What Fast DDS leaves in shared memory of a process that was killed keeps the next one, now and then, from being
+    heard (docs/reliability.md).
+    """
+    before = dict(os.environ)
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        os.environ.pop(name, None)
+    os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 class Client(Node):
     """Publishes images and keeps what the node answers for one of its cameras."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 
 from ciae_ros.demo.processes import stop
-from tests.node.harness import SMALL, Client
+from tests.node.harness import SMALL, Client, udp_only
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 HERE, THERE = "camera0", "node0"
@@ -26,10 +26,13 @@ SHORT_CUT, LONG_CUT = 5.0, 25.0
 
 def main() -> int:
     run("ip", "link", "add", HERE, "type", "veth", "peer", "name", THERE)
-    # Over the wire only: no shared memory, which knows no namespaces.
-    os.environ.update(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", FASTDDS_BUILTIN_TRANSPORTS="UDPv4")
-    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        os.environ.pop(name, None)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SUBNET"
+    # Shared memory knows no namespaces.
+    with udp_only():
+        return cut_and_measure()
+
+
+def cut_and_measure() -> int:
     settings = [argument for name, value in SMALL.items() for argument in ("-p", f"{name}:={value}")]
     node = subprocess.Popen(
         ["unshare", "--net", sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings], text=True

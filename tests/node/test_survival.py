@@ -17,27 +17,32 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from ciae_ros.demo.processes import start_module
-from tests.node.harness import Client, node_in_this_process
+from tests.node.harness import Client, node_in_this_process, udp_only
 from tests.node.network_cut import LONG_CUT
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
 def test_a_camera_that_is_killed_and_started_again_is_heard_again(
-    client: Client, ros_environment: dict[str, str], tmp_path: Path
+    ros_environment: dict[str, str], tmp_path: Path
 ) -> None:
     cv2.imwrite(str(tmp_path / "0.png"), IMAGE)
     playing = {"source": str(tmp_path), "loop": True, "rate": 10.0}
-    with node_in_this_process():
-        client.destroy_publisher(client.images)
-        for _ in range(3):
-            client.labels.clear()
-            camera = start_module("ciae_ros.node.image_player", playing, ros_environment)
-            try:
-                client.wait(lambda: len(client.labels) > 3, 60)
-            finally:
-                camera.kill()
-                camera.wait()
+    with udp_only():
+        rclpy.init()
+        client = Client()
+        with node_in_this_process():
+            client.destroy_publisher(client.images)
+            for _ in range(2):
+                client.labels.clear()
+                camera = start_module("ciae_ros.node.image_player", playing, dict(os.environ))
+                try:
+                    client.wait(lambda: len(client.labels) > 3, 60)
+                finally:
+                    camera.kill()
+                    camera.wait()
+        client.destroy_node()
+        rclpy.try_shutdown()
 
 
 def test_two_nodes_of_one_name_are_an_error_in_the_diagnostics(client: Client) -> None:
