@@ -14,7 +14,21 @@ MAY_IMPORT = {
     "ciae_ros/model": {"ciae_ros.model"},
     "ciae_ros/inference": {"ciae_ros.model", "ciae_ros.inference"},
     "training": {"ciae_ros.model", "ciae_ros.inference", "ciae_ros.visualization", "training"},
-    "ciae_ros/node": {"ciae_ros.model", "ciae_ros.inference", "ciae_ros.node", "ciae_ros.visualization"},
+    "ciae_ros/images": {"ciae_ros.inference", "ciae_ros.images"},
+    "ciae_ros/replay": {
+        "ciae_ros.model",
+        "ciae_ros.inference",
+        "ciae_ros.images",
+        "ciae_ros.visualization",
+        "ciae_ros.replay",
+    },
+    "ciae_ros/node": {
+        "ciae_ros.model",
+        "ciae_ros.inference",
+        "ciae_ros.images",
+        "ciae_ros.node",
+        "ciae_ros.visualization",
+    },
 }
 
 
@@ -30,6 +44,7 @@ def test_imports_point_one_way(folder: str) -> None:
 def test_library_imports_where_ros_is_not_installed() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(('rclpy', 'sensor_msgs', 'ciae_msgs', 'std_msgs')));"
     modules = "ciae_ros.model, ciae_ros.inference, ciae_ros.visualization, training.data.coco_panoptic"
+    modules += ", ciae_ros.images.image_conversion, ciae_ros.images.image_decoding"
     subprocess.run([sys.executable, "-c", f"{blocked} import {modules}"], check=True, cwd=ROOT)
 
 

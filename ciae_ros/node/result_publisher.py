@@ -14,9 +14,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.inference import CategorySet, PanopticResult
 from ciae_ros.node.camera_calibration import scaled_camera_info
-from ciae_ros.node.camera_image import CameraImage
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.image_messages import bgr_image, label_image, run_length_labels
 from ciae_ros.node.messages import Detection2DArray, LabelInfo, detections_message, label_info, segments_message

@@ -24,16 +24,16 @@ from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CompressedImage
 
+from ciae_ros.images.camera_image import CameraImage, UnusableImageError
+from ciae_ros.images.image_conversion import convert_image
+from ciae_ros.images.image_decoding import decode_image
 from ciae_ros.inference import PanopticResult, Predictor
 from ciae_ros.inference.batch_types import Answer
 from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.inference.stream_pipeline import StreamPipeline
-from ciae_ros.node.camera_image import CameraImage, UnusableImageError
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.frame_scheduler import FrameScheduler
 from ciae_ros.node.frame_statistics import DEVICE_LOST, FAILED, OUT_OF_MEMORY, STALE, STOPPED, FrameTimes
-from ciae_ros.node.image_conversion import convert_image
-from ciae_ros.node.image_decoding import decode_image
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.result_publisher import SegmentedFrame
 

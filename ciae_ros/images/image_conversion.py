@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image
 
+from ciae_ros.images.camera_image import MAX_PIXELS, CameraImage, RawImage, UnusableImageError, check_number_of_pixels
 from ciae_ros.inference.preprocessing import ChannelOrder
-from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageError, check_number_of_pixels
 
 try:
     from cv_bridge import CvBridge
@@ -25,7 +24,7 @@ except ImportError:
 @dataclass(frozen=True)
 class _Encoding:
     bytes_per_pixel: int
-    convert: Callable[[np.ndarray, Image], CameraImage]
+    convert: Callable[[np.ndarray, RawImage], CameraImage]
     """Takes the rows without their padding: (H, W * bytes_per_pixel) uint8, for 4:2:0 formats (H * 3 / 2, W)."""
     even_width: bool = False
     is_420: bool = False
@@ -40,7 +39,7 @@ def _packed(channels: int, order: ChannelOrder) -> _Encoding:
 
 
 def _opencv(bytes_per_pixel: int, code: int, **constraints: int) -> _Encoding:
-    def convert(rows: np.ndarray, message: Image) -> CameraImage:
+    def convert(rows: np.ndarray, message: RawImage) -> CameraImage:
         if bytes_per_pixel > 1:
             rows = rows.reshape(message.height, message.width, bytes_per_pixel)
         return CameraImage(cv2.cvtColor(rows, code), "bgr")
@@ -48,7 +47,7 @@ def _opencv(bytes_per_pixel: int, code: int, **constraints: int) -> _Encoding:
     return _Encoding(bytes_per_pixel, convert, **constraints)  # type: ignore[arg-type]
 
 
-def _mono16(rows: np.ndarray, message: Image) -> CameraImage:
+def _mono16(rows: np.ndarray, message: RawImage) -> CameraImage:
     values = rows.view(">u2" if message.is_bigendian else "<u2")
     # OpenCV takes no rows that begin at an odd byte, which an odd step makes.
     gray = cv2.convertScaleAbs(np.ascontiguousarray(values, np.uint16), alpha=255 / 65535)
@@ -77,7 +76,7 @@ ENCODINGS: dict[str, _Encoding] = {
 }
 
 
-def convert_image(message: Image, max_pixels: int = MAX_PIXELS) -> CameraImage:
+def convert_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
     """A raw image of at most `max_pixels` pixels; rgb8, bgr8, rgba8, bgra8 and mono8 are views of the message's data.
 
     Raises:
@@ -93,7 +92,7 @@ def convert_image(message: Image, max_pixels: int = MAX_PIXELS) -> CameraImage:
     return encoding.convert(rows, message)
 
 
-def _check_sizes(message: Image, encoding: _Encoding) -> None:
+def _check_sizes(message: RawImage, encoding: _Encoding) -> None:
     height, width, step = message.height, message.width, message.step
     name = message.encoding
     if height < 1 or width < 1:
@@ -111,7 +110,7 @@ def _check_sizes(message: Image, encoding: _Encoding) -> None:
         )
 
 
-def _convert_by_cv_bridge(message: Image) -> CameraImage:
+def _convert_by_cv_bridge(message: RawImage) -> CameraImage:
     """cv_bridge, where a ROS distribution has it, knows further encodings (16-bit Bayer and colour, for example)."""
     known = ", ".join(ENCODINGS)
     if CvBridge is None:

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import simplejpeg
-from sensor_msgs.msg import CompressedImage
 
-from ciae_ros.node.camera_image import MAX_PIXELS, CameraImage, UnusableImageError, check_number_of_pixels
+from ciae_ros.images.camera_image import (
+    MAX_PIXELS,
+    CameraImage,
+    EncodedImage,
+    UnusableImageError,
+    check_number_of_pixels,
+)
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 """The first bytes of such a file."""
@@ -19,7 +24,7 @@ JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS_OF_THE_IMAGE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
-def decode_image(message: CompressedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
+def decode_image(message: EncodedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
     """A JPEG or PNG image of at most `max_pixels` pixels.
 
     The format is told by the data, not by the message's `format`, which drivers fill in many ways.

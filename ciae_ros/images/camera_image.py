@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -11,6 +12,26 @@ from ciae_ros.inference.preprocessing import ChannelOrder
 
 MAX_PIXELS = 36_000_000
 """Of an image, unless the operator chooses another bound: a camera of 8K has 33 million."""
+
+
+class RawImage(Protocol):
+    """What sensor_msgs/Image has, from ROS or from a bag that is read without it."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Any
+    """A buffer of bytes."""
+
+
+class EncodedImage(Protocol):
+    """What sensor_msgs/CompressedImage has, from ROS or from a bag that is read without it."""
+
+    format: str
+    data: Any
+    """A buffer of bytes."""
 
 
 class UnusableImageError(Exception):

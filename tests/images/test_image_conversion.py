@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.node.camera_image import UnusableImageError
-from ciae_ros.node.image_conversion import ENCODINGS, CvBridge, convert_image
-from ciae_ros.node.image_decoding import decode_image
+from ciae_ros.images.camera_image import UnusableImageError
+from ciae_ros.images.image_conversion import ENCODINGS, CvBridge, convert_image
+from ciae_ros.images.image_decoding import decode_image
 from ciae_ros.node.image_messages import label_image
 
 HEIGHT, WIDTH = 48, 64

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage
 
-from ciae_ros.node.camera_image import UnusableImageError
-from ciae_ros.node.image_decoding import decode_image
+from ciae_ros.images.camera_image import UnusableImageError
+from ciae_ros.images.image_decoding import decode_image
 
 SCENE = cv2.resize(np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8), (320, 240))
 

@@ -1,0 +1,1 @@
+"""Images from cameras: what messages hold, checked and converted. Needs no ROS."""
