@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.inference import CategorySet
 
 
-class FrameKey(NamedTuple):
+@dataclass(frozen=True, order=True)
+class FrameKey:
     """Which frame of which drive."""
 
     bag: str
@@ -39,6 +40,8 @@ class BagFrame:
     """Kind of the fault where there is no image, as the node counts it."""
     explanation: str = ""
     """The fault in one line."""
+    decode: float = 0.0
+    """Seconds that checking and converting the message took."""
 
 
 @dataclass(frozen=True)
