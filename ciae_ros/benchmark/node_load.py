@@ -26,7 +26,7 @@ from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
 from ciae_ros.demo.processes import isolated_ros_environment, stop
 from ciae_ros.inference import Predictor, load_model
-from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.defaults import choose_device
 from ciae_ros.inference.stage_times import HostClock
 
 TOLERATED_DROPS = 0.05
@@ -187,10 +187,7 @@ def measure_node(
 
 def bare_network_rate(model: str, size: tuple[int, int], device: str, input_size: int, seconds: float) -> float:
     """Images per second of network, proposals and fusing alone, one image at a time, in this process."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        keep_freed_memory()
+    device = choose_device(device)
     precision = "fp16" if device.startswith("cuda") else "fp32"
     predictor = Predictor(load_model(model), device, precision, input_size=input_size or None)
     image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)

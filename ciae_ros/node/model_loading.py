@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
-from ciae_ros.inference import Checkpoint, CheckpointError, Predictor
+from ciae_ros.inference import Predictor
 from ciae_ros.inference.backends import load_for_backend
-from ciae_ros.inference.host_memory import keep_freed_memory
-from ciae_ros.inference.onnx_model import OnnxModel
+from ciae_ros.inference.defaults import choose_device, choose_precision
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.parameters import NodeParameters
 
@@ -25,16 +22,12 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
         ValueError: there is no such device, or it does not have the precision.
         torch.OutOfMemoryError: the device has too little memory for it.
     """
-    device = parameters.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        keep_freed_memory()
+    device = choose_device(parameters.device)
     model = load_for_backend(parameters.model, parameters.backend)
     return Predictor(
         model,
         device,
-        _precision(parameters, model, device),
+        choose_precision(parameters.precision, model, device),
         parameters.settings(model.settings),
         parameters.input_size or None,
         parameters.labels_resolution,
@@ -76,14 +69,3 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
         for batch_size in range(1, max_batch + 1):
             prepare(size, batch_size)
     return max_batch
-
-
-def _precision(parameters: NodeParameters, model: Checkpoint | OnnxModel, device: str) -> str:
-    """The one that is set, or that suits the model and the device."""
-    if parameters.precision != "auto":
-        return parameters.precision
-    if isinstance(model, OnnxModel):
-        if model.precision == "fp16" and device == "cpu":
-            raise CheckpointError(f"{model.path} is fp16, which is not for the CPU: export it without --fp16")
-        return model.precision
-    return "fp16" if device.startswith("cuda") else "fp32"

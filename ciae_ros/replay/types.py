@@ -75,12 +75,16 @@ class GroundTruth(Protocol):
         ...
 
 
-class GroundTruthError(Exception):
-    """Ground truth that cannot be used; the message says why, in one line."""
+class ReplayError(Exception):
+    """What a command ends with; the message says what was wrong and what to do, in one line."""
 
 
-class BagError(Exception):
-    """A bag or topic that cannot be read; the message says why, in one line."""
+class GroundTruthError(ReplayError):
+    """Ground truth that cannot be used."""
+
+
+class BagError(ReplayError):
+    """A bag or topic that cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Every frame is segmented, none dropped, as fast as the device goes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ciae_ros.inference import PanopticResult
+from ciae_ros.inference.batch_types import Answer
+from ciae_ros.inference.stage_times import StageTimes
+from ciae_ros.inference.stream_pipeline import DEPTH, StreamPipeline
+from ciae_ros.replay.types import BagFrame
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A frame and what became of it."""
+
+    frame: BagFrame
+    result: PanopticResult | None
+    """None where the frame holds no usable image."""
+    stages: StageTimes | None
+
+
+def segment_in_lock_step(frames: Iterable[BagFrame], pipeline: StreamPipeline) -> Iterator[Segmented]:
+    """Send frames through the pipeline, which is kept full; they come out in their order.
+
+    Raises:
+        RuntimeError: of the device, as for too little memory.
+    """
+    waiting: deque[tuple[BagFrame, Answer | None]] = deque()
+    for frame in frames:
+        image = frame.image
+        waiting.append((frame, None if image is None else pipeline.submit([(image.pixels, image.channel_order)])))
+        if len(waiting) >= DEPTH:
+            yield _finished(*waiting.popleft())
+    while waiting:
+        yield _finished(*waiting.popleft())
+
+
+def _finished(frame: BagFrame, answer: Answer | None) -> Segmented:
+    if answer is None:
+        return Segmented(frame, None, None)
+    (result,), stages = answer.result()
+    return Segmented(frame, result, stages)

@@ -1,0 +1,127 @@
+"""What a report shows of a frame, made again from its bag and its label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ciae_ros.inference import CategorySet, Segment
+from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.types import (
+    BagError,
+    BagFrame,
+    FrameKey,
+    FramePictures,
+    GroundTruth,
+    GroundTruthError,
+    Run,
+    TrueSegments,
+)
+from ciae_ros.visualization import segment_color
+
+WRONG, VOID = (60, 60, 230), (110, 110, 110)
+"""B, G, R of pixels whose class is wrong, and which have none in the ground truth."""
+FAINT = 0.35
+"""Brightness of the image where the class is right."""
+
+
+class RunPictures:
+    """Reads the frames of a run again."""
+
+    def __init__(self, run: Run, truth_of: Callable[[Bag], GroundTruth | None]) -> None:
+        self._run, self._truth_of = run, truth_of
+        self._paths = {entry["name"]: Path(entry["path"]) for entry in run.about["bags"]}
+        frames = run.frames
+        keys = map(FrameKey, frames["bag"], frames["topic"], frames["index"])
+        self._label_maps = dict(zip(keys, frames["picture"], strict=True))
+
+    def picture(self, key: FrameKey) -> FramePictures | None:
+        """None where the bag or the label map is not there any more."""
+        label_map = self._label_maps.get(key, "")
+        labels = cv2.imread(str(self._run.folder / label_map), cv2.IMREAD_UNCHANGED) if label_map else None
+        if labels is None:
+            return None
+        found = self._read(key)
+        if found is None:
+            return None
+        frame, truth = found
+        assert frame.image is not None
+        image = frame.image.to_bgr()
+        categories = self._predicted_categories(key)
+        error = None if truth is None else error_picture(image, _semantic(labels, categories), _true_semantic(truth))
+        colors = {id: _color(self._run.categories, id, category) for id, category in categories.items()}
+        true_colors = truth and {
+            one.id: _color(self._run.categories, one.id, one.category_id) for one in truth.segments
+        }
+        return FramePictures(
+            image,
+            _painted(labels, colors),
+            None if truth is None else _painted(truth.ids, true_colors or {}),
+            error,
+        )
+
+    def _read(self, key: FrameKey) -> tuple[BagFrame, TrueSegments | None] | None:
+        with suppress(BagError, KeyError), open_bag(self._paths[key.bag]) as bag:
+            for frame in bag.frames(key.topic, key.index, key.index + 1):
+                if frame.image is None:
+                    return None
+                truth = self._truth_of(bag)
+                with suppress(GroundTruthError):
+                    return frame, truth.find(frame) if truth else None
+                return frame, None
+        return None
+
+    def _predicted_categories(self, key: FrameKey) -> dict[int, int]:
+        """Category ids by segment ids."""
+        table = self._run.segments
+        of_frame = table[(table["bag"] == key.bag) & (table["topic"] == key.topic) & (table["index"] == key.index)]
+        predicted = of_frame[of_frame["id"] > 0]
+        return dict(zip(predicted["id"], predicted["category_id"], strict=True))
+
+
+def error_picture(image: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Where the class is wrong.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        predicted: (H, W) category ids, 0 where unlabelled.
+        true: (H, W) category ids, 0 where void.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+    """
+    picture = (image * FAINT).astype(np.uint8)
+    picture[true == 0] = VOID
+    picture[(true != 0) & (predicted != true)] = WRONG
+    return picture
+
+
+def _semantic(ids: np.ndarray, categories: dict[int, int]) -> np.ndarray:
+    table = np.zeros(int(ids.max(initial=0)) + 1, np.int32)
+    for id, category in categories.items():
+        if id < len(table):
+            table[id] = category
+    return table[ids]
+
+
+def _true_semantic(truth: TrueSegments) -> np.ndarray:
+    unique, inverse = np.unique(truth.ids, return_inverse=True)
+    categories = {segment.id: segment.category_id for segment in truth.segments}
+    return np.array([categories.get(int(id), 0) for id in unique], np.int32)[inverse].reshape(truth.ids.shape)
+
+
+def _painted(ids: np.ndarray, colors: dict[int, tuple[int, int, int]]) -> np.ndarray:
+    """(H, W, 3) uint8 BGR; ids without a colour are black."""
+    unique, inverse = np.unique(ids, return_inverse=True)
+    palette = np.array([colors.get(int(id), (0, 0, 0)) for id in unique], np.uint8)
+    return palette[inverse].reshape(*ids.shape, 3)
+
+
+def _color(categories: CategorySet, id: int, category_id: int) -> tuple[int, int, int]:
+    category = categories.by_id[category_id]
+    # Ids of the ground truth may have 24 bits; the colour needs only to differ from the neighbour's.
+    return segment_color(Segment(id % 1024, category, 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))

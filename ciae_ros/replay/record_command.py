@@ -1,0 +1,34 @@
+"""`record-results`: a bag with what the network finds in it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.inference import PanopticResult
+from ciae_ros.replay.bags.record_results import record_results
+from ciae_ros.replay.model_arguments import add_model_arguments, model_options
+
+SUMMARY = "write a bag again with the panoptic topics added, for RViz and Foxglove"
+EXAMPLE = "python -m ciae_ros.replay record-results drive.mcap drive_panoptic.mcap"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of this subcommand."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
+    parser.add_argument("output", type=Path, metavar="OUT.mcap", help="file to write")
+    parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="of images (default: all a camera may have sent)")
+    add_model_arguments(parser)
+
+
+def run(options: argparse.Namespace, command: str) -> int:
+    """Segment and write; 0."""
+    predictor = model_options(options).build()
+
+    def segment(image: CameraImage) -> PanopticResult:
+        return predictor.predict(image.pixels, image.channel_order)
+
+    record_results(options.bag, options.output, segment, predictor.name, options.topics)
+    print(f"written: {options.output}")
+    return 0
