@@ -44,8 +44,8 @@ class Order:
 
 
 RunUnits = Callable[[Sequence[Unit], Callable[[int], object]], Iterator[tuple[Unit, UnitResult | str]]]
-"""Evaluates units and gives each one's result, or in one line why there is none, in any order; tells its second argument
-how many frames more have been done."""
+"""Evaluates units and gives each one's result, or in one line why there is none, in any order. Its second argument is
+told how many frames more have been done."""
 
 
 def evaluate(order: Order) -> Run:

@@ -53,7 +53,7 @@ class RunPictures:
         image = frame.image.to_bgr()
         categories = self._predicted_categories(key)
         error = None if truth is None else error_picture(image, _semantic(labels, categories), _true_semantic(truth))
-        colors = {id: _color(self._run.categories, id, category) for id, category in categories.items()}
+        colors = {segment: _color(self._run.categories, segment, category) for segment, category in categories.items()}
         true_colors = truth and {
             one.id: _color(self._run.categories, one.id, one.category_id) for one in truth.segments
         }
@@ -102,26 +102,26 @@ def error_picture(image: np.ndarray, predicted: np.ndarray, true: np.ndarray) ->
 
 def _semantic(ids: np.ndarray, categories: dict[int, int]) -> np.ndarray:
     table = np.zeros(int(ids.max(initial=0)) + 1, np.int32)
-    for id, category in categories.items():
-        if id < len(table):
-            table[id] = category
+    for segment, category in categories.items():
+        if segment < len(table):
+            table[segment] = category
     return table[ids]
 
 
 def _true_semantic(truth: TrueSegments) -> np.ndarray:
     unique, inverse = np.unique(truth.ids, return_inverse=True)
     categories = {segment.id: segment.category_id for segment in truth.segments}
-    return np.array([categories.get(int(id), 0) for id in unique], np.int32)[inverse].reshape(truth.ids.shape)
+    return np.array([categories.get(int(value), 0) for value in unique], np.int32)[inverse].reshape(truth.ids.shape)
 
 
 def _painted(ids: np.ndarray, colors: dict[int, tuple[int, int, int]]) -> np.ndarray:
     """(H, W, 3) uint8 BGR; ids without a colour are black."""
     unique, inverse = np.unique(ids, return_inverse=True)
-    palette = np.array([colors.get(int(id), (0, 0, 0)) for id in unique], np.uint8)
+    palette = np.array([colors.get(int(value), (0, 0, 0)) for value in unique], np.uint8)
     return palette[inverse].reshape(*ids.shape, 3)
 
 
-def _color(categories: CategorySet, id: int, category_id: int) -> tuple[int, int, int]:
+def _color(categories: CategorySet, segment_id: int, category_id: int) -> tuple[int, int, int]:
     category = categories.by_id[category_id]
     # Ids of the ground truth may have 24 bits; the colour needs only to differ from the neighbour's.
-    return segment_color(Segment(id % 1024, category, 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))
+    return segment_color(Segment(segment_id % 1024, category, 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 
@@ -16,8 +17,10 @@ from ciae_ros.replay.types import BagError, GroundTruth, GroundTruthError, Run
 FINISHED, UNREADABLE, NOT_AS_REQUIRED = 0, 1, 3
 """Exit codes; 2 is argparse's."""
 
-SHOWN_IN_PER_CENT = ("pq", "pq_things", "pq_stuff", "miou")
-SHOWN = (*SHOWN_IN_PER_CENT, "latency_p50", "latency_p99", "fps", "dropped", "changed", "unlabelled")
+SHOWN = (
+    *("pq", "pq_things", "pq_stuff", "miou"),
+    *("latency_p50", "latency_p99", "fps", "dropped", "changed", "unlabelled"),
+)
 
 
 def report_and_judge(run: Run, required: str | None = None) -> int:
