@@ -51,10 +51,8 @@ def report_and_judge(run: Run, required: str | None = None) -> int:
 
 def summary(found: dict[str, float]) -> str:
     """The figures that there are, in one line."""
-    return ", ".join(
-        [f"{found['frames']:.0f} frames"]
-        + [f"{name} {found[name]:.4g}" for name in SHOWN if found[name] == found[name]]
-    )
+    known = [f"{name} {found[name]:.4g}" for name in SHOWN if not math.isnan(found[name])]
+    return ", ".join([f"{found['frames']:.0f} frames", *known])
 
 
 def pictures_of(run: Run) -> RunPictures:
