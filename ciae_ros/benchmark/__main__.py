@@ -65,9 +65,6 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> None:
     path = results.write(options.output)
     _print(results)
     print(f"\nwritten: {path}")
-    if not plots.is_available():
-        print("no plots: matplotlib is not installed: pip install -r requirements-bench.txt")
-        return
     for plot in plots.plot(results, options.plots or options.output):
         print(f"written: {plot}")
 

@@ -1,11 +1,12 @@
-"""The benchmarks' figures as PNG and SVG. Needs matplotlib (requirements-bench.txt)."""
+"""The benchmarks' figures as PNG and SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
 
 from ciae_ros.benchmark.results import Results
 
@@ -35,11 +36,6 @@ class _Series(NamedTuple):
     median: list[float]
     p10: list[float]
     p90: list[float]
-
-
-def is_available() -> bool:
-    """Is matplotlib installed?"""
-    return util.find_spec("matplotlib") is not None
 
 
 def plot(results: Results, folder: Path) -> list[Path]:
@@ -144,8 +140,6 @@ def plot_cameras(rows: Sequence[CameraRow], folder: Path, title: str, name: str 
         title: what was measured, with the device and the date.
         name: of the files.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 (Optional: it need not be installed.)
-
     figure = Figure(figsize=(12, 4), layout="constrained")
     throughput, latency, drops = figure.subplots(1, 3)
     figure.suptitle(title)
@@ -184,8 +178,6 @@ def _series(label: str, points: Iterable[tuple[float, dict[str, float]]]) -> _Se
 
 def _axes(title: str, x: str, y: str, results: Results, width: float = 7, height: float = 4.5) -> tuple[Any, Any]:
     # Without pyplot: nothing here is to be shown, and no window system is to be looked for.
-    from matplotlib.figure import Figure  # noqa: PLC0415 (Optional: it need not be installed.)
-
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     conditions = results.conditions

@@ -81,7 +81,6 @@ def test_random_fusing_input(size: tuple[int, int]) -> None:
 
 
 def test_plot_of_cameras(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs requirements-bench.txt")
     rows = [CameraRow(n, rate, n * rate, 20.0, 40.0, 0.1) for n in (1, 3) for rate in (30.0, 10.0)]
     paths = plot_cameras(rows, tmp_path, "test")
     assert [path.name for path in paths] == ["cameras.png", "cameras.svg"]
