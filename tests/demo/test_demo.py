@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
+from ciae_ros.demo.__main__ import main
+
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
@@ -36,8 +38,9 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["/no/such/video.mp4", __file__])
-def test_demo_refuses_what_is_no_video(source: str) -> None:
-    command = [sys.executable, "-m", "ciae_ros.demo", "--source", source]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert finished.returncode == 1
-    assert finished.stderr.strip().splitlines()[-1].startswith("demo: ")
+def test_demo_refuses_what_is_no_video(
+    source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo", "--source", source])
+    assert main() == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("demo: ")

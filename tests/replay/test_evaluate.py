@@ -1,0 +1,206 @@
+"""Bags in, a run out: complete, continued after a stop, the same through Ray; and what is refused or left out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ciae_ros.inference import InferenceSettings, load_checkpoint, save_checkpoint
+from ciae_ros.inference import Predictor
+from ciae_ros.model import CIAE
+from ciae_ros.replay import evaluate as evaluation
+from ciae_ros.replay.__main__ import main
+from ciae_ros.replay.bags.bag_writing import write_bag
+from ciae_ros.replay.evaluate import Order, evaluate
+from ciae_ros.replay.measures.gate import figures
+from ciae_ros.replay.model_options import ModelOptions
+from ciae_ros.replay.run_folder import RunFolderError, read_run
+from ciae_ros.replay.types import Run
+from tests.training.synthetic import CATEGORIES, scene, write_split
+from tests.training.test_evaluate import LENIENT, LIGHT
+from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.evaluation.run import evaluate as evaluate_images
+
+TOPIC = "/camera/image_raw"
+SECOND = 10**9
+FRAMES = 7
+TIMES = ["decode", "preprocess", "network", "proposals", "fusing", "download", "latency"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
+    torch.manual_seed(3)
+    save_checkpoint(path, "random", CIAE(LIGHT).eval(), CATEGORIES, LENIENT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def annotations(tmp_path_factory: pytest.TempPathFactory) -> PanopticAnnotations:
+    """Of images whose names are their numbers in the bag."""
+    scenes = {number: scene(number) for number in range(FRAMES)}
+    return write_split(tmp_path_factory.mktemp("data"), scenes)
+
+
+@pytest.fixture(scope="module")
+def images(annotations: PanopticAnnotations) -> list[np.ndarray]:
+    folder = image_folder_of(annotations.path)
+    return [cv2.imread(str(folder / entry["file_name"])) for entry in annotations.images.values()]
+
+
+@pytest.fixture(scope="module")
+def bag(images: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bags") / "drive"
+    write_bag(path, ((TOPIC, SECOND + i * SECOND // 10, image) for i, image in enumerate(images)))
+    return path
+
+
+def order(bags: list[Path], output: Path, checkpoint: Path, **choices: object) -> Order:
+    return Order(bags, output, ModelOptions(str(checkpoint), "cpu"), unit_frames=3, **choices)  # type: ignore[arg-type]
+
+
+def assert_same_results(one: Run, other: Run) -> None:
+    for name in ("frames", "segments", "confusion"):
+        tables = [getattr(run, name).drop(columns=TIMES, errors="ignore") for run in (one, other)]
+        pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def whole(bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    output = tmp_path_factory.mktemp("whole") / "run"
+    return evaluate(order([bag], output, checkpoint, ground_truth=str(annotations.path)))
+
+
+def test_every_frame_is_in_the_run(whole: Run) -> None:
+    frames = whole.frames
+    assert list(frames["index"]) == list(range(FRAMES))
+    assert list(frames["stamp"]) == [SECOND + i * SECOND // 10 for i in range(FRAMES)]
+    assert frames["time"].to_numpy() == pytest.approx(np.arange(FRAMES) / 10)
+    assert (frames["problem"] == "").all()
+    assert frames["has_truth"].all()
+    assert (frames["latency"] > 0).all()
+    assert frames["latency"].to_numpy() == pytest.approx(frames[TIMES[1:-1]].sum(axis=1).to_numpy())
+    assert all((whole.folder / picture).is_file() for picture in frames["picture"])
+    # All but the first frame of the drive are compared with the one before, also at the beginning of a unit.
+    assert np.isnan(frames["changed"].iloc[0])
+    assert frames["changed"].iloc[1:].notna().all()
+    assert whole.about["problems"] == []
+
+
+def test_scores_are_those_of_evaluating_the_images(
+    whole: Run, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor(load_checkpoint(checkpoint))
+    scores = evaluate_images(predictor, annotations, image_folder_of(annotations.path), tmp_path)
+    found = figures(whole)
+    assert found["pq"] == pytest.approx(100 * scores.all.pq, abs=1e-6)
+    assert found["sq"] == pytest.approx(100 * scores.all.sq, abs=1e-6)
+    assert found["pq_things"] == pytest.approx(100 * scores.things.pq, abs=1e-6)
+    assert found["miou"] == pytest.approx(100 * scores.mean_iou, abs=1e-6)
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    whole: Run, bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = order([bag], tmp_path / "run", checkpoint, ground_truth=str(annotations.path))
+    undisturbed = evaluation._one_by_one
+    evaluated: list[int] = []
+
+    def two_units(*arguments: object) -> Iterator[object]:
+        for count, found in enumerate(undisturbed(*arguments)):  # type: ignore[arg-type]
+            evaluated.append(found[0].start)
+            yield found
+            if count == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "_one_by_one", two_units)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(wanted)
+    with pytest.raises(RunFolderError, match="not finished"):
+        read_run(tmp_path / "run")
+    assert_same_results(evaluate(wanted), whole)
+    assert evaluated == [0, 3, 6]
+
+
+def test_another_run_is_not_overwritten(whole: Run, bag: Path, checkpoint: Path) -> None:
+    with pytest.raises(RunFolderError, match="another run, with other ground truth"):
+        evaluate(order([bag], whole.folder, checkpoint))
+
+
+def run_command(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_command(
+    bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "run"
+    options = ("evaluate", bag, "--model", checkpoint, "--device", "cpu", "--output", output)
+    truth = ("--ground-truth", annotations.path)
+    assert run_command(*options, *truth, "--require", "pq>=0 frames==7") == 0
+    printed = capsys.readouterr().out
+    assert "7 frames, pq " in printed
+    assert str(output / "report.html") in printed
+    assert (output / "report.html").stat().st_size > 10000
+    content = json.loads((output / "report.json").read_text())
+    assert content
+    assert run_command("report", output, "--require", "pq>=99.9, latency_p99<=1e-9") == 3
+    error = capsys.readouterr().err
+    assert "pq" in error
+    assert "latency_p99" in error
+
+
+def test_a_bad_bag_does_not_stop_the_rest(
+    bag: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    options = ("--model", checkpoint, "--device", "cpu", "--output", tmp_path / "run")
+    assert run_command("evaluate", tmp_path / "empty", bag, tmp_path / "nowhere", *options) == 1
+    said = capsys.readouterr()
+    assert "7 frames" in said.out
+    problems = said.err.splitlines()
+    assert len(problems) == 2, problems
+    assert str(tmp_path / "empty") in problems[0]
+    assert str(tmp_path / "nowhere") in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (("--topics", "/no/such"), "/camera/image_raw"),
+        (("--model", "/no/such.safetensors"), "no checkpoint at /no/such.safetensors"),
+        (("--ground-truth", "/no/such"), "/no/such"),
+        (("--score-threshold", "7"), "score_threshold must be in 0..1"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_line(
+    bag: Path, checkpoint: Path, tmp_path: Path, choice: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--model", checkpoint, "--device", "cpu", "--output", tmp_path / "run")
+    assert run_command("evaluate", bag, *options, *choice) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("replay: ")
+    assert message in line
+
+
+def test_ground_truth_of_other_frames_is_said(
+    bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path
+) -> None:
+    content = json.loads(annotations.path.read_text())
+    for entry in content["images"]:
+        entry["file_name"] = f"other_{entry['file_name']}"
+    folder = tmp_path / "truth"
+    shutil.copytree(annotations.path.with_suffix(""), folder / "panoptic_tiny")
+    (folder / "panoptic_tiny.json").write_text(json.dumps(content))
+    run = evaluate(order([bag], tmp_path / "run", checkpoint, ground_truth=str(folder)))
+    assert not run.frames["has_truth"].any()
+    assert any("no frame has ground truth" in problem for problem in run.about["problems"])
+    assert np.isnan(figures(run)["pq"])
