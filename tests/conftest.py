@@ -48,7 +48,7 @@ def exported_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ros_environment() -> Iterator[dict[str, str]]:
     """A ROS domain that no other process uses, on this machine only; for children, and set in this process too."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
-    from ciae_ros.demo.processes import isolated_ros_environment  # noqa: PLC0415
+    from ciae_ros.processes import isolated_ros_environment  # noqa: PLC0415
 
     with isolated_ros_environment() as environment:
         before = dict(os.environ)

@@ -20,6 +20,7 @@ MAY_IMPORT = {
         "ciae_ros.inference",
         "ciae_ros.images",
         "ciae_ros.visualization",
+        "ciae_ros.processes",
         "ciae_ros.replay",
     },
     "ciae_ros/node": {

@@ -24,10 +24,10 @@ from sensor_msgs.msg import Image
 
 from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
-from ciae_ros.demo.processes import isolated_ros_environment, stop
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.defaults import choose_device
 from ciae_ros.inference.stage_times import HostClock
+from ciae_ros.processes import isolated_ros_environment, stop
 
 TOLERATED_DROPS = 0.05
 SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0

@@ -15,6 +15,20 @@ EXAMPLE = "python -m ciae_ros.replay evaluate drive.mcap --ground-truth truth/pa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Of this subcommand."""
+    add_inputs(parser, Path("out/replay"))
+    add = parser.add_argument
+    add(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="spread over a Ray cluster: the one at ADDRESS, or a running one, or one on this machine",
+    )
+    add("--ray-workers", type=int, metavar="N", help="default: one for each GPU, or for each machine without")
+
+
+def add_inputs(parser: argparse.ArgumentParser, output: Path) -> None:
+    """What makes an `Order`, and what is required of its run."""
     add = parser.add_argument
     add("bags", nargs="+", type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
     add_model_arguments(parser)
@@ -24,17 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or JSON file in COCO's panoptic format, or LABELS_TOPIC,SEGMENTS_TOPIC in the bags",
     )
     add("--topics", nargs="+", metavar="TOPIC", help="of images (default: all that a camera may have sent)")
-    add("--output", type=Path, default=Path("out/replay"), help="folder for the run (default: %(default)s)")
+    add("--output", type=Path, default=output, help="folder for the run (default: %(default)s)")
     add("--no-pictures", action="store_true", help="keep no label maps: less disk, no frames in the report")
     add_requirements(parser)
-    add(
-        "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help="spread over a Ray cluster: the one at ADDRESS, or a running one, or one on this machine",
+
+
+def order_of(options: argparse.Namespace, command: str) -> Order:
+    """What was typed."""
+    return Order(
+        bags=list(dict.fromkeys(options.bags)),
+        output=options.output,
+        model=model_options(options),
+        ground_truth=options.ground_truth,
+        topics=options.topics,
+        keep_label_maps=not options.no_pictures,
+        command=command,
     )
-    add("--ray-workers", type=int, metavar="N", help="default: one for each GPU, or for each machine without")
 
 
 def add_requirements(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +67,7 @@ def add_requirements(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, command: str) -> int:
     """Evaluate and write the report; 0, 1 if something could not be read, 3 if a requirement does not hold."""
-    order = Order(
-        bags=list(dict.fromkeys(options.bags)),
-        output=options.output,
-        model=model_options(options),
-        ground_truth=options.ground_truth,
-        topics=options.topics,
-        keep_label_maps=not options.no_pictures,
-        command=command,
-    )
+    order = order_of(options, command)
     if options.ray is None:
         made = evaluate(order)
     else:

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 
 from ciae_ros.images.camera_image import CameraImage
-from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference import CategorySet, PanopticResult, Predictor
 from ciae_ros.inference.host_memory import resident_bytes
 from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag, open_bag
-from ciae_ros.replay.lock_step import Segmented, segment_in_lock_step
+from ciae_ros.replay.lock_step import segment_in_lock_step
 from ciae_ros.replay.measures.outcomes import FrameScore, score_frame, unscored_frame
 from ciae_ros.replay.measures.stability import StabilityMeter
 from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
@@ -96,15 +96,14 @@ class UnitEvaluator:
         """
         start = time.perf_counter()
         with open_bag(unit.path) as bag:
-            meter = FrameMeter(self._predictor, self._truth_of(bag), unit, self._keep)
+            meter = FrameMeter(self._predictor.categories, self._truth_of(bag), unit, self._keep)
             measured = []
             for found in self._measure_in_order(bag, unit, meter):
                 if found is not None:
                     measured.append(found)
                     on_frame()
-            problems = [*bag.problems, *_truth_problems(unit, measured)]
         return replace(
-            unit_result(measured, problems),
+            unit_result(unit, measured, bag.problems),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory(self._predictor),
         )
@@ -115,7 +114,9 @@ class UnitEvaluator:
         waiting: deque[Future[FrameMeasurements | None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="ciae-measure") as worker:
             for segmented in segment_in_lock_step(frames, self._pipeline):
-                waiting.append(worker.submit(meter.measure, segmented, unit.bag))
+                waiting.append(
+                    worker.submit(meter.measure, segmented.frame, segmented.result, stage_columns(segmented.stages))
+                )
                 if len(waiting) > MEASURED_BEHIND:
                     yield waiting.popleft().result()
             while waiting:
@@ -125,23 +126,32 @@ class UnitEvaluator:
 class FrameMeter:
     """Measures the frames of one topic in their order."""
 
-    def __init__(self, predictor: Predictor, truth: GroundTruth | None, unit: Unit, keep_label_maps: bool) -> None:
-        self._categories = predictor.categories
+    def __init__(self, categories: CategorySet, truth: GroundTruth | None, unit: Unit, keep_label_maps: bool) -> None:
+        self._categories = categories
         self._truth, self._unit, self._keep = truth, unit, keep_label_maps
         self._stability = StabilityMeter()
 
-    def measure(self, segmented: Segmented, bag: str) -> FrameMeasurements | None:
-        """One frame; None if it lies before the unit."""
-        frame, result = segmented.frame, segmented.result
+    def measure(
+        self, frame: BagFrame, result: PanopticResult | None, times: dict[str, float]
+    ) -> FrameMeasurements | None:
+        """One frame.
+
+        Args:
+            frame: of the unit, or the one before it.
+            result: of the frame, None where there is none.
+            times: columns with seconds.
+
+        Returns:
+            None for the frame before the unit.
+        """
         changed, compared = np.nan, 0.0
         if frame.image is not None and result is not None:
             changed, compared = self._stability.update(gray(frame.image), result.semantic_map(), frame.stamp)
         if frame.key.index < self._unit.start:
             return None
-        key = {"bag": bag, "topic": frame.key.topic, "index": frame.key.index}
+        key = {"bag": self._unit.bag, "topic": frame.key.topic, "index": frame.key.index}
         score, problem, has_truth = self._score(frame, result)
-        stages = {"decode": frame.decode, **stage_columns(segmented.stages)}
-        row = key | frame_columns(frame, result, score) | stages
+        row = key | frame_columns(frame, result, score) | {"decode": frame.decode} | times
         row |= {"changed": changed, "compared": compared, "has_truth": has_truth, "picture": ""}
         label_map = None
         if self._keep and result is not None:
@@ -172,14 +182,14 @@ def peak_memory(predictor: Predictor) -> int | None:
     return resident_bytes(peak=True)
 
 
-def unit_result(measured: list[FrameMeasurements], problems: list[str]) -> UnitResult:
-    """Tables of the measured frames."""
+def unit_result(unit: Unit, measured: list[FrameMeasurements], problems: list[str]) -> UnitResult:
+    """Tables of the measured frames, with what was wrong with the bag and with the ground truth."""
     return UnitResult(
         frames_table([one.frame for one in measured]),
         segments_table([row for one in measured for row in one.segments]),
         confusion_table([row for one in measured for row in one.confusion]),
         {label_map_name(one.frame["index"]): one.label_map for one in measured if one.label_map is not None},
-        problems,
+        [*problems, *_truth_problems(unit, measured)],
     )
 
 

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
-from ciae_ros.demo.processes import stop
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.model_loading import load_predictor, warm_up
 from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.processes import stop
 from tests.node.harness import Client, header, start_node
 
 STAMP = 123_456_789

@@ -15,8 +15,8 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.demo.processes import stop
 from ciae_ros.node.image_player import SourceError, open_source
+from ciae_ros.processes import stop
 from tests.node.harness import nanoseconds
 
 

@@ -14,9 +14,9 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CompressedImage
 
-from ciae_ros.demo.processes import stop
 from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.images.image_decoding import decode_image
+from ciae_ros.processes import stop
 from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_this_process, start_node
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)

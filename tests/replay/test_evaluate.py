@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ciae_ros.replay.bags.bag_writing import write_bag
+from ciae_ros.replay.measures.gate import figures
 
-from ciae_ros.inference import InferenceSettings, load_checkpoint, save_checkpoint
-from ciae_ros.inference import Predictor
+from ciae_ros.inference import Predictor, load_checkpoint, save_checkpoint
 from ciae_ros.model import CIAE
 from ciae_ros.replay import evaluate as evaluation
 from ciae_ros.replay.__main__ import main
-from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.evaluate import Order, evaluate
-from ciae_ros.replay.measures.gate import figures
 from ciae_ros.replay.model_options import ModelOptions
 from ciae_ros.replay.run_folder import RunFolderError, read_run
 from ciae_ros.replay.types import Run
@@ -74,7 +73,9 @@ def assert_same_results(one: Run, other: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(
+    bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     output = tmp_path_factory.mktemp("whole") / "run"
     return evaluate(order([bag], output, checkpoint, ground_truth=str(annotations.path)))
 
@@ -108,7 +109,12 @@ def test_scores_are_those_of_evaluating_the_images(
 
 
 def test_a_stopped_run_goes_on_where_it_was(
-    whole: Run, bag: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Run,
+    bag: Path,
+    annotations: PanopticAnnotations,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted = order([bag], tmp_path / "run", checkpoint, ground_truth=str(annotations.path))
     undisturbed = evaluation._one_by_one
@@ -182,7 +188,12 @@ def test_a_bad_bag_does_not_stop_the_rest(
     ],
 )
 def test_what_cannot_be_evaluated_is_said_in_one_line(
-    bag: Path, checkpoint: Path, tmp_path: Path, choice: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+    bag: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    choice: tuple[str, str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ("--model", checkpoint, "--device", "cpu", "--output", tmp_path / "run")
     assert run_command("evaluate", bag, *options, *choice) == 1

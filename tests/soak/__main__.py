@@ -24,7 +24,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
-from ciae_ros.demo.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.processes import isolated_ros_environment, start_module, stop
 
 CAMERAS = {"front": "good", "left": "good", "rear": "bad"}
 SETTLING = 180.0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import domain_coordinator
 
@@ -20,10 +21,23 @@ def isolated_ros_environment() -> Iterator[dict[str, str]]:
 
 
 def start_module(
-    module: str, parameters: Mapping[str, object], environment: dict[str, str], capture: bool = False
+    module: str,
+    parameters: Mapping[str, object],
+    environment: dict[str, str],
+    capture: bool = False,
+    params_file: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """Start `python -m MODULE` with ROS parameters; with `capture`, its standard output is a pipe."""
-    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={_yaml(value)}")]
+    """Start `python -m MODULE` with ROS parameters.
+
+    Args:
+        module: has a node.
+        parameters: come before those of the file.
+        environment: of the process.
+        capture: have its standard output in a pipe.
+        params_file: further parameters (YAML).
+    """
+    settings = [] if params_file is None else ["--params-file", str(params_file)]
+    settings += [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={_yaml(value)}")]
     command = [sys.executable, "-m", module, "--ros-args", *settings]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE if capture else None, text=True)
 
@@ -42,5 +56,7 @@ def stop(process: subprocess.Popen[str], timeout: float = 15.0) -> int:
 def _yaml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
     # ROS reads parameters as YAML: quotes keep a path that looks like a number a string.
     return f"'{value}'" if isinstance(value, str) else str(value)

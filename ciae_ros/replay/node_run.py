@@ -1,0 +1,205 @@
+"""Evaluate bags through the running node: what dropping and latency cost. Needs ROS 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
+
+from ciae_ros.inference import CategorySet
+from ciae_ros.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, Answer, BagPlayback, PlaybackError, Route
+from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.evaluate import Order, carry_out, checked_plan, describe_model, ground_truth_of
+from ciae_ros.replay.types import BagFrame, GroundTruth, Run
+from ciae_ros.replay.unit_evaluation import FrameMeter, UnitResult, stage_columns, unit_result
+from ciae_ros.replay.units import Unit
+
+NODE = "node"
+NO_ANSWER = "no answer"
+"""Problem of a frame that the node has dropped, or that was lost on the way."""
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds within which a node tells its parameters."""
+
+
+@dataclass(frozen=True)
+class Playback:
+    """How bags are played."""
+
+    rate: float = 1.0
+    """So many times as fast as they were recorded."""
+    attach: str = ""
+    """Name of a node that runs already, such as /panoptic_node, with `use_sim_time`; empty to start one."""
+    params_file: Path | None = None
+    """Of the node that is started."""
+
+
+def evaluate_through_node(order: Order, playback: Playback) -> Run:
+    """Play the bags into the node, and measure what it answers as `evaluate` measures.
+
+    Args:
+        order: of the run; its units are those of a bag together.
+        playback: how.
+
+    Raises:
+        PlaybackError: the node does not start, listen or live.
+        Exception: as `evaluate`.
+    """
+    plan = checked_plan(order)
+    predictor = order.model.build()
+    truth_of = ground_truth_of(order.ground_truth, predictor.categories)
+    model = describe_model(predictor) | {"kind": NODE, "rate": playback.rate}
+    dropped: Counter[str] = Counter()
+
+    def run_units(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
+        for path in dict.fromkeys(unit.path for unit in units):
+            of_bag = [unit for unit in units if unit.path == path]
+            with open_bag(path) as bag:
+                start = time.perf_counter()
+                answers = _play(bag, sorted({unit.topic for unit in of_bag}), order, playback, dropped)
+                seconds = (time.perf_counter() - start) / len(of_bag)
+            for unit in of_bag:
+                found = _measure(unit, answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps)
+                done(unit.stop - unit.start)
+                yield unit, replace(found, seconds=seconds)
+
+    run = carry_out(order, plan, model, run_units)
+    run.about["dropped"] = dict(dropped)
+    return run
+
+
+def _measure(
+    unit: Unit,
+    answers: Mapping[int, Answer],
+    categories: CategorySet,
+    truth_of: Callable[[Bag], GroundTruth | None],
+    keep_label_maps: bool,
+) -> UnitResult:
+    with open_bag(unit.path) as bag:
+        meter = FrameMeter(categories, truth_of(bag), unit, keep_label_maps)
+        measured = [
+            found
+            for frame in bag.frames(unit.topic, max(0, unit.start - 1), unit.stop)
+            if (found := _measure_frame(meter, frame, answers.get(frame.stamp), categories)) is not None
+        ]
+        return unit_result(unit, measured, bag.problems)
+
+
+def _measure_frame(meter: FrameMeter, frame: BagFrame, answer: Answer | None, categories: CategorySet) -> Any:
+    result = answer.result(categories) if answer else None
+    if result is None:
+        frame = replace(frame, problem=frame.problem or NO_ANSWER)
+    latency = answer.latency if answer and result is not None else None
+    return meter.measure(frame, result, stage_columns(None) | {"latency": np.nan if latency is None else latency})
+
+
+def _play(
+    bag: Bag, topics: list[str], order: Order, playback: Playback, dropped: Counter[str]
+) -> dict[str, dict[int, Answer]]:
+    with _node(bag, topics, order, playback) as (routes, is_alive):
+        player = BagPlayback(bag, routes)
+        try:
+            answers = player.play(playback.rate, is_alive)
+            dropped.update(player.dropped())
+        finally:
+            player.destroy_node()
+    return answers
+
+
+@contextmanager
+def _node(
+    bag: Bag, topics: list[str], order: Order, playback: Playback
+) -> Iterator[tuple[dict[str, Route], Callable[[], bool]]]:
+    """Routes to a node that runs while the context lasts, and whether it still does."""
+    if playback.attach:
+        with _ros():
+            yield _routes_of(playback.attach, topics), lambda: True
+        return
+    with isolated_ros_environment() as environment:
+        os.environ.update(environment)
+        with _ros():
+            routes = {topic: _own_route(bag, number, topic) for number, topic in enumerate(topics)}
+            process = _start(bag, routes, order, playback, environment)
+            try:
+                yield routes, lambda: process.poll() is None
+            finally:
+                stop(process)
+
+
+def _own_route(bag: Bag, number: int, topic: str) -> Route:
+    suffix = "/compressed" if bag.topics[topic].type == COMPRESSED_TYPE else ""
+    return Route(f"/replay/camera{number}/image_raw{suffix}", f"/panoptic_node/camera{number}")
+
+
+def _start(
+    bag: Bag, routes: Mapping[str, Route], order: Order, playback: Playback, environment: dict[str, str]
+) -> subprocess.Popen[str]:
+    parameters: dict[str, object] = {
+        "cameras": [route.images for route in routes.values()],
+        "camera_names": [route.outputs.rpartition("/")[2] for route in routes.values()],
+        "expected_sizes": _sizes(bag, list(routes)),
+        "use_sim_time": True,
+        "diagnostics.status_period": 0.0,
+    }
+    parameters |= {name: value for name, value in vars(order.model).items() if value is not None}
+    return start_module("ciae_ros.node.panoptic_node", parameters, environment, params_file=playback.params_file)
+
+
+def _sizes(bag: Bag, topics: list[str]) -> list[str]:
+    """WIDTHxHEIGHT of the first usable image of each topic."""
+    sizes = []
+    for topic in topics:
+        image = next((frame.image for frame in bag.frames(topic) if frame.image is not None), None)
+        if image is not None:
+            height, width = image.pixels.shape[:2]
+            sizes.append(f"{width}x{height}")
+    return list(dict.fromkeys(sizes)) or ["640x480"]
+
+
+def _routes_of(name: str, topics: list[str]) -> dict[str, Route]:
+    """To the cameras of a node that runs, whose topics are those of the bag."""
+    node = Node("bag_playback_setup")
+    try:
+        client = node.create_client(GetParameters, f"{name}/get_parameters")
+        if not client.wait_for_service(ANSWER_TIMEOUT):
+            raise PlaybackError(f"there is no node {name}: start it with use_sim_time, or leave --attach out")
+        future = client.call_async(GetParameters.Request(names=["cameras", "camera_names", "use_sim_time"]))
+        rclpy.spin_until_future_complete(node, future, timeout_sec=ANSWER_TIMEOUT)
+        response = future.result()
+    finally:
+        node.destroy_node()
+    if response is None or len(response.values) != 3:
+        raise PlaybackError(f"{name} does not tell its parameters: is it a panoptic_node?")
+    cameras, names, sim_time = response.values
+    if not sim_time.bool_value:
+        raise PlaybackError(f"{name} does not use the bag's time: start it with use_sim_time:=true")
+    namespaces = [one for one in names.string_array_value if one]
+    if not namespaces and len(cameras.string_array_value) > 1:
+        raise PlaybackError(f"set the parameter camera_names of {name}, so that its outputs can be told apart")
+    outputs = [f"{name}/{namespace}" for namespace in namespaces] or [name]
+    routes = dict(zip((f"/{one.strip('/')}" for one in cameras.string_array_value), outputs, strict=True))
+    missing = [topic for topic in topics if topic not in routes]
+    if missing:
+        raise PlaybackError(f"{name} does not listen to {', '.join(missing)}: set its parameter cameras")
+    return {topic: Route(topic, routes[topic]) for topic in topics}
+
+
+@contextmanager
+def _ros() -> Iterator[None]:
+    rclpy.init()
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
