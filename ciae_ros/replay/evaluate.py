@@ -18,7 +18,7 @@ from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.ground_truth import open_ground_truth, topic_ground_truth
 from ciae_ros.replay.model_options import ModelOptions, describe_settings
 from ciae_ros.replay.plan import Plan, make_plan
-from ciae_ros.replay.run_folder import RunFolder
+from ciae_ros.replay.run_folder import RunFolder, amended
 from ciae_ros.replay.types import BagError, GroundTruth, GroundTruthError, Run
 from ciae_ros.replay.unit_evaluation import UnitEvaluator, UnitResult
 from ciae_ros.replay.units import UNIT_FRAMES, Unit
@@ -97,7 +97,8 @@ def carry_out(order: Order, plan: Plan, model: dict[str, Any], run_units: RunUni
                 folder.write(unit, result)
     run = folder.finish(plan.units, {"problems": problems})
     if order.ground_truth and not run.frames["has_truth"].any():
-        run.about["problems"].append(f"no frame has ground truth in {order.ground_truth}")
+        problem = f"no frame has ground truth in {order.ground_truth}"
+        return amended(run, {"problems": [*run.about["problems"], problem]})
     return run
 
 

@@ -10,7 +10,7 @@ from ciae_ros.replay import evaluate_command
 from ciae_ros.replay.evaluate import evaluate
 from ciae_ros.replay.measures.gate import figures
 from ciae_ros.replay.reporting import report_and_judge
-from ciae_ros.replay.run_folder import read_run
+from ciae_ros.replay.run_folder import amended, read_run
 
 SUMMARY = "play bags into the running node at real time, and report what dropping and latency cost"
 EXAMPLE = "python -m ciae_ros.replay node drive.mcap --rate 1.0 --output out/drive_node"
@@ -49,5 +49,4 @@ def run(options: argparse.Namespace, command: str) -> int:
     made = evaluate_through_node(
         replace(order, output=order.output / "node"), Playback(options.rate, options.attach, options.params_file)
     )
-    made.about["lock_step"] = figures(lock_step)
-    return report_and_judge(made, options.require)
+    return report_and_judge(amended(made, {"lock_step": figures(lock_step)}), options.require)

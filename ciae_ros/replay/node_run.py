@@ -22,6 +22,7 @@ from ciae_ros.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, Answer, BagPlayback, PlaybackError, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.evaluate import Order, carry_out, checked_plan, describe_model, ground_truth_of
+from ciae_ros.replay.run_folder import amended
 from ciae_ros.replay.types import BagFrame, GroundTruth, Run
 from ciae_ros.replay.unit_evaluation import FrameMeter, UnitResult, stage_columns, unit_result
 from ciae_ros.replay.units import Unit
@@ -75,9 +76,7 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
                 done(unit.stop - unit.start)
                 yield unit, replace(found, seconds=seconds)
 
-    run = carry_out(order, plan, model, run_units)
-    run.about["dropped"] = dict(dropped)
-    return run
+    return amended(carry_out(order, plan, model, run_units), {"dropped": dict(dropped)})
 
 
 def _measure(

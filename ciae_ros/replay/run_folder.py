@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ciae_ros.replay.units import Unit
 
 FORMAT = 1
 TABLES = {"frames": frames_table, "segments": segments_table, "confusion": confusion_table}
-SAME_RUN = ("format", "kind", "model", "settings", "ground truth", "inputs")
+SAME_RUN = ("format", "kind", "model", "settings", "ground truth", "inputs", "rate")
 """What two commands must agree in for the second to go on with the first one's run."""
 
 
@@ -47,7 +48,7 @@ class RunFolder:
         (path / "units").mkdir(parents=True, exist_ok=True)
         for unfinished in (path / "units").glob("*.unfinished"):
             shutil.rmtree(unfinished)
-        self._write_about()
+        _write_about(self.path, self.about)
 
     def has(self, unit: Unit) -> bool:
         """Has it been evaluated?"""
@@ -87,7 +88,7 @@ class RunFolder:
         # What was done before a stop counts too.
         self.about["seconds"] = sum(one["seconds"] for one in about)
         self.about["peak_memory"] = max((one["peak_memory"] or 0 for one in about), default=0) or None
-        self._write_about()
+        _write_about(self.path, self.about)
         return read_run(self.path)
 
     def _joined(self, name: str, units: list[Unit]) -> pd.DataFrame:
@@ -110,10 +111,12 @@ class RunFolder:
                 "or remove the folder"
             )
 
-    def _write_about(self) -> None:
-        unfinished = self.path / "run.json.unfinished"
-        unfinished.write_text(json.dumps(self.about, indent=2) + "\n")
-        unfinished.replace(self.path / "run.json")
+
+def amended(run: Run, additions: dict[str, Any]) -> Run:
+    """The run with additions to run.json, which are written."""
+    about = run.about | additions
+    _write_about(run.folder, about)
+    return replace(run, about=about)
 
 
 def read_run(folder: Path) -> Run:
@@ -133,6 +136,12 @@ def with_time(frames: pd.DataFrame) -> pd.DataFrame:
     """The table of frames with its column `time`: seconds since the first stamp of each bag."""
     first = frames.groupby("bag")["stamp"].transform("min")
     return frames.assign(time=(frames["stamp"] - first) * 1e-9)
+
+
+def _write_about(folder: Path, about: dict[str, Any]) -> None:
+    unfinished = folder / "run.json.unfinished"
+    unfinished.write_text(json.dumps(about, indent=2) + "\n")
+    unfinished.replace(folder / "run.json")
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
