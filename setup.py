@@ -34,6 +34,7 @@ setup(
         "console_scripts": [
             "panoptic_node = ciae_ros.node.panoptic_node:main",
             "image_player = ciae_ros.node.image_player:main",
+            "replay = ciae_ros.replay.__main__:main",
         ],
     },
 )

@@ -1,0 +1,61 @@
+"""Play a bag into `panoptic_node`, score what it answers, and write a report; everything ends when that is done."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
+ARGUMENTS = [
+    DeclareLaunchArgument("bag", description="rosbag2 folder, or .mcap or .db3 file."),
+    DeclareLaunchArgument("cameras", description="Topics of images in the bag, as [/front/image_raw]."),
+    DeclareLaunchArgument("camera_names", default_value="", description="Namespaces of the outputs, if several."),
+    DeclareLaunchArgument("model", default_value="camvid_light", description="As panoptic_node's parameter."),
+    DeclareLaunchArgument("ground_truth", default_value="", description="Folder, JSON file, or topics in the bag."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="So many times as fast as recorded."),
+    DeclareLaunchArgument("output", default_value="out/replay_node", description="Folder for run and report."),
+    DeclareLaunchArgument("require", default_value="", description="What must hold, as 'pq>=40 latency_p99<=0.05'."),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node as in `panoptic.launch.py`, whose other arguments can be given too, and what plays and scores."""
+    node_launch = PathJoinSubstitution([FindPackageShare("ciae_ros"), "launch", "panoptic.launch.py"])
+    # The bag's images are nobody else's business: they stay on this machine unless the shell says otherwise.
+    discovery = SetEnvironmentVariable(
+        DISCOVERY_VARIABLE, EnvironmentVariable(DISCOVERY_VARIABLE, default_value="LOCALHOST")
+    )
+    node = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource([node_launch]), launch_arguments={"use_sim_time": "true"}.items()
+    )
+    return LaunchDescription([*ARGUMENTS, discovery, node, OpaqueFunction(function=_evaluate)])
+
+
+def _evaluate(context: LaunchContext) -> list[object]:
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    arguments = ["node", value("bag"), "--attach", "/panoptic_node", "--topics", *_topics(value("cameras"))]
+    for name in ("model", "rate", "output", "ground_truth", "require"):
+        if value(name):
+            arguments += [f"--{name.replace('_', '-')}", value(name)]
+    replay = Node(package="ciae_ros", executable="replay", output="screen", arguments=arguments)
+    # Its exit code is in the log; launch itself has none to give.
+    end = OnProcessExit(target_action=replay, on_exit=[EmitEvent(event=Shutdown(reason="the report is written"))])
+    return [RegisterEventHandler(end), replay]
+
+
+def _topics(cameras: str) -> list[str]:
+    return [topic.strip(" '\"") for topic in cameras.strip("[] ").split(",")]
