@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         that make no sense; 3 if what is required does not hold; 130 after an interruption.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if "--ros-args" in arguments:  # ros2 launch puts them behind the others.
+        arguments = arguments[: arguments.index("--ros-args")]
     options = _parser().parse_args(arguments)
     command = _module(options.command)
     try:
