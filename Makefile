@@ -11,7 +11,7 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 
 test: ## Run all checks and tests
 	@scripts/setup.sh dev
-	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && pytest $(TEST_ARGS)
+	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && scripts/run_tests.sh $(TEST_ARGS)
 
 bench: ## Measure a frame's stages, other networks, fusing and the roofline, and write out/bench
 	@scripts/setup.sh bench

@@ -15,6 +15,18 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real images beside the checkout; not part of the project."""
 
 
+MIND_THE_REST = ("benchmark", "demo", "launch", "node", "soak")
+"""Folders whose tests wait for other processes or look at times."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that are to run alone."""
+    folders = [Path(__file__).parent / name for name in MIND_THE_REST]
+    for item in items:
+        if any(folder in item.path.parents for folder in folders):
+            item.add_marker("alone")
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     random.seed(0)

@@ -1,0 +1,90 @@
+"""A run over two workers of a local Ray, one of which is killed: the same as on one machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+import torch
+
+pytest.importorskip("ray", reason="needs requirements-fleet.txt")
+
+from ciae_ros.replay.bags.bag_writing import write_bag
+
+from ciae_ros.inference import save_checkpoint
+from ciae_ros.model import CIAE
+from ciae_ros.replay.evaluate import Order, evaluate
+from ciae_ros.replay.fleet import FleetError, evaluate_on_ray
+from ciae_ros.replay.model_options import ModelOptions
+from tests.replay.test_evaluate import assert_same_results
+from tests.training.synthetic import CATEGORIES
+from tests.training.test_evaluate import LENIENT, LIGHT
+
+pytestmark = pytest.mark.alone
+
+FRAMES = 60
+SECOND = 10**9
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelOptions:
+    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
+    torch.manual_seed(3)
+    save_checkpoint(path, "random", CIAE(LIGHT).eval(), CATEGORIES, LENIENT)
+    return ModelOptions(str(path), "cpu")
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A long one, a short one, and one that is none."""
+    folder = tmp_path_factory.mktemp("bags")
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8), (96, 64))
+    for name, frames in (("long", FRAMES), ("short", 3)):
+        images = (("/image", SECOND + i * SECOND // 10, np.roll(texture, i, axis=1)) for i in range(frames))
+        write_bag(folder / name, images)
+    return [folder / "long", folder / "none", folder / "short"]
+
+
+def kill_a_worker_after_the_first_unit(units: Path, killed: list[int]) -> None:
+    end = time.monotonic() + 120
+    while not killed and time.monotonic() < end:
+        if any(units.glob("*/unit.json")):
+            workers = [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in _title(one)]
+            if workers:
+                workers[0].kill()
+                killed.append(workers[0].pid)
+        time.sleep(0.02)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def test_the_same_results_although_a_worker_is_killed(bags: list[Path], model: ModelOptions, tmp_path: Path) -> None:
+    alone = evaluate(Order(bags, tmp_path / "alone", model, unit_frames=4))
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_a_worker_after_the_first_unit, args=(tmp_path / "fleet" / "units", killed))
+    killer.start()
+    fleet = evaluate_on_ray(Order(bags, tmp_path / "fleet", model, unit_frames=4), workers=2)
+    killer.join()
+    assert killed, "the run was over before a worker could be killed"
+    assert len(fleet.frames) == FRAMES + 3
+    assert_same_results(alone, fleet)
+    (problem,) = fleet.about["problems"]
+    assert str(bags[1]) in problem
+
+
+def test_no_cluster_and_no_model_are_said_in_one_line(bags: list[Path], tmp_path: Path) -> None:
+    nowhere = Order(bags, tmp_path / "run", ModelOptions("/no/such.safetensors", "cpu"))
+    with pytest.raises(FleetError, match="no checkpoint at /no/such"):
+        evaluate_on_ray(nowhere, workers=1)
+    with pytest.raises(FleetError, match="no Ray cluster at 127.0.0.1:1"):
+        evaluate_on_ray(nowhere, address="127.0.0.1:1")

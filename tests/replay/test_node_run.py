@@ -1,0 +1,85 @@
+"""A bag played into the running node: every frame is answered or has a reason, and answers are the lock-step's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from ciae_ros.replay.bags.bag_writing import write_bag
+
+from ciae_ros.replay.__main__ import main
+from ciae_ros.replay.bag_playback import PlaybackError, stamp_of
+from ciae_ros.replay.evaluate import Order
+from ciae_ros.replay.model_options import ModelOptions
+from ciae_ros.replay.node_run import NO_ANSWER, Playback, evaluate_through_node
+from ciae_ros.replay.run_folder import read_run
+from ciae_ros.replay.types import BagError
+
+pytestmark = pytest.mark.alone
+
+TOPIC = "/front/image_raw"
+SECOND = 10**9
+RATE = 5
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames, the last three at once: the node can answer two of them at most."""
+    path = tmp_path_factory.mktemp("bags") / "drive"
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8), (160, 96))
+    stamps = [SECOND + i * SECOND // RATE for i in range(9)]
+    stamps += [stamps[-1] + SECOND // RATE + i * 1000 for i in range(3)]
+    write_bag(path, ((TOPIC, stamp, np.roll(texture, 2 * i, axis=1)) for i, stamp in enumerate(stamps)))
+    return path
+
+
+def test_node_and_lock_step_agree_where_the_node_answers(bag: Path, tmp_path: Path) -> None:
+    command = ["node", bag, "--device", "cpu", "--input-size", "128", "--output", tmp_path / "run"]
+    assert main([str(one) for one in command]) == 0
+    node, lock_step = read_run(tmp_path / "run" / "node"), read_run(tmp_path / "run" / "lock_step")
+    assert node.about["kind"] == "node"
+    assert node.about["lock_step"]["frames"] == 12
+    answered = node.frames["problem"] == ""
+    assert set(node.frames["problem"]) <= {"", NO_ANSWER}
+    assert answered.sum() >= 9, "at such a rate the node drops next to nothing"
+    assert (node.frames["latency"] > 0).equals(answered)
+    dropped = node.about["dropped"]
+    assert sum(dropped.values()) == (~answered).sum(), dropped
+    for index in node.frames["index"][answered]:
+        maps = [
+            cv2.imread(str(run.folder / run.frames["picture"][index]), cv2.IMREAD_UNCHANGED)
+            for run in (node, lock_step)
+        ]
+        assert (maps[0] == maps[1]).mean() > 0.999
+    report = json.loads((node.folder / "report.json").read_text())
+    assert report
+
+
+def test_a_node_that_does_not_start_is_said(bag: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = tmp_path / "parameters.yaml"
+    wrong.write_text("/**: {ros__parameters: {max_batch: -1}}")
+    order = Order([bag], tmp_path / "run", ModelOptions(device="cpu", input_size=128))
+    with pytest.raises(PlaybackError, match="did not start"):
+        evaluate_through_node(order, Playback(params_file=wrong))
+    assert "max_batch" in capfd.readouterr().err
+
+
+def test_a_node_that_is_not_there_is_said(bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciae_ros.replay.node_run.ANSWER_TIMEOUT", 0.5)
+    order = Order([bag], tmp_path / "run", ModelOptions(device="cpu", input_size=128))
+    with pytest.raises(PlaybackError, match="there is no node /elsewhere"):
+        evaluate_through_node(order, Playback(attach="/elsewhere"))
+
+
+def test_stamps_of_serialised_images() -> None:
+    little = b"\x00\x01\x00\x00" + (5).to_bytes(4, "little") + (7).to_bytes(4, "little")
+    big = b"\x00\x00\x00\x00" + (5).to_bytes(4, "big") + (7).to_bytes(4, "big")
+    assert stamp_of(little) == stamp_of(big) == 5 * SECOND + 7
+    with pytest.raises(BagError, match="no header"):
+        stamp_of(little[:11])
