@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.inference import CategorySet, PanopticResult, Segment
-from ciae_ros.inference.run_lengths import decode_runs, encode_runs
+from ciae_ros.replay.answers import Answer
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.read_ahead import read_ahead
 from ciae_ros.replay.types import BagError, ReplayError
@@ -50,45 +48,6 @@ class Route(NamedTuple):
 
 class PlaybackError(ReplayError):
     """A node that does not listen or has ended."""
-
-
-@dataclass
-class Answer:
-    """What came back for an image."""
-
-    published: float
-    """Seconds of a clock that only goes forward."""
-    arrived: float | None = None
-    """When the later of the two messages came."""
-    shape: tuple[int, int] = (0, 0)
-    runs: tuple[np.ndarray, np.ndarray] | None = None
-    """The label map, as `encode_runs` makes it."""
-    segments: list[tuple[int, int, float]] | None = None
-    """Id, category id and score of each."""
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds from publishing the image to having labels and segments; None if they have not both come."""
-        complete = self.runs is not None and self.segments is not None and self.arrived is not None
-        return self.arrived - self.published if complete and self.arrived is not None else None
-
-    def result(self, categories: CategorySet) -> PanopticResult | None:
-        """The answer as the network gave it; None if it is not complete.
-
-        Raises:
-            PlaybackError: the node's model has other categories.
-        """
-        if self.runs is None or self.segments is None:
-            return None
-        label_map = decode_runs(*self.runs, self.shape)
-        areas = np.bincount(label_map.ravel(), minlength=len(self.segments) + 1)
-        segments = []
-        for segment_id, category_id, score in self.segments:
-            if category_id not in categories.by_id:
-                raise PlaybackError(f"the node answers with category {category_id}, which the model does not have")
-            category = categories.by_id[category_id]
-            segments.append(Segment(segment_id, category, score, int(areas[segment_id]), (0, 0, 1, 1), (0.0, 0.0)))
-        return PanopticResult(label_map, tuple(segments))
 
 
 class BagPlayback(Node):
@@ -206,15 +165,14 @@ class BagPlayback(Node):
     def _labels_of(self, topic: str) -> Callable[[Image], None]:
         def receive(message: Image) -> None:
             if (answer := self._answer(topic, message.header)) is not None:
-                labels = np.frombuffer(message.data, np.uint16).reshape(message.height, message.width)
-                answer.shape, answer.runs = labels.shape, encode_runs(labels)
+                answer.take_labels(np.frombuffer(message.data, np.uint16).reshape(message.height, message.width))
 
         return receive
 
     def _segments_of(self, topic: str) -> Callable[[PanopticSegments], None]:
         def receive(message: PanopticSegments) -> None:
             if (answer := self._answer(topic, message.header)) is not None:
-                answer.segments = [(one.id, one.category_id, one.score) for one in message.segments]
+                answer.take_segments(message.segments)
 
         return receive
 

@@ -10,27 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import rclpy
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
-from ciae_ros.inference import CategorySet
 from ciae_ros.processes import isolated_ros_environment, start_module, stop
-from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, Answer, BagPlayback, PlaybackError, Route
+from ciae_ros.replay.answers import Answer, measure_answers
+from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, BagPlayback, PlaybackError, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.evaluate import Order, carry_out, checked_plan, describe_model, ground_truth_of
 from ciae_ros.replay.run_folder import amended
-from ciae_ros.replay.types import BagFrame, GroundTruth, Run
-from ciae_ros.replay.unit_evaluation import FrameMeter, UnitResult, stage_columns, unit_result
+from ciae_ros.replay.types import Run
+from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
 
 NODE = "node"
-NO_ANSWER = "no answer"
-"""Problem of a frame that the node has dropped, or that was lost on the way."""
-
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a node tells its parameters."""
 
@@ -72,36 +67,13 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
                 answers = _play(bag, sorted({unit.topic for unit in of_bag}), order, playback, dropped)
                 seconds = (time.perf_counter() - start) / len(of_bag)
             for unit in of_bag:
-                found = _measure(unit, answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps)
+                found = measure_answers(
+                    unit, answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
+                )
                 done(unit.stop - unit.start)
                 yield unit, replace(found, seconds=seconds)
 
     return amended(carry_out(order, plan, model, run_units), {"dropped": dict(dropped)})
-
-
-def _measure(
-    unit: Unit,
-    answers: Mapping[int, Answer],
-    categories: CategorySet,
-    truth_of: Callable[[Bag], GroundTruth | None],
-    keep_label_maps: bool,
-) -> UnitResult:
-    with open_bag(unit.path) as bag:
-        meter = FrameMeter(categories, truth_of(bag), unit, keep_label_maps)
-        measured = [
-            found
-            for frame in bag.frames(unit.topic, max(0, unit.start - 1), unit.stop)
-            if (found := _measure_frame(meter, frame, answers.get(frame.stamp), categories)) is not None
-        ]
-        return unit_result(unit, measured, bag.problems)
-
-
-def _measure_frame(meter: FrameMeter, frame: BagFrame, answer: Answer | None, categories: CategorySet) -> Any:
-    result = answer.result(categories) if answer else None
-    if result is None:
-        frame = replace(frame, problem=frame.problem or NO_ANSWER)
-    latency = answer.latency if answer and result is not None else None
-    return meter.measure(frame, result, stage_columns(None) | {"latency": np.nan if latency is None else latency})
 
 
 def _play(

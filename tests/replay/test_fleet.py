@@ -86,5 +86,5 @@ def test_no_cluster_and_no_model_are_said_in_one_line(bags: list[Path], tmp_path
     nowhere = Order(bags, tmp_path / "run", ModelOptions("/no/such.safetensors", "cpu"))
     with pytest.raises(FleetError, match="no checkpoint at /no/such"):
         evaluate_on_ray(nowhere, workers=1)
-    with pytest.raises(FleetError, match="no Ray cluster at 127.0.0.1:1"):
+    with pytest.raises(FleetError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
         evaluate_on_ray(nowhere, address="127.0.0.1:1")

@@ -14,10 +14,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from ciae_ros.replay.bags.bag_writing import write_bag
 
 from ciae_ros.replay.__main__ import main
+from ciae_ros.replay.answers import NO_ANSWER
 from ciae_ros.replay.bag_playback import PlaybackError, stamp_of
 from ciae_ros.replay.evaluate import Order
 from ciae_ros.replay.model_options import ModelOptions
-from ciae_ros.replay.node_run import NO_ANSWER, Playback, evaluate_through_node
+from ciae_ros.replay.node_run import Playback, evaluate_through_node
 from ciae_ros.replay.run_folder import read_run
 from ciae_ros.replay.types import BagError
 
