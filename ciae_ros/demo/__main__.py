@@ -46,7 +46,12 @@ def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder
             ),
             start_module(
                 "ciae_ros.demo.recorder",
-                {"output": str(folder), "video_rate": float(rate), "expected_frames": opened.length},
+                {
+                    "output": str(folder),
+                    "video_rate": float(rate),
+                    "expected_frames": opened.length,
+                    "model": arguments.model,
+                },
                 environment,
                 capture=True,
             ),
@@ -91,6 +96,7 @@ def _tell(folder: Path) -> None:
         ("overlay.mp4", "the segmented clip"),
         ("contact_sheet.png", "nine of its frames"),
         ("summary.json", "the figures above"),
+        ("run/report.html", "how good and how fast this run was, frame by frame; open it in a browser"),
     ):
         print(f"wrote {folder / name}: {what}")
     print(
@@ -102,7 +108,7 @@ def _tell(folder: Path) -> None:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ciae_ros.demo",
-        description="Segment a video through ROS 2 and write a video, a contact sheet and a summary.",
+        description="Segment a video through ROS 2 and write a video, a contact sheet, a summary and a report.",
         epilog="example: python -m ciae_ros.demo --source drive.mp4 --rate 10 --output out/drive",
     )
     parser.add_argument("--source", help="video file, folder of images or /dev/videoN (default: a street clip)")

@@ -1,9 +1,10 @@
-"""Records what the node publishes: a video, a contact sheet and a summary."""
+"""Records what the node publishes: a video, a contact sheet, a summary and a report."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.time import Time
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 from tqdm import tqdm
+
+from ciae_ros.demo.own_report import TOPIC, PlayedImages, write_own_report
+from ciae_ros.inference import DEFAULT_MODEL
+from ciae_ros.replay.answers import Answer
 
 READY = "ready"
 """Printed once the node's topics are heard."""
@@ -37,6 +42,7 @@ class Recorder(Node):
         super().__init__("recorder")
         self._folder = Path(str(self.declare_parameter("output", "out/demo").value))
         self._rate: float = self.declare_parameter("video_rate", 25.0).value
+        self._model_parameter = str(self.declare_parameter("model", DEFAULT_MODEL).value)
         total: int = self.declare_parameter("expected_frames", 0).value
         self._progress = tqdm(total=total or None, unit="frame", desc="segmented", disable=None, mininterval=0.5)
         self._latencies: list[float] = []
@@ -48,10 +54,13 @@ class Recorder(Node):
         self._node_values: dict[str, str] = {}
         self._camera_values: dict[str, str] = {}
         self._player_values: dict[str, str] = {}
+        self._played = PlayedImages()
+        self._answers: defaultdict[int, Answer] = defaultdict(lambda: Answer(0.0))
         qos = QoSProfile(depth=10)
         self.create_subscription(Image, "/panoptic_node/labels", self._on_labels, qos)
         self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._on_segments, qos)
         self.create_subscription(Image, "/panoptic_node/overlay", self._on_overlay, qos)
+        self.create_subscription(Image, TOPIC, self._on_image, qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def record(self) -> dict[str, object]:
@@ -67,22 +76,36 @@ class Recorder(Node):
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
+    def _on_image(self, message: Image) -> None:
+        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+        self._played.add(_nanoseconds(message.header), pixels)
+
     def _on_labels(self, message: Image) -> None:
         now = self._now()
         self._arrivals.append(now)
-        self._latencies.append(now - Time.from_msg(message.header.stamp).nanoseconds * 1e-9)
+        self._latencies.append(now - 1e-9 * _nanoseconds(message.header))
         self._progress.update()
+        labels = np.frombuffer(message.data, np.uint16).reshape(message.height, message.width)
+        self._answer(message.header).take_labels(labels)
 
     def _on_segments(self, message: PanopticSegments) -> None:
+        self._answer(message.header).take_segments(message.segments)
         self._segments_per_frame.append(len(message.segments))
         self._model = message.model
+
+    def _answer(self, header: Header) -> Answer:
+        """What has come for an image, to which something more comes now."""
+        stamp = _nanoseconds(header)
+        answer = self._answers[stamp]
+        answer.published, answer.arrived = 1e-9 * stamp, self._now()
+        return answer
 
     def _on_overlay(self, message: Image) -> None:
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
         self._pictures.append(_shrunk(pixels))
         if self._video is None:
             self._video = _Video(self._folder / "overlay.mp4", self._rate)
-        self._video.show(pixels, Time.from_msg(message.header.stamp).nanoseconds * 1e-9)
+        self._video.show(pixels, 1e-9 * _nanoseconds(message.header))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -107,7 +130,20 @@ class Recorder(Node):
         summary = self._summary()
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        if self._played.jpegs:
+            write_own_report(
+                self._folder / "run",
+                self._played,
+                self._answers,
+                self._model_parameter,
+                self._node_values,
+                self._dropped(),
+            )
         return summary
+
+    def _dropped(self) -> dict[str, int]:
+        camera = self._camera_values
+        return {key.removeprefix("dropped, "): int(camera[key]) for key in camera if key.startswith("dropped")}
 
     def _summary(self) -> dict[str, object]:
         node, camera = self._node_values, self._camera_values
@@ -120,7 +156,7 @@ class Recorder(Node):
                 "published": int(self._player_values["published"]),
                 "received": int(camera["received"]),
                 "segmented": int(camera["segmented"]),
-                "dropped": {k.removeprefix("dropped, "): int(camera[k]) for k in camera if k.startswith("dropped")},
+                "dropped": self._dropped(),
                 "recorded": len(self._arrivals),
             },
             "latency from stamp to recorded labels [s]": dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
@@ -161,6 +197,10 @@ class _Video:
         assert self._writer is not None
         self._writer.write(self._shown)
         self._written += 1
+
+
+def _nanoseconds(header: Header) -> int:
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:

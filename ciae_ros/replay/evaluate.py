@@ -23,7 +23,8 @@ from ciae_ros.replay.types import BagError, GroundTruth, GroundTruthError, Run
 from ciae_ros.replay.unit_evaluation import UnitEvaluator, UnitResult
 from ciae_ros.replay.units import UNIT_FRAMES, Unit
 
-LOCK_STEP = "lock-step"
+LOCK_STEP, NODE = "lock-step", "node"
+"""Kinds of runs."""
 
 
 @dataclass(frozen=True)

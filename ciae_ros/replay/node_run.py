@@ -19,13 +19,12 @@ from ciae_ros.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.replay.answers import Answer, measure_answers
 from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, BagPlayback, PlaybackError, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
-from ciae_ros.replay.evaluate import Order, carry_out, checked_plan, describe_model, ground_truth_of
+from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan, describe_model, ground_truth_of
 from ciae_ros.replay.run_folder import amended
 from ciae_ros.replay.types import Run
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
 
-NODE = "node"
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a node tells its parameters."""
 
