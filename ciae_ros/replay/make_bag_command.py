@@ -1,0 +1,29 @@
+"""`make-bag`: a bag from a video or a folder of images, with its ground truth if there is some."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ciae_ros.replay.bags.make_bag import make_bag
+
+SUMMARY = "make a bag from a video or a folder of images"
+EXAMPLE = "python -m ciae_ros.replay make-bag val/ drive --rate 15 --truth annotations/panoptic_val.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of this subcommand."""
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="video file, or folder of images in the order of their names")
+    add("output", type=Path, metavar="BAG", help="folder to write")
+    add("--rate", type=float, help="images per second (default: the video's own, 10 for a folder)")
+    add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
+    add("--jpeg", action="store_true", help="CompressedImage instead of Image")
+    add("--truth", type=Path, metavar="JSON", help="COCO panoptic ground truth of the images, by their file names")
+
+
+def run(options: argparse.Namespace, command: str) -> int:
+    """Write; 0."""
+    make_bag(options.source, options.output, options.rate, options.storage, options.jpeg, options.truth)
+    print(f"written: {options.output}")
+    return 0
