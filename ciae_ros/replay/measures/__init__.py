@@ -1,0 +1,1 @@
+"""Frames to rows of tables, tables to figures."""

@@ -1,0 +1,80 @@
+"""A run in a few figures, and what may be required of them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Mapping
+
+from ciae_ros.replay.measures.quality import mean_iou, quality, summary_quality
+from ciae_ros.replay.types import Run
+
+OPERATORS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt}
+
+_REQUIREMENT = re.compile(r"([a-z_0-9]+)\s*(>=|<=|==|>|<)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)")
+
+
+def figures(run: Run) -> dict[str, float]:
+    """PQ, SQ, RQ and mIoU in per cent, latencies in seconds, frames per second, shares, the number of frames.
+
+    NaN where there is nothing to say: no ground truth, no result.
+    """
+    frames, classes = run.frames, quality(run.segments, run.categories)
+    scores = {which: summary_quality(classes, which) for which in ("all", "things", "stuff")}
+    latency = frames["latency"]
+    seconds = run.about.get("seconds") or math.nan
+    return {
+        "pq": 100 * scores["all"].pq,
+        "sq": 100 * scores["all"].sq,
+        "rq": 100 * scores["all"].rq,
+        "pq_things": 100 * scores["things"].pq,
+        "pq_stuff": 100 * scores["stuff"].pq,
+        "miou": 100 * mean_iou(run.confusion, run.categories),
+        "latency_p50": float(latency.quantile(0.5)),
+        "latency_p90": float(latency.quantile(0.9)),
+        "latency_p99": float(latency.quantile(0.99)),
+        "fps": len(frames) / seconds,
+        "changed": float(frames["changed"].mean()),
+        "unlabelled": float(frames["unlabelled"].mean()),
+        "dropped": float((frames["problem"] != "").mean()),
+        "frames": float(len(frames)),
+    }
+
+
+def check(requirements: str, found: Mapping[str, float]) -> list[str]:
+    """What does not hold.
+
+    Args:
+        requirements: as in "pq>=40 latency_p99<=0.05", separated by spaces or commas.
+        found: `figures`.
+
+    Returns:
+        A line for each requirement that does not hold; a figure that is NaN holds nothing.
+
+    Raises:
+        ValueError: one is not understood, or there is no such figure.
+    """
+    broken = []
+    for name, sign, text in _parsed(requirements, found):
+        value = found[name]
+        if math.isnan(value):
+            broken.append(f"{name}{sign}{text}, and this run has no {name}")
+        elif not OPERATORS[sign](value, float(text)):
+            broken.append(f"{name}{sign}{text}, and it is {value:.6g}")
+    return broken
+
+
+def _parsed(requirements: str, found: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    rest = _REQUIREMENT.sub("", requirements).replace(",", "").strip()
+    matches = _REQUIREMENT.findall(requirements)
+    if rest or not matches:
+        raise ValueError(f"--require: {(rest or requirements)!r} is no requirement such as pq>=40")
+    for name, _, number in matches:
+        if name not in found:
+            raise ValueError(f"--require: there is no figure {name!r}: use {', '.join(found)}")
+        try:
+            float(number)
+        except ValueError:
+            raise ValueError(f"--require: {number!r} is no number") from None
+    return matches

@@ -1,0 +1,35 @@
+"""How long results took, and where frames are missing."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+STAGES = ("latency", "decode", "preprocess", "network", "proposals", "fusing", "download")
+"""The whole first."""
+GAP = 1.5
+"""Times a topic's median distance of frames; a longer one is a gap."""
+
+
+def latency_table(frames: pd.DataFrame) -> pd.DataFrame:
+    """p50, p90, p99 and mean in seconds, a row for the whole and for each stage; NaN where nothing was measured."""
+    times = frames[list(STAGES)]
+    return pd.DataFrame(
+        {
+            **{name: times.quantile(share) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))},
+            "mean": times.mean(),
+        }
+    )
+
+
+def gaps(frames: pd.DataFrame) -> pd.DataFrame:
+    """Where the stamps of a topic say that frames are missing: bag, topic, time (of the frame before), seconds."""
+    rows = []
+    for (bag, topic), of_topic in frames.groupby(["bag", "topic"], sort=False):
+        times = of_topic.sort_values("index")["time"]
+        distances = times.diff().shift(-1)
+        usual = distances[distances > 0].median()
+        rows += [
+            {"bag": bag, "topic": topic, "time": times[index], "seconds": distances[index]}
+            for index in distances[distances > GAP * usual].index
+        ]
+    return pd.DataFrame(rows, columns=["bag", "topic", "time", "seconds"])

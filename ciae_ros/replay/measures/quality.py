@@ -1,0 +1,103 @@
+"""PQ and IoU of any choice of rows of the tables, as the official evaluation defines them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ciae_ros.inference import CategorySet
+from ciae_ros.replay.measures.outcomes import FN, FP, TP
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Averaged over the classes that occur; NaN where none does."""
+
+    pq: float
+    sq: float
+    rq: float
+    num_classes: int
+
+
+def quality(segments: pd.DataFrame, categories: CategorySet) -> pd.DataFrame:
+    """PQ of each class.
+
+    Args:
+        segments: rows of the table of segments.
+        categories: of the ids.
+
+    Returns:
+        One row for each category: category_id, name, is_thing, tp, fp, fn, iou_sum, and pq, sq, rq, which are NaN where
+        the class does not occur.
+    """
+    table = pd.DataFrame(
+        {
+            "category_id": [one.id for one in categories.categories],
+            "name": [one.name for one in categories.categories],
+            "is_thing": [one.is_thing for one in categories.categories],
+        }
+    )
+    of_class = segments.groupby(["category_id", "outcome"])["iou"].agg(["size", "sum"])
+    for outcome in (TP, FP, FN):
+        table[outcome] = [_cell(of_class, one, outcome, "size") for one in table["category_id"]]
+    table["iou_sum"] = [float(_cell(of_class, one, TP, "sum")) for one in table["category_id"]]
+    return table.assign(**class_scores(table["tp"], table["fp"], table["fn"], table["iou_sum"]))
+
+
+def class_scores(tp: Any, fp: Any, fn: Any, iou_sum: Any) -> dict[str, np.ndarray]:
+    """pq, sq and rq of arrays of counts, of any shape; NaN where all are 0."""
+    counts = [np.asarray(one, float) for one in (tp, fp, fn, iou_sum)]
+    weight = counts[0] + 0.5 * counts[1] + 0.5 * counts[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pq, rq = counts[3] / weight, counts[0] / weight
+        sq = np.where(counts[0] > 0, counts[3] / counts[0], np.where(weight > 0, 0.0, np.nan))
+    return {"pq": pq, "sq": sq, "rq": rq}
+
+
+def summary_quality(per_class: pd.DataFrame, which: Literal["all", "things", "stuff"] = "all") -> Quality:
+    """The mean over classes.
+
+    Args:
+        per_class: of `quality`.
+        which: classes.
+    """
+    chosen = per_class if which == "all" else per_class[per_class["is_thing"] == (which == "things")]
+    occurring = chosen[chosen["pq"].notna()]
+    if occurring.empty:
+        return Quality(np.nan, np.nan, np.nan, 0)
+    pq, sq, rq = (float(occurring[name].mean()) for name in ("pq", "sq", "rq"))
+    return Quality(pq, sq, rq, len(occurring))
+
+
+def mean_pq(segments: pd.DataFrame) -> float:
+    """PQ over all classes that occur in these rows; NaN if none does."""
+    counted = segments[segments["outcome"].isin((TP, FP, FN))]
+    if counted.empty:
+        return np.nan
+    weights = np.where(counted["outcome"] == TP, 1.0, 0.5)
+    sums = counted.assign(weight=weights).groupby("category_id")[["iou", "weight"]].sum()
+    return float((sums["iou"] / sums["weight"]).mean())
+
+
+def per_class_iou(confusion: pd.DataFrame, categories: CategorySet) -> pd.Series:
+    """IoU of each class's pixels in all frames together, by category id; NaN where the class does not occur."""
+    ids = [one.id for one in categories.categories]
+    right = confusion["true_id"] == confusion["predicted_id"]
+    common, true, predicted = (
+        rows.groupby(name)["pixels"].sum().reindex(ids, fill_value=0)
+        for rows, name in ((confusion[right], "true_id"), (confusion, "true_id"), (confusion, "predicted_id"))
+    )
+    union = true + predicted - common
+    return (common / union.where(union > 0)).astype(float)
+
+
+def mean_iou(confusion: pd.DataFrame, categories: CategorySet) -> float:
+    """Over the classes that the ground truth or the results have anywhere; NaN if there are none."""
+    return float(per_class_iou(confusion, categories).mean())
+
+
+def _cell(table: pd.DataFrame, category_id: int, outcome: str, column: str) -> int | float:
+    return table[column].get((category_id, outcome), 0)
