@@ -1,0 +1,141 @@
+"""What can still be read of bag files that end too early: those of a computer that lost its power."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.storage_mcap import McapReader
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+# A footer that says that there is no summary: the file is read from its beginning.
+MCAP_END = b"\x02" + (20).to_bytes(8, "little") + bytes(20) + MCAP_MAGIC
+MCAP_DATA_END = 0x0F
+
+
+class Channel(NamedTuple):
+    """A topic in a damaged file, as rosbags' connections have it."""
+
+    id: int
+    topic: str
+    msgtype: str
+    msgcount: int
+
+
+class MendedMcap:
+    """A path to the whole records of an MCAP file, ended as the format wants it; nothing is copied."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, mode: str) -> BinaryIO:
+        return io.BufferedReader(_Mended(self._path.open("rb"), _end_of_whole_records(self._path)))
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+def open_damaged_mcap(path: Path) -> McapReader:
+    """A reader of the whole records.
+
+    Raises:
+        ReaderError: there is none.
+    """
+    reader = McapReader(MendedMcap(path))  # type: ignore[arg-type]
+    try:
+        reader.open()
+    except (AssertionError, TypeError, IndexError, ValueError) as error:
+        raise ReaderError(f"nothing of {path} can be read: {error}") from None
+    return reader
+
+
+class DamagedSqlite:
+    """Reads the rows of a bag in the order in which they were written, up to the first that cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open.
+
+        Raises:
+            ReaderError: not even its topics can be read.
+        """
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
+        try:
+            topics = self._database.execute("SELECT id, name, type FROM topics ORDER BY id").fetchall()
+        except sqlite3.Error as error:
+            raise ReaderError(f"nothing of {path} can be read: {error}") from None
+        counts = {number: 0 for number, _, _ in topics}
+        for number, _, _ in self._rows():
+            counts[number] = counts.get(number, 0) + 1
+        self.connections = [Channel(number, topic, kind, counts[number]) for number, topic, kind in topics]
+
+    def messages(
+        self, connections: list[Channel], start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Channel, int, bytes]]:
+        """As rosbags' readers have it."""
+        wanted = {one.id: one for one in connections}
+        for number, timestamp, data in self._rows():
+            if number in wanted and (start is None or timestamp >= start) and (stop is None or timestamp < stop):
+                yield wanted[number], timestamp, data
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _rows(self) -> Iterator[tuple[int, int, bytes]]:
+        try:
+            yield from self._database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id")
+        except sqlite3.Error:
+            return
+
+
+class _Mended(io.RawIOBase):
+    """The first bytes of a file with `MCAP_END` behind them."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._length, self._position = file, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length + len(MCAP_END)}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = len(buffer)
+        if self._position < self._length:
+            self._file.seek(self._position)
+            data = self._file.read(min(wanted, self._length - self._position))
+        else:
+            behind = self._position - self._length
+            data = MCAP_END[behind : behind + wanted]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _end_of_whole_records(path: Path) -> int:
+    """Offset behind the last record that is all there and belongs to the data."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
+            raise ReaderError(f"{path} is no MCAP file")
+        end = file.tell()
+        while head := file.read(9):
+            length = int.from_bytes(head[1:], "little")
+            if len(head) < 9 or end + 9 + length > size or head[0] == MCAP_DATA_END:
+                break
+            end += 9 + length
+            file.seek(end)
+    return end

@@ -1,0 +1,49 @@
+"""The messages that bags are read for, with ciae_msgs' own, which no ROS installation need have."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+SEGMENTS = "ciae_msgs/msg/PanopticSegments"
+
+CIAE_MSGS = {
+    "ciae_msgs/msg/PanopticSegment": """
+uint16 id
+uint16 category_id
+string category_name
+bool is_thing
+float32 score
+uint32 area
+sensor_msgs/RegionOfInterest box
+geometry_msgs/Point32 centroid
+""",
+    SEGMENTS: """
+std_msgs/Header header
+uint32 height
+uint32 width
+string model
+PanopticSegment[] segments
+""",
+    "ciae_msgs/msg/RunLengthLabels": """
+std_msgs/Header header
+uint32 height
+uint32 width
+uint16[] ids
+uint32[] lengths
+""",
+}
+"""As in ciae_msgs/msg, which is not where the package is installed; a test compares them."""
+
+
+@cache
+def typestore() -> Typestore:
+    """Types of the newest ROS 2; the messages above are the same in all since Humble."""
+    store = get_typestore(Stores.LATEST)
+    for name, text in CIAE_MSGS.items():
+        store.register(get_types_from_msg(text, name))
+    return store
