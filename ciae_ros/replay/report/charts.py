@@ -1,0 +1,110 @@
+"""Charts that more than one section uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ciae_ros.replay.report.page import Plot
+from ciae_ros.replay.report.svg import BLUE, INK, SERIES, draw_svg
+
+HALF = (4.8, 2.9)
+"""Inches: half the page's width, and readable on a phone."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The words of a chart."""
+
+    name: str
+    """Unique in the page."""
+    x: str
+    y: str
+    caption: str
+
+
+def bar_chart(labels: Labels, names: Sequence[str], groups: dict[str, Sequence[float]], unit: str = "") -> Plot:
+    """Bars side by side for each name, a colour for each group; nan has no bar."""
+    width = 0.8 / max(1, len(groups))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, (group, values) in enumerate(groups.items()):
+            places = np.arange(len(names)) + (number - (len(groups) - 1) / 2) * width
+            heights = np.asarray(values, float)
+            axes.bar(places, np.nan_to_num(heights), 0.9 * width, color=SERIES[number], label=group)
+            for place, height in zip(places, heights, strict=True):
+                text = "–" if np.isnan(height) else f"{height:.0f}{unit}"
+                axes.annotate(text, (place, np.nan_to_num(height)), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+        axes.set_xticks(range(len(names)), names)
+        axes.grid(visible=False, axis="x")
+        _finish(figure, axes, labels, legend=len(groups) > 1)
+
+    return Plot(draw_svg(labels.name, draw, HALF, f"{labels.y} by {labels.x}"), labels.caption)
+
+
+def histogram(labels: Labels, groups: dict[str, np.ndarray], edges: np.ndarray, colors: Sequence[str] = SERIES) -> Plot:
+    """How often values occur, drawn over each other; what is beyond the last edge counts to the last bin."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for color, (group, values) in zip(colors, groups.items(), strict=False):
+            counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
+            axes.stairs(counts, edges, color=color, fill=True, alpha=0.22)
+            axes.stairs(counts, edges, color=color, linewidth=1.4, label=group)
+        axes.set_xlim(edges[0], edges[-1])
+        _finish(figure, axes, labels, legend=len(groups) > 1)
+
+    return Plot(draw_svg(labels.name, draw, HALF, f"Distribution of {labels.x}"), labels.caption)
+
+
+def stacked_bars(labels: Labels, names: Sequence[str], parts: dict[str, Sequence[float]]) -> Plot:
+    """One lying bar for each name, put together from its parts."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        left = np.zeros(len(names))
+        for number, (part, values) in enumerate(parts.items()):
+            widths = np.nan_to_num(np.asarray(values, float))
+            axes.barh(names, widths, 0.62, left=left, color=SERIES[number % len(SERIES)], label=part)
+            left += widths
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        _finish(figure, axes, labels, legend=True)
+
+    return Plot(draw_svg(labels.name, draw, HALF, f"{labels.x} by part"), labels.caption)
+
+
+def matrix_chart(labels: Labels, names: Sequence[str], columns: Sequence[str], shares: np.ndarray) -> Plot:
+    """Shares as cells that are the stronger the larger they are; cells of less than half a per cent stay empty."""
+    side = 2.2 + 0.24 * max(len(names), len(columns))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for row, column in zip(*np.nonzero(np.nan_to_num(shares) >= 0.005), strict=True):
+            _draw_cell(axes, row, column, float(shares[row, column]))
+        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(labelsize=7.5, length=0)
+        axes.grid(linewidth=0.3)
+        axes.set(xlabel=labels.x, ylabel=labels.y)
+
+    return Plot(draw_svg(labels.name, draw, (min(side + 1.2, 11), min(side, 10)), "Confusion matrix"), labels.caption)
+
+
+def _draw_cell(axes: Any, row: int, column: int, share: float) -> None:
+    # A square root: confusions are small beside what is right.
+    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=0.85 * share**0.5, linewidth=0))
+    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=INK)
+
+
+def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:
+    axes.set(xlabel=labels.x, ylabel=labels.y)
+    if legend:
+        figure.legend(loc="outside upper left", ncols=4, fontsize=8)
