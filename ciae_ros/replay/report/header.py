@@ -65,8 +65,9 @@ def details(run: Run) -> tuple[Fact, ...]:
 
 
 def problems(run: Run) -> tuple[str, ...]:
-    """Of the bags, and how many of their messages were no usable images."""
-    found = [f"{bag['name']}: {problem}" for bag in run.about.get("bags", []) for problem in bag["problems"]]
+    """Of the run and its bags, and how many messages were no usable images."""
+    found = [str(problem) for problem in run.about.get("problems", [])]
+    found += [f"{bag['name']}: {problem}" for bag in run.about.get("bags", []) for problem in bag.get("problems", [])]
     # What the node did not answer is no fault of the bag; the section on drops has it.
     broken = run.frames[~run.frames["problem"].isin(["", "no answer"])]
     for (bag, kind), frames in broken.groupby(["bag", "problem"], sort=False):

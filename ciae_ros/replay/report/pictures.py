@@ -11,10 +11,10 @@ from PIL import Image
 
 WIDTH = 960
 """At most, in pixels."""
-PHOTO_BYTES = 150_000
-"""About the most that one photo takes: a page with a dozen frames is still sent by mail."""
+JPEG_BYTES = 150_000
+"""About the most that one picture takes: a page with a dozen frames is still sent by mail."""
 _STEPS = ((WIDTH, 85), (WIDTH, 75), (800, 70), (640, 65), (480, 60))
-"""Width and JPEG quality, tried until a photo is small enough."""
+"""Width and JPEG quality, tried until a picture is small enough."""
 
 
 def photo_uri(image: np.ndarray) -> str:
@@ -23,11 +23,7 @@ def photo_uri(image: np.ndarray) -> str:
     Args:
         image: (H, W, 3) uint8 BGR.
     """
-    for width, quality in _STEPS:
-        encoded = _jpeg(shrunk(image, width, cv2.INTER_AREA), quality)
-        if len(encoded) <= PHOTO_BYTES:
-            break
-    return _uri("jpeg", encoded)
+    return _uri("jpeg", _small_jpeg(image))
 
 
 def label_uri(image: np.ndarray) -> str:
@@ -36,7 +32,7 @@ def label_uri(image: np.ndarray) -> str:
     Args:
         image: (H, W, 3) uint8 BGR.
     """
-    jpeg = _jpeg(shrunk(image, WIDTH, cv2.INTER_AREA), _STEPS[0][1])
+    jpeg = _small_jpeg(image)
     png = _palette_png(shrunk(image, WIDTH, cv2.INTER_NEAREST))
     if png is not None and len(png) <= len(jpeg):
         return _uri("png", png)
@@ -49,6 +45,14 @@ def shrunk(image: np.ndarray, width: int, interpolation: int) -> np.ndarray:
         return image
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     return cv2.resize(image, (width, height), interpolation=interpolation)
+
+
+def _small_jpeg(image: np.ndarray) -> bytes:
+    for width, quality in _STEPS:
+        encoded = _jpeg(shrunk(image, width, cv2.INTER_AREA), quality)
+        if len(encoded) <= JPEG_BYTES:
+            break
+    return encoded
 
 
 def _jpeg(image: np.ndarray, quality: int) -> bytes:
