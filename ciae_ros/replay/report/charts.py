@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from ciae_ros.replay.report.page import Plot
 from ciae_ros.replay.report.svg import BLUE, INK, SERIES, draw_svg
@@ -28,7 +29,7 @@ class Labels:
     caption: str
 
 
-def bar_chart(labels: Labels, names: Sequence[str], groups: dict[str, Sequence[float]], unit: str = "") -> Plot:
+def bar_chart(labels: Labels, names: Sequence[str], groups: Mapping[str, Sequence[float]], unit: str = "") -> Plot:
     """Bars side by side for each name, a colour for each group; nan has no bar."""
     width = 0.8 / max(1, len(groups))
 
@@ -40,7 +41,9 @@ def bar_chart(labels: Labels, names: Sequence[str], groups: dict[str, Sequence[f
             axes.bar(places, np.nan_to_num(heights), 0.9 * width, color=SERIES[number], label=group)
             for place, height in zip(places, heights, strict=True):
                 text = "–" if np.isnan(height) else f"{height:.0f}{unit}"
-                axes.annotate(text, (place, np.nan_to_num(height)), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+                axes.annotate(
+                    text, (place, np.nan_to_num(height)), (0, 2), textcoords="offset points", ha="center", fontsize=7
+                )
         axes.set_xticks(range(len(names)), names)
         axes.grid(visible=False, axis="x")
         _finish(figure, axes, labels, legend=len(groups) > 1)
@@ -58,12 +61,13 @@ def histogram(labels: Labels, groups: dict[str, np.ndarray], edges: np.ndarray, 
             axes.stairs(counts, edges, color=color, fill=True, alpha=0.22)
             axes.stairs(counts, edges, color=color, linewidth=1.4, label=group)
         axes.set_xlim(edges[0], edges[-1])
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         _finish(figure, axes, labels, legend=len(groups) > 1)
 
     return Plot(draw_svg(labels.name, draw, HALF, f"Distribution of {labels.x}"), labels.caption)
 
 
-def stacked_bars(labels: Labels, names: Sequence[str], parts: dict[str, Sequence[float]]) -> Plot:
+def stacked_bars(labels: Labels, names: Sequence[str], parts: Mapping[str, Sequence[float]]) -> Plot:
     """One lying bar for each name, put together from its parts."""
 
     def draw(figure: Figure) -> None:

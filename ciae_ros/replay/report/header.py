@@ -31,25 +31,37 @@ def facts(run: Run) -> tuple[Fact, ...]:
     rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     answered = int((run.frames["problem"] == "").sum())
     found = [
-        ("Model", f"{model_name(about)}"),
+        ("Model", model_name(about)),
         ("Device", str(about.get("device", MISSING))),
         ("Bags", ", ".join(names[:NAMED]) + rest or "none"),
         ("Frames", f"{number(len(run.frames))}, {number(answered)} of them with a result"),
-        ("Ground truth", str(about.get("ground_truth") or "none")),
+        ("Ground truth", ground_truth(about) or "none"),
         ("Made", str(about.get("created", MISSING))),
         ("Took", duration(float(about.get("seconds", math.nan)))),
-        ("Peak memory", mebibytes(float(about.get("peak_memory") or math.nan)) if about.get("peak_memory") else MISSING),
+        (
+            "Peak memory",
+            mebibytes(float(about.get("peak_memory") or math.nan)) if about.get("peak_memory") else MISSING,
+        ),
     ]
     if about.get("rate"):
         found.append(("Playback", f"{about['rate']} times the recorded rate"))
     return tuple(Fact(name, value) for name, value in found)
 
 
+def title(about: Mapping[str, Any]) -> str:
+    """The model's name."""
+    return str(about.get("model", {}).get("name", "unknown model"))
+
+
 def model_name(about: Mapping[str, Any]) -> str:
     """With the beginning of its hash."""
-    model = about.get("model", {})
-    digest = str(model.get("hash") or "")
-    return f"{model.get('name', 'unknown model')}" + (f" ({digest[:12]})" if digest else "")
+    digest = str(about.get("model", {}).get("hash") or "")
+    return title(about) + (f" ({digest[:12]})" if digest else "")
+
+
+def ground_truth(about: Mapping[str, Any]) -> str:
+    """Where it is, as the command was told; empty if it was told nothing."""
+    return str(about.get("ground_truth") or about.get("ground truth") or "")
 
 
 def details(run: Run) -> tuple[Fact, ...]:
@@ -81,9 +93,11 @@ def tiles(figures: Mapping[str, float], frames: pd.DataFrame) -> tuple[Tile, ...
     missing = int((frames["problem"] != "").sum())
     return (
         *quality,
-        Tile("Latency p50", milliseconds(figures["latency_p50"]), "ms", f"p90 {milliseconds(figures['latency_p90'])} ms"),
+        Tile(
+            "Latency p50", milliseconds(figures["latency_p50"]), "ms", f"p90 {milliseconds(figures['latency_p90'])} ms"
+        ),
         Tile("Latency p99", milliseconds(figures["latency_p99"]), "ms"),
-        Tile("Throughput", number(figures["fps"], 1), "frames/s"),
+        Tile("Frames per second", number(figures["fps"], 1)),
         Tile("Dropped", percent(figures["dropped"]), "%", f"{number(missing)} of {number(len(frames))} have no result"),
     )
 

@@ -91,10 +91,17 @@ def _embed(text: str, name: str, description: str, titles: Mapping[str, str]) ->
     assert view_box
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = _unique_ids(body.replace("xlink:href", "href"), name)
-    body = _links(_short_coordinates(body), titles)
+    body = re.sub(r' style="[^"]*"', _page_style, _links(_short_coordinates(body), titles))
+    body = re.sub(r"\s*\n\s*", " ", body).strip()
+    return f'<svg role="img" aria-label="{escape(description)}" {view_box[0]}>{body}'
+
+
+def _page_style(match: re.Match[str]) -> str:
+    """The page's colours, and its font instead of the long list of matplotlib's."""
+    style = re.sub(r"font-family: [^;\"]*;? ?", "", match[0])
     for color, variable in _VARIABLES.items():
-        body = body.replace(color, f"var(--{variable})")
-    return f'<svg role="img" aria-label="{escape(description)}" {view_box[0]}>{body.rstrip()}'
+        style = style.replace(color, f"var(--{variable})")
+    return style
 
 
 def _unique_ids(body: str, name: str) -> str:

@@ -74,7 +74,9 @@ def _titles(frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors) -> dict[st
     }
 
 
-def _draw_drive(axes: Any, frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, means: pd.DataFrame | None) -> None:
+def _draw_drive(
+    axes: Any, frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, means: pd.DataFrame | None
+) -> None:
     topics = list(dict.fromkeys(frames["topic"]))
     for color, topic in zip(SERIES * (len(topics) // len(SERIES) + 1), topics, strict=False):
         own = frames[frames["topic"] == topic].sort_values("time")

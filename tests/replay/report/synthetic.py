@@ -28,7 +28,14 @@ CATEGORIES = CategorySet(
         Category(14, "bus", True, (10, 110, 120)),
     )
 )
-STAGES = {"decode": 0.004, "preprocess": 0.002, "network": 0.018, "proposals": 0.003, "fusing": 0.005, "download": 0.002}
+STAGES = {
+    "decode": 0.004,
+    "preprocess": 0.002,
+    "network": 0.018,
+    "proposals": 0.003,
+    "fusing": 0.005,
+    "download": 0.002,
+}
 UNUSED_CATEGORY = "bus"
 """No scene has one."""
 
@@ -252,9 +259,7 @@ def _photo(ids: np.ndarray, categories: list[int]) -> np.ndarray:
 def _painted(ids: np.ndarray, categories: list[int]) -> np.ndarray:
     palette = np.zeros((len(categories) + 1, 3), np.uint8)
     for number, category in enumerate(categories, 1):
-        palette[number] = segment_color(
-            Segment(number, CATEGORIES.by_id[category], 1.0, 1, (0, 0, 1, 1), (0.0, 0.0))
-        )
+        palette[number] = segment_color(Segment(number, CATEGORIES.by_id[category], 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))
     return palette[ids]
 
 

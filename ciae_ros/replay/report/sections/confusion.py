@@ -59,7 +59,9 @@ def confusion_section(matrix: pd.DataFrame, pixels: pd.Series, categories: Categ
     if len(pixels) > len(rows):
         caption += f" The {len(rows)} classes with the most pixels of {len(pixels)}."
     labels = Labels("confusion", "predicted", "true", caption)
-    plot = matrix_chart(labels, [_name(categories, one) for one in rows], [_name(categories, one) for one in columns], shares)
+    plot = matrix_chart(
+        labels, [_name(categories, one) for one in rows], [_name(categories, one) for one in columns], shares
+    )
     confusions = largest_confusions(matrix)
     right = np.average([_diagonal(matrix, one) for one in pixels.index], weights=pixels)
     text = f"{percent(float(right))} % of all labelled pixels have the right class."
@@ -73,7 +75,13 @@ def _diagonal(matrix: pd.DataFrame, category_id: int) -> float:
 def _table(confusions: list[Confusion], categories: CategorySet) -> Table:
     columns = (Column("True class", numeric=False), Column("was taken for", numeric=False), Column("% of its pixels"))
     rows = tuple(
-        Row((_class(categories, one.true_id), _class(categories, one.predicted_id), Cell(percent(one.share), one.share, one.share)))
+        Row(
+            (
+                _class(categories, one.true_id),
+                _class(categories, one.predicted_id),
+                Cell(percent(one.share), one.share, one.share),
+            )
+        )
         for one in confusions
     )
     return Table("The largest confusions.", columns, rows, sorted_by=2, wide=False)

@@ -27,7 +27,9 @@ _MEASURES = (
     _Measure("miou", Column("mIoU", meaning="of this frame alone"), percent),
     _Measure("segments", Column("Segments"), number),
     _Measure("things", Column("Things"), number),
-    _Measure("mean_score", Column("Score", meaning="mean detection score of the things"), lambda value: number(value, 2)),
+    _Measure(
+        "mean_score", Column("Score", meaning="mean detection score of the things"), lambda value: number(value, 2)
+    ),
     _Measure("unlabelled", Column("Unlabelled, %"), percent),
     _Measure("changed", Column("Changed, %", meaning="pixels whose class differs from the frame before"), percent),
     _Measure("latency", Column("Latency, ms"), milliseconds),
@@ -39,28 +41,32 @@ def frame_table_section(frames: pd.DataFrame, anchors: Anchors) -> Section | Omi
     if frames.empty:
         return Omission("All frames", "the run has no frames")
     measures = [measure for measure in _MEASURES if frames[measure.key].notna().any()]
-    problems = bool((frames["problem"] != "").any())
-    columns = [Column("Bag", numeric=False), Column("Topic", numeric=False), Column("Frame")]
-    columns += [measure.column for measure in measures]
-    columns += [Column("Problem", numeric=False)] * problems
-    rows = tuple(
-        _row(position, frame, measures, anchors, problems)
-        for position, frame in zip(frames.index[: anchors.listed], frames[: anchors.listed].to_dict("records"), strict=True)
-    )
+    before = ["bag", "topic"] if frames["topic"].nunique() > 1 else ["bag"]
+    after = ["problem"] if (frames["problem"] != "").any() else []
+    columns = [
+        *map(_text_column, before),
+        Column("Frame"),
+        *(one.column for one in measures),
+        *map(_text_column, after),
+    ]
+    listed = frames[: anchors.listed]
+    rows = []
+    for position, frame in zip(listed.index, listed.to_dict("records"), strict=True):
+        name = Cell(str(frame["index"]), frame["index"], href=f"#frame-{position}" if position in anchors.shown else "")
+        texts = [[Cell(str(frame[one])) for one in names] for names in (before, after)]
+        cells = [*texts[0], name, *(_measured(frame, measure) for measure in measures), *texts[1]]
+        rows.append(Row(tuple(cells), f"row-{position}"))
     caption = f"Every frame of the run: {number(len(frames))}."
     if len(frames) > LISTED:
         caption = f"The first {number(LISTED)} of {number(len(frames))} frames; frames.csv has all of them."
-    return Section("all-frames", "All frames", tables=(Table(caption, tuple(columns), rows),))
+    return Section("all-frames", "All frames", tables=(Table(caption, tuple(columns), tuple(rows)),))
 
 
-def _row(position: int, frame: dict[Any, Any], measures: list[_Measure], anchors: Anchors, problems: bool) -> Row:
-    shown = position in anchors.shown
-    name = Cell(str(frame["index"]), float(frame["index"]), href=f"#frame-{position}" if shown else "")
-    cells = [Cell(str(frame["bag"])), Cell(str(frame["topic"])), name]
-    for measure in measures:
-        value = float(frame[measure.key])
-        share = value if measure.key in ("pq", "miou") and not math.isnan(value) else None
-        cells.append(Cell(measure.write(value), value, share))
-    if problems:
-        cells.append(Cell(str(frame["problem"])))
-    return Row(tuple(cells), f"row-{position}")
+def _text_column(name: str) -> Column:
+    return Column(name.capitalize(), numeric=False)
+
+
+def _measured(frame: dict[Any, Any], measure: _Measure) -> Cell:
+    value = float(frame[measure.key])
+    share = value if measure.key in ("pq", "miou") and not math.isnan(value) else None
+    return Cell(measure.write(value), value, share)

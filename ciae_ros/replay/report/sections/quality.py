@@ -32,7 +32,9 @@ _CLASS_COLUMNS = (
 
 def drive_section(frames: pd.DataFrame, means: pd.DataFrame, anchors: Anchors) -> Section:
     """PQ in the course of the drives."""
-    caption = "PQ of each frame alone (points, which link to the frames) and of the frames of a stretch together (line)."
+    caption = (
+        "PQ of each frame alone (points, which link to the frames) and of the frames of a stretch together (line)."
+    )
     curve = TimeCurve("pq", "PQ, %", 100.0, write="PQ {:.1f}".format)
     plot = time_plot(frames, curve, anchors, caption, means)
     text = (

@@ -36,8 +36,8 @@ def segments_section(frames: pd.DataFrame, segments: pd.DataFrame, anchors: Anch
 def _counts(frames: pd.DataFrame) -> Plot:
     groups = {"things": frames["things"].to_numpy(float), "all segments": frames["segments"].to_numpy(float)}
     most = int(max(values.max() for values in groups.values()))
-    edges = np.arange(-0.5, most + 1.5, max(1, most // 40))
-    edges = np.append(edges, edges[-1] + edges[1] - edges[0]) if edges[-1] < most + 0.5 else edges
+    step = max(1, most // 40)
+    edges = np.arange(0, most + 1 + step, step) - 0.5
     labels = Labels("counts", "segments in a frame", "frames", "How many segments a frame's result has.")
     return histogram(labels, groups, edges, (TEAL, VIOLET))
 

@@ -1,0 +1,2 @@
+def write_comparison(*a):
+    raise NotImplementedError
