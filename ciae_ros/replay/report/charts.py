@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ciae_ros.replay.report.page import Plot
-from ciae_ros.replay.report.svg import BLUE, INK, SERIES, draw_svg
+from ciae_ros.replay.report.svg import BLUE, INK, ORANGE, SERIES, SOFT, draw_svg
 
 HALF = (4.8, 2.9)
 """Inches: half the page's width, and readable on a phone."""
@@ -112,3 +112,26 @@ def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:
     axes.set(xlabel=labels.x, ylabel=labels.y)
     if legend:
         figure.legend(loc="outside upper left", ncols=4, fontsize=8)
+
+
+def interval_chart(
+    labels: Labels, names: Sequence[str], deltas: np.ndarray, lows: np.ndarray, highs: np.ndarray
+) -> Plot:
+    """Differences as bars from a zero line, with their confidence intervals; where one has the zero in it, faint."""
+    sure = (lows > 0) | (highs < 0)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = np.arange(len(names))
+        colors = np.where(deltas > 0, BLUE, ORANGE)
+        for place in places:
+            axes.barh(place, deltas[place], 0.6, color=colors[place], alpha=0.85 if sure[place] else 0.3, linewidth=0)
+        axes.hlines(places, lows, highs, color=INK, linewidth=1.1)
+        axes.axvline(0, color=SOFT, linewidth=1)
+        axes.set_yticks(places, names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set(xlabel=labels.x, ylabel=labels.y)
+
+    size = (HALF[0], 0.75 + 0.24 * len(names))
+    return Plot(draw_svg(labels.name, draw, size, f"Differences: {', '.join(names)}"), labels.caption)

@@ -24,7 +24,8 @@ def cards(
         frame = frames.loc[row].to_dict()
         found = pictures.picture(key_of(frame))
         if found is not None:
-            result[row] = frame_card(f"frame-{row}", frame, run_pictures(found), several_topics=several_topics)
+            shown, facts = run_pictures(found), facts_of(frame)
+            result[row] = frame_card(f"frame-{row}", frame, shown, several_topics=several_topics, facts=facts)
     return result
 
 
@@ -42,15 +43,27 @@ def run_pictures(found: FramePictures) -> tuple[Picture, ...]:
     return tuple(result)
 
 
+def compared_pictures(a: FramePictures, b: FramePictures) -> tuple[Picture, ...]:
+    """Those of two runs; image and truth are the same in both."""
+    of_a, of_b = ({picture.kind: picture for picture in run_pictures(found)} for found in (a, b))
+    result = [of_a[kind] for kind in ("image", "truth") if kind in of_a]
+    for kind, label in (("prediction", ""), ("error", "Error ")):
+        for name, found in (("A", of_a), ("B", of_b)):
+            if kind in found:
+                result.append(Picture(f"{kind}-{name.lower()}", f"{label}{name}", found[kind].uri))
+    return tuple(result)
+
+
 def frame_card(
-    anchor: str, frame: dict[Any, Any], pictures: tuple[Picture, ...], *, several_topics: bool, facts: str = ""
+    anchor: str, frame: dict[Any, Any], pictures: tuple[Picture, ...], *, several_topics: bool, facts: str
 ) -> FrameCard:
-    """Opens with the prediction beside the truth, or beside the image where there is no truth."""
+    """Opens with the prediction beside the truth or the image; with the two predictions where there are two."""
     kinds = {picture.kind for picture in pictures}
-    left = "truth" if "truth" in kinds else "image"
+    left, right = "truth" if "truth" in kinds else "image", "prediction"
+    if "prediction-a" in kinds:
+        left, right = "prediction-a", "prediction-b"
     size = int(frame["width"]), int(frame["height"])
-    title = frame_title(frame, several_topics)
-    return FrameCard(anchor, title, facts or facts_of(frame), pictures, left, "prediction", size)
+    return FrameCard(anchor, frame_title(frame, several_topics), facts, pictures, left, right, size)
 
 
 def facts_of(frame: dict[Any, Any]) -> str:

@@ -15,6 +15,8 @@ class Tile:
     value: str
     unit: str = ""
     note: str = ""
+    kind: str = ""
+    """CSS class: better or worse, in a comparison."""
 
 
 @dataclass(frozen=True)

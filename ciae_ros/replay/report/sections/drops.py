@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ciae_ros.replay.report.formatting import milliseconds, number, percent, signed
+from ciae_ros.replay.report.formatting import number, percent, signed
 from ciae_ros.replay.report.page import Cell, Column, Row, Section, Table
 
 _COSTS = (
