@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from ciae_ros.replay.report.page import Plot
 from ciae_ros.replay.report.svg import BLUE, INK, ORANGE, SERIES, SOFT, draw_svg
 
+HALF_MATRIX = 5.5
+"""A matrix that is larger takes the page's whole width."""
 HALF = (4.8, 2.9)
 """Inches: half the page's width, and readable on a phone."""
 
@@ -27,6 +29,17 @@ class Labels:
     x: str
     y: str
     caption: str
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Differences with their confidence intervals, an element for each bar."""
+
+    deltas: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    directions: np.ndarray
+    """1 where more is better, -1 where less is."""
 
 
 def bar_chart(labels: Labels, names: Sequence[str], groups: Mapping[str, Sequence[float]], unit: str = "") -> Plot:
@@ -99,7 +112,8 @@ def matrix_chart(labels: Labels, names: Sequence[str], columns: Sequence[str], s
         axes.grid(linewidth=0.3)
         axes.set(xlabel=labels.x, ylabel=labels.y)
 
-    return Plot(draw_svg(labels.name, draw, (min(side + 1.2, 11), min(side, 10)), "Confusion matrix"), labels.caption)
+    svg = draw_svg(labels.name, draw, (min(side + 1.2, 11), min(side, 10)), "Confusion matrix")
+    return Plot(svg, labels.caption, wide=side > HALF_MATRIX)
 
 
 def _draw_cell(axes: Any, row: int, column: int, share: float) -> None:
@@ -114,19 +128,18 @@ def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:
         figure.legend(loc="outside upper left", ncols=4, fontsize=8)
 
 
-def interval_chart(
-    labels: Labels, names: Sequence[str], deltas: np.ndarray, lows: np.ndarray, highs: np.ndarray
-) -> Plot:
-    """Differences as bars from a zero line, with their confidence intervals; where one has the zero in it, faint."""
-    sure = (lows > 0) | (highs < 0)
+def interval_chart(labels: Labels, names: Sequence[str], intervals: Intervals) -> Plot:
+    """Differences as bars from a zero line, with their confidence intervals: blue is better, orange worse."""
+    colors = np.where(intervals.deltas * intervals.directions > 0, BLUE, ORANGE)
+    # Where the interval has the zero in it, there may be no difference at all.
+    alphas = np.where((intervals.lows > 0) | (intervals.highs < 0), 0.85, 0.3)
+    places = np.arange(len(names))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        places = np.arange(len(names))
-        colors = np.where(deltas > 0, BLUE, ORANGE)
-        for place in places:
-            axes.barh(place, deltas[place], 0.6, color=colors[place], alpha=0.85 if sure[place] else 0.3, linewidth=0)
-        axes.hlines(places, lows, highs, color=INK, linewidth=1.1)
+        for place, color, alpha in zip(places, colors, alphas, strict=True):
+            axes.barh(place, intervals.deltas[place], 0.6, color=color, alpha=alpha, linewidth=0)
+        axes.hlines(places, intervals.lows, intervals.highs, color=INK, linewidth=1.1)
         axes.axvline(0, color=SOFT, linewidth=1)
         axes.set_yticks(places, names)
         axes.set_ylim(len(names) - 0.4, -0.6)

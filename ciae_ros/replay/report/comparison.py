@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-
 from ciae_ros.replay.measures.comparison import Comparison, compare
 from ciae_ros.replay.report import header
 from ciae_ros.replay.report.anchors import LISTED, Anchors
@@ -14,7 +13,7 @@ from ciae_ros.replay.report.files import write_csv, write_json
 from ciae_ros.replay.report.formatting import count, number, percent, signed
 from ciae_ros.replay.report.frame_cards import compared_pictures, frame_card, key_of
 from ciae_ros.replay.report.page import Fact, FrameCard, Omission, Page, Section, Tile
-from ciae_ros.replay.report.rendering import render
+from ciae_ros.replay.report.rendering import write_page
 from ciae_ros.replay.report.sections.deltas import MEASURES, class_deltas_section, interval, measures_section, verdict
 from ciae_ros.replay.report.sections.duel import compared_frames_section, compared_table_section, duel_section
 from ciae_ros.replay.types import PictureSource, Run
@@ -44,7 +43,7 @@ def write_comparison(a: Run, b: Run, folder: Path, pictures_a: PictureSource, pi
     write_json(folder / "comparison.json", comparison_values(a, b, found))
     write_csv(folder / "comparison.csv", found.frames)
     path = folder / "comparison.html"
-    path.write_text(render(comparison_page(a, b, found, (pictures_a, pictures_b))))
+    write_page(path, comparison_page(a, b, found, (pictures_a, pictures_b)))
     return path
 
 
@@ -78,7 +77,7 @@ def comparison_page(a: Run, b: Run, found: Comparison, sources: tuple[PictureSou
     return Page(
         title=f"{header.title(b.about)} (B) against {header.title(a.about)} (A)",
         eyebrow="Replay comparison",
-        subtitle=f"{count(len(found.frames), 'scored frame')} in both runs",
+        subtitle=f"{count(len(found.frames), 'scored frame')} in both runs; differences are B − A, pp: percentage points",
         tiles=_tiles(found),
         facts=_facts(a, b),
         problems=(*_differences(a, b), *_problems("A", a), *_problems("B", b)),
@@ -97,7 +96,7 @@ def _tiles(found: Comparison) -> tuple[Tile, ...]:
         if values is None or math.isnan(values["delta"]):
             continue
         delta, low, high = (measure.factor * values[key] for key in ("delta", "low", "high"))
-        unit = "points" if measure.unit == "%" else measure.unit
+        unit = "pp" if measure.unit == "%" else measure.unit
         note = interval(low, high, measure.digits)
         kind = verdict(low, high, measure)
         tiles.append(Tile(measure.title, signed(delta, measure.digits), unit, note, kind))

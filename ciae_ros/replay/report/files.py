@@ -13,7 +13,7 @@ import pandas as pd
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """With null where a value is nan, which JSON does not have."""
-    path.write_text(json.dumps(plain(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(plain(values), indent=2, allow_nan=False) + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -31,4 +31,4 @@ def plain(value: Any) -> Any:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """With nothing where a value is nan."""
-    table.to_csv(path, index=False)
+    table.to_csv(path, index=False, errors="replace")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import jinja2
 
 from ciae_ros.replay.report.page import Cell, Page
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page; what cannot be written as UTF-8, as in the names of some files, becomes a question mark."""
+    path.write_text(render(page), encoding="utf-8", errors="replace")
 
 
 def render(page: Page) -> str:

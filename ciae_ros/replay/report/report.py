@@ -11,7 +11,7 @@ from ciae_ros.replay.report.anchors import LISTED, Anchors
 from ciae_ros.replay.report.files import write_csv, write_json
 from ciae_ros.replay.report.frame_cards import cards, key_of
 from ciae_ros.replay.report.page import FrameCard, Omission, Page, Section
-from ciae_ros.replay.report.rendering import render
+from ciae_ros.replay.report.rendering import write_page
 from ciae_ros.replay.report.sections.breakdowns import breakdowns_section
 from ciae_ros.replay.report.sections.confusion import confusion_section, largest_confusions
 from ciae_ros.replay.report.sections.drops import drops_section
@@ -47,7 +47,7 @@ def write_report(run: Run, folder: Path, pictures: PictureSource) -> Path:
     write_csv(folder / "classes.csv", analysis.classes)
     write_csv(folder / "frames.csv", analysis.run.frames)
     path = folder / "report.html"
-    path.write_text(render(report_page(analysis, pictures)))
+    write_page(path, report_page(analysis, pictures))
     return path
 
 

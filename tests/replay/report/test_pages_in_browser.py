@@ -103,7 +103,7 @@ def test_missing_values_are_sorted_last(report: Page) -> None:
     heading = table.locator("th", has_text="Changed")
     for _ in range(2):
         heading.get_by_role("button").click()
-        texts = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.cells[8].textContent)")
+        texts = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.cells[9].textContent)")
         assert texts[-1] == "–"
         assert texts[0] != "–"
 

@@ -12,7 +12,7 @@ from ciae_ros.inference.result import UNLABELLED
 from ciae_ros.replay.report.charts import Labels, matrix_chart
 from ciae_ros.replay.report.formatting import percent
 from ciae_ros.replay.report.page import Cell, Column, Omission, Row, Section, Table
-from ciae_ros.replay.report.sections.quality import class_color
+from ciae_ros.replay.report.sections.quality import class_cell
 
 CLASSES = 40
 """Rows of the matrix at most; more could not be read."""
@@ -88,8 +88,7 @@ def _table(confusions: list[Confusion], categories: CategorySet) -> Table:
 
 
 def _class(categories: CategorySet, category_id: int) -> Cell:
-    color = "" if category_id == UNLABELLED else class_color(categories, category_id)
-    return Cell("nothing (unlabelled)" if category_id == UNLABELLED else _name(categories, category_id), color=color)
+    return Cell("nothing (unlabelled)") if category_id == UNLABELLED else class_cell(categories, category_id)
 
 
 def _name(categories: CategorySet, category_id: int) -> str:

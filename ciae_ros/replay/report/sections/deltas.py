@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ciae_ros.inference import CategorySet
-from ciae_ros.replay.report.charts import Labels, interval_chart
+from ciae_ros.replay.report.charts import Intervals, Labels, interval_chart
 from ciae_ros.replay.report.formatting import MISSING, number, signed
 from ciae_ros.replay.report.page import Cell, Column, Omission, Plot, Row, Section, Table
-from ciae_ros.replay.report.sections.quality import class_color
+from ciae_ros.replay.report.sections.quality import class_cell
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,12 @@ MEASURES = (
     Measure("latency_p99", "Latency p99", "ms", 1e3, more_is_better=False),
 )
 _VALUES = (Column("A"), Column("B"), Column("B − A"), Column("95 % interval", meaning="bootstrap over the frames"))
-_CAPTION = "B − A with 95 % confidence intervals (lines); faint where the interval has the zero in it."
+DRAWN = 40
+"""Classes in the chart at most; the table has all."""
+_CAPTION = (
+    "B − A with 95 % confidence intervals (lines): blue where B is better, orange where it is worse, faint where the "
+    "interval has the zero in it."
+)
 
 
 def measures_section(deltas: Mapping[str, Mapping[str, float]]) -> Section | Omission:
@@ -73,13 +79,16 @@ def class_deltas_section(classes: pd.DataFrame, categories: CategorySet) -> Sect
     known = classes[classes["delta"].notna()].sort_values("delta", ascending=False)
     if known.empty:
         return Omission("Classes", "no class was scored in both runs")
-    names = [categories.by_id[int(one)].name for one in known["category_id"]]
-    values = (100 * known[key].to_numpy(float) for key in ("delta", "low", "high"))
-    plot = interval_chart(Labels("deltas-classes", "PQ, percentage points", "", _CAPTION), names, *values)
+    drawn = known.loc[known["delta"].abs().nlargest(DRAWN).index].sort_values("delta", ascending=False)
+    caption = _CAPTION if len(drawn) == len(known) else f"{_CAPTION} The {DRAWN} classes that differ most."
+    names = [categories.by_id[int(one)].name for one in drawn["category_id"]]
+    values = (100 * drawn[key].to_numpy(float) for key in ("delta", "low", "high"))
+    intervals = Intervals(*values, np.ones(len(drawn)))
+    plot = interval_chart(Labels("deltas-classes", "PQ, percentage points", "", caption), names, intervals)
     columns = (Column("Class", numeric=False), *_VALUES)
     rows = tuple(
-        Row((Cell(name, color=class_color(categories, int(row["category_id"]))), *delta_cells(row, MEASURES[0])))
-        for name, row in zip(names, known.to_dict("records"), strict=True)
+        Row((class_cell(categories, int(row["category_id"])), *delta_cells(row, MEASURES[0])))
+        for row in known.to_dict("records")
     )
     table = Table("PQ of each class, per cent.", columns, rows, sorted_by=3, wide=False)
     return Section("classes", "Classes", plots=(plot,), tables=(table,))
@@ -111,9 +120,11 @@ def verdict(low: float, high: float, measure: Measure) -> str:
 
 
 def _chart(name: str, group: list[Measure], deltas: Mapping[str, Mapping[str, float]]) -> Plot:
-    columns = [
-        pd.Series([measure.factor * deltas[measure.key][key] for measure in group]).to_numpy(float)
-        for key in ("delta", "low", "high")
-    ]
+    values = (
+        np.array([measure.factor * deltas[measure.key][key] for measure in group]) for key in ("delta", "low", "high")
+    )
+    directions = np.array([1 if measure.more_is_better else -1 for measure in group])
     unit = "percentage points" if group[0].unit == "%" else group[0].unit
-    return interval_chart(Labels(name, unit, "", _CAPTION), [measure.title for measure in group], *columns)
+    return interval_chart(
+        Labels(name, unit, "", _CAPTION), [measure.title for measure in group], Intervals(*values, directions)
+    )

@@ -84,20 +84,23 @@ def _scatter(frames: pd.DataFrame, anchors: Anchors) -> Plot:
         if anchors.of(row)
     }
 
+    values = 100 * points[["pq_a", "pq_b"]].to_numpy(float)
+    ends = (max(0.0, values.min() - 3), min(100.0, values.max() + 3))
+
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.axline((0, 0), slope=1, color=SOFT, linewidth=0.8)
+        axes.plot(ends, ends, color=SOFT, linewidth=0.8)
         colors = [BLUE if delta > 0 else ORANGE if delta < 0 else SOFT for delta in points["delta"]]
-        marks = axes.scatter(100 * points["pq_a"], 100 * points["pq_b"], 16, colors, alpha=0.7, linewidths=0)
+        marks = axes.scatter(*values.T, 16, colors, alpha=0.7, linewidths=0)
         marks.set_urls([anchors.url(row) for row in rows])
-        axes.set(xlabel="PQ of A, %", ylabel="PQ of B, %", aspect="equal")
+        axes.set(xlabel="PQ of A, %", ylabel="PQ of B, %", aspect="equal", xlim=ends, ylim=ends)
 
     caption = "Each frame's PQ in both runs; above the line (blue) B is better. Points link to the frames."
     return Plot(draw_svg("duel", draw, (4.8, 4.4), "PQ of B against PQ of A, frame by frame", titles), caption)
 
 
 def _bags(frames: pd.DataFrame) -> Table:
-    columns = (Column("Bag", numeric=False), Column("Won by B"), Column("Lost"), Column("Mean B − A, points"))
+    columns = (Column("Bag", numeric=False), Column("Won by B"), Column("Lost by B"), Column("Mean B − A, pp"))
     rows = []
     for bag, deltas in frames.groupby("bag", sort=False)["delta"]:
         counts = (int((deltas > 0).sum()), int((deltas < 0).sum()))

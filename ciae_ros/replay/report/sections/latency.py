@@ -37,7 +37,10 @@ def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anch
     return Section("latency", "Latency", () if stages else (_WHOLE,), tuple(plots), (table,))
 
 
-_WHOLE = "Through the node the latency is from publishing an image to having its result; its stages cannot be seen from outside."
+_WHOLE = (
+    "Through the node the latency is from publishing an image to having its result; its stages cannot be seen from "
+    "outside."
+)
 
 
 def _stages(latencies: pd.DataFrame, stages: list[str]) -> Plot:

@@ -55,9 +55,10 @@ def classes_section(classes: pd.DataFrame, categories: CategorySet) -> Section |
     return Section("classes", "Classes", tables=(Table(caption, _CLASS_COLUMNS, rows, sorted_by=2),))
 
 
-def class_color(categories: CategorySet, category_id: int) -> str:
-    """For CSS."""
-    return "rgb({} {} {})".format(*categories.by_id[category_id].color)
+def class_cell(categories: CategorySet, category_id: int) -> Cell:
+    """The class's name with its colour."""
+    category = categories.by_id[category_id]
+    return Cell(category.name, color="rgb({} {} {})".format(*category.color))
 
 
 def _class_row(row: Mapping[Any, Any], categories: CategorySet) -> Row:
@@ -66,5 +67,5 @@ def _class_row(row: Mapping[Any, Any], categories: CategorySet) -> Row:
         for name in ("pq", "sq", "rq", "iou")
     ]
     counts = [Cell(number(row[name]), float(row[name])) for name in ("tp", "fp", "fn")]
-    name = Cell(str(row["name"]), color=class_color(categories, int(row["category_id"])))
+     name = class_cell(categories, int(row["category_id"]))
     return Row((name, Cell("thing" if row["is_thing"] else "stuff"), *scores, *counts))
