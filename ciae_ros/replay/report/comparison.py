@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ciae_ros.replay.measures.comparison import Comparison, compare
 from ciae_ros.replay.report import header
 from ciae_ros.replay.report.anchors import LISTED, Anchors
@@ -18,6 +20,8 @@ from ciae_ros.replay.report.sections.deltas import MEASURES, class_deltas_sectio
 from ciae_ros.replay.report.sections.duel import compared_frames_section, compared_table_section, duel_section
 from ciae_ros.replay.types import PictureSource, Run
 
+SHOWN = 6
+"""Frames with pictures of those won, and of those lost."""
 FORMAT = 1
 """Of comparison.json."""
 
@@ -64,20 +68,22 @@ def comparison_values(a: Run, b: Run, found: Comparison) -> dict[str, Any]:
 
 def comparison_page(a: Run, b: Run, found: Comparison, sources: tuple[PictureSource, PictureSource]) -> Page:
     """What the page says."""
-    shown = _cards(a, found, sources)
+    deltas = found.frames["delta"]
+    won, lost = list(deltas[deltas > 0].nlargest(SHOWN).index), list(deltas[deltas < 0].nsmallest(SHOWN).index)
+    shown = _cards(a, found.frames, [*won, *lost], sources)
     anchors = Anchors(frozenset(shown), min(len(found.frames), LISTED))
     counts = {"wins": found.wins, "losses": found.losses, "ties": found.ties}
     chapters = [
         measures_section(found.deltas),
         class_deltas_section(found.classes, a.categories),
         duel_section(found.frames, counts, anchors),
-        compared_frames_section(found.won, found.lost, shown),
+        compared_frames_section(won, lost, shown),
         compared_table_section(found.frames, anchors),
     ]
     return Page(
         title=f"{header.title(b.about)} (B) against {header.title(a.about)} (A)",
         eyebrow="Replay comparison",
-        subtitle=f"{count(len(found.frames), 'scored frame')} in both runs; differences are B − A, pp: percentage points",
+        subtitle=f"{count(len(found.frames), 'scored frame')} in both runs; differences: B − A, pp: percentage points",
         tiles=_tiles(found),
         facts=_facts(a, b),
         problems=(*_differences(a, b), *_problems("A", a), *_problems("B", b)),
@@ -136,15 +142,17 @@ def _problems(name: str, run: Run) -> list[str]:
     return [f"{name}: {problem}" for problem in header.problems(run)]
 
 
-def _cards(a: Run, found: Comparison, sources: tuple[PictureSource, PictureSource]) -> dict[int, FrameCard]:
+def _cards(
+    a: Run, frames: pd.DataFrame, rows: list[int], sources: tuple[PictureSource, PictureSource]
+) -> dict[int, FrameCard]:
     """By row of the comparison's frames."""
-    several = found.frames["topic"].nunique() > 1
+    several = frames["topic"].nunique() > 1
     cards = {}
     sizes = a.frames.set_index(["bag", "topic", "index"])[["width", "height"]]
-    for row in [*found.won, *found.lost]:
-        frame = found.frames.loc[row].to_dict()
+    for row in rows:
+        frame = frames.loc[row].to_dict()
         pair = [source.picture(key_of(frame)) for source in sources]
-        if pair[0] is None or pair[1] is None or row in cards:
+        if pair[0] is None or pair[1] is None:
             continue
         size = sizes.loc[(frame["bag"], frame["topic"], frame["index"])].to_dict()
         cards[row] = frame_card(

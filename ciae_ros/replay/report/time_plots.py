@@ -82,7 +82,9 @@ def _draw_drive(
         own = frames[frames["topic"] == topic].sort_values("time")
         rows = anchors.plotted(np.sort(own.index.to_numpy()))
         points = own.loc[rows]
-        marks = axes.scatter(points["time"], curve.factor * points[curve.column], 11, color, alpha=0.45, linewidths=0)
+        marks = axes.scatter(
+            points["time"], curve.factor * points[curve.column], s=11, color=color, alpha=0.45, linewidths=0
+        )
         marks.set_urls([anchors.url(row) for row in rows])
         if means is None:
             line = _running_mean(own["time"], own[curve.column])

@@ -82,8 +82,8 @@ def class_deltas_section(classes: pd.DataFrame, categories: CategorySet) -> Sect
     drawn = known.loc[known["delta"].abs().nlargest(DRAWN).index].sort_values("delta", ascending=False)
     caption = _CAPTION if len(drawn) == len(known) else f"{_CAPTION} The {DRAWN} classes that differ most."
     names = [categories.by_id[int(one)].name for one in drawn["category_id"]]
-    values = (100 * drawn[key].to_numpy(float) for key in ("delta", "low", "high"))
-    intervals = Intervals(*values, np.ones(len(drawn)))
+    deltas, lows, highs = (100 * drawn[key].to_numpy(float) for key in ("delta", "low", "high"))
+    intervals = Intervals(deltas, lows, highs, np.ones(len(drawn)))
     plot = interval_chart(Labels("deltas-classes", "PQ, percentage points", "", caption), names, intervals)
     columns = (Column("Class", numeric=False), *_VALUES)
     rows = tuple(
@@ -120,11 +120,10 @@ def verdict(low: float, high: float, measure: Measure) -> str:
 
 
 def _chart(name: str, group: list[Measure], deltas: Mapping[str, Mapping[str, float]]) -> Plot:
-    values = (
+    middles, lows, highs = (
         np.array([measure.factor * deltas[measure.key][key] for measure in group]) for key in ("delta", "low", "high")
     )
     directions = np.array([1 if measure.more_is_better else -1 for measure in group])
     unit = "percentage points" if group[0].unit == "%" else group[0].unit
-    return interval_chart(
-        Labels(name, unit, "", _CAPTION), [measure.title for measure in group], Intervals(*values, directions)
-    )
+    titles = [measure.title for measure in group]
+    return interval_chart(Labels(name, unit, "", _CAPTION), titles, Intervals(middles, lows, highs, directions))

@@ -31,8 +31,7 @@ def drops_section(
     """Drops by reason, gaps by topic, and for a run through the node the lock-step run beside it."""
     missing = int((frames["problem"] != "").sum())
     text = (
-        f"{number(missing)} of {number(len(frames))} frames have no result ({percent(figures['dropped'])} % dropped). "
-        "A gap is a stretch between two frames of a topic that is much longer than usual."
+        f"{number(missing)} of {number(len(frames))} frames have no result ({percent(figures['dropped'])} % dropped)."
     )
     tables = [_gaps(gaps)] if len(gaps) else []
     reasons = _reasons(about, frames)

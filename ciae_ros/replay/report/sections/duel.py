@@ -83,7 +83,6 @@ def _scatter(frames: pd.DataFrame, anchors: Anchors) -> Plot:
         for row, frame in zip(rows, points.to_dict("records"), strict=True)
         if anchors.of(row)
     }
-
     values = 100 * points[["pq_a", "pq_b"]].to_numpy(float)
     ends = (max(0.0, values.min() - 3), min(100.0, values.max() + 3))
 
@@ -91,7 +90,7 @@ def _scatter(frames: pd.DataFrame, anchors: Anchors) -> Plot:
         axes = figure.subplots()
         axes.plot(ends, ends, color=SOFT, linewidth=0.8)
         colors = [BLUE if delta > 0 else ORANGE if delta < 0 else SOFT for delta in points["delta"]]
-        marks = axes.scatter(*values.T, 16, colors, alpha=0.7, linewidths=0)
+        marks = axes.scatter(values[:, 0], values[:, 1], s=16, c=colors, alpha=0.7, linewidths=0)
         marks.set_urls([anchors.url(row) for row in rows])
         axes.set(xlabel="PQ of A, %", ylabel="PQ of B, %", aspect="equal", xlim=ends, ylim=ends)
 

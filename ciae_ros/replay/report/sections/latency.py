@@ -13,6 +13,9 @@ from ciae_ros.replay.report.svg import BLUE
 from ciae_ros.replay.report.time_plots import TimeCurve, time_plot
 
 STAGES = ("decode", "preprocess", "network", "proposals", "fusing", "download")
+AHEAD = "decode"
+"""Is done while earlier frames are segmented, and not part of the latency."""
+_TITLES = {"latency": "whole", AHEAD: "decode (ahead)"}
 _COLUMNS = {"p50": "p50", "p90": "p90", "p99": "p99", "mean": "Mean"}
 
 
@@ -30,7 +33,7 @@ def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anch
     stages = [stage for stage in STAGES if stage in latencies.index and np.isfinite(latencies.loc[stage, "p50"])]
     plots = [_distribution(values)]
     if stages:
-        plots.append(_stages(latencies, stages))
+        plots.append(_stages(latencies, [stage for stage in stages if stage != AHEAD]))
     curve = TimeCurve("latency", "latency, ms", 1e3, write="{:.1f} ms".format)
     plots.append(time_plot(frames, curve, anchors, "Latency of each frame; line: running mean."))
     table = _table(latencies, ["latency", *stages])
@@ -68,7 +71,7 @@ def _table(latencies: pd.DataFrame, names: list[str]) -> Table:
     for name in names:
         times = {column: float(latencies.loc[name, column]) for column in _COLUMNS}
         cells = [Cell(milliseconds(value), value) for value in times.values()]
-        share = times["mean"] / whole if name != "latency" and whole > 0 else None
+        share = times["mean"] / whole if name not in ("latency", AHEAD) and whole > 0 else None
         cells[-1] = Cell(cells[-1].text, cells[-1].value, share)
-        rows.append(Row((Cell("whole" if name == "latency" else name), *cells)))
+        rows.append(Row((Cell(_TITLES.get(name, name)), *cells)))
     return Table("Times of the stages; bars: share of the mean latency.", columns, tuple(rows))

@@ -67,5 +67,5 @@ def _class_row(row: Mapping[Any, Any], categories: CategorySet) -> Row:
         for name in ("pq", "sq", "rq", "iou")
     ]
     counts = [Cell(number(row[name]), float(row[name])) for name in ("tp", "fp", "fn")]
-     name = class_cell(categories, int(row["category_id"]))
+    name = class_cell(categories, int(row["category_id"]))
     return Row((name, Cell("thing" if row["is_thing"] else "stuff"), *scores, *counts))
