@@ -9,8 +9,8 @@ import pandas as pd
 
 LISTED = 2000
 """Rows of the table of frames at most: a browser still sorts them at once."""
-PLOTTED = 400
-"""Points of one drive at most in a plot."""
+PLOTTED = 1600
+"""Points in one figure at most, besides the frames with pictures."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,17 @@ class Anchors:
         anchor = self.of(row)
         return f"#{anchor}" if anchor else None
 
-    def plotted(self, rows: np.ndarray) -> np.ndarray:
-        """As many of one drive's rows as a plot can show, spread evenly, and the frames with pictures in any case."""
-        if len(rows) <= PLOTTED:
+    def plotted(self, rows: np.ndarray, parts: int = 1) -> np.ndarray:
+        """As many rows as a figure can show, spread evenly, and the frames with pictures in any case.
+
+        Args:
+            rows: of one part of the figure.
+            parts: of the figure, which share its points.
+        """
+        most = PLOTTED // parts
+        if len(rows) <= most:
             return rows
-        spread = rows[np.linspace(0, len(rows) - 1, PLOTTED).astype(int)]
+        spread = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
         return np.union1d(spread, rows[np.isin(rows, list(self.shown))])
 
 

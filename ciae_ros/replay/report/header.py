@@ -97,7 +97,7 @@ def tiles(figures: Mapping[str, float], frames: pd.DataFrame) -> tuple[Tile, ...
             "Latency p50", milliseconds(figures["latency_p50"]), "ms", f"p90 {milliseconds(figures['latency_p90'])} ms"
         ),
         Tile("Latency p99", milliseconds(figures["latency_p99"]), "ms"),
-        Tile("Frames per second", number(figures["fps"], 1)),
+        Tile("Frames/s", number(figures["fps"], 1)),
         Tile("Dropped", percent(figures["dropped"]), "%", f"{number(missing)} of {number(len(frames))} have no result"),
     )
 

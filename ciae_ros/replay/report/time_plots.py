@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ciae_ros.replay.report.anchors import Anchors, frame_title
 from ciae_ros.replay.report.page import Plot
-from ciae_ros.replay.report.svg import SERIES, draw_svg
+from ciae_ros.replay.report.svg import INK, SERIES, draw_svg
 
 BAGS = 8
 """Drives in one figure at most."""
@@ -54,7 +54,7 @@ def time_plot(
         rows = figure.subplots(len(shown), 1, squeeze=False, sharey=True)[:, 0]
         for axes, bag in zip(rows, shown, strict=True):
             own = None if means is None else means[means["bag"] == bag]
-            _draw_drive(axes, known[known["bag"] == bag], curve, anchors, own)
+            _draw_drive(axes, known[known["bag"] == bag], curve, anchors, own, len(shown))
         rows[-1].set_xlabel("time in the drive, s")
 
     if len(bags) > len(shown):
@@ -75,28 +75,28 @@ def _titles(frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors) -> dict[st
 
 
 def _draw_drive(
-    axes: Any, frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, means: pd.DataFrame | None
+    axes: Any, frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, means: pd.DataFrame | None, bags: int
 ) -> None:
     topics = list(dict.fromkeys(frames["topic"]))
-    for color, topic in zip(SERIES * (len(topics) // len(SERIES) + 1), topics, strict=False):
+    for number, topic in enumerate(topics):
+        color = SERIES[number % len(SERIES)]
         own = frames[frames["topic"] == topic].sort_values("time")
-        rows = anchors.plotted(np.sort(own.index.to_numpy()))
+        rows = anchors.plotted(np.sort(own.index.to_numpy()), bags * len(topics))
         points = own.loc[rows]
-        marks = axes.scatter(
-            points["time"], curve.factor * points[curve.column], s=11, color=color, alpha=0.45, linewidths=0
-        )
+        values = curve.factor * points[curve.column]
+        marks = axes.scatter(points["time"], values, s=11, color=color, alpha=0.45, linewidths=0, label=topic)
         marks.set_urls([anchors.url(row) for row in rows])
         if means is None:
-            line = _running_mean(own["time"], own[curve.column])
-            axes.plot(own["time"], curve.factor * line, color=color, label=topic)
+            axes.plot(own["time"], curve.factor * _running_mean(own["time"], own[curve.column]), color=color)
     if means is not None:
-        axes.plot(means["time"], curve.factor * means[curve.column], color=SERIES[0], drawstyle="default")
+        color = SERIES[0] if len(topics) == 1 else INK
+        axes.plot(means["time"], curve.factor * means[curve.column], color=color)
     axes.set_title(frames["bag"].iloc[0])
     axes.set_ylabel(curve.label)
     axes.set_ylim(0, curve.upper)
     axes.margins(x=0.01)
     if len(topics) > 1:
-        axes.legend(ncols=len(topics), loc="upper right", fontsize=7.5)
+        axes.legend(ncols=len(topics), loc="lower right", bbox_to_anchor=(1, 1), fontsize=7.5)
 
 
 def _running_mean(times: pd.Series, values: pd.Series) -> np.ndarray:

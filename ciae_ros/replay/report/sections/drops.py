@@ -51,6 +51,25 @@ def _reasons(about: Mapping[str, Any], frames: pd.DataFrame) -> dict[str, int]:
     return {**counted, **{str(kind): int(count) for kind, count in problems.items()}}
 
 
+def _gaps(gaps: pd.DataFrame) -> Table:
+    """The measure's columns as they are; floating point ones are seconds."""
+    kinds = {name: gaps[name].dtype.kind for name in gaps.columns}
+    columns = tuple(
+        Column(f"{name.replace('_', ' ').capitalize()}{', s' if kind == 'f' else ''}", numeric=kind in "fiu")
+        for name, kind in kinds.items()
+    )
+    rows = tuple(
+        Row(tuple(_gap_cell(row[name], kind) for name, kind in kinds.items())) for row in gaps.to_dict("records")
+    )
+    return Table("Times between the stamps of a topic's frames.", columns, rows)
+
+
+def _gap_cell(value: Any, kind: str) -> Cell:
+    if kind == "f":
+        return Cell(number(value, 3), value)
+    return Cell(number(value), value) if kind in "iu" else Cell(str(value))
+
+
 def _drops(reasons: Mapping[str, int], frames: int) -> Table:
     columns = (Column("Reason", numeric=False), Column("Frames"), Column("Share, %"))
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
