@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ciae_ros.replay.report.page import Plot
-from ciae_ros.replay.report.svg import BLUE, INK, ORANGE, SERIES, SOFT, draw_svg
+from ciae_ros.replay.report.svg import BLUE, INK, ORANGE, SERIES, SOFT, SURFACE, draw_svg
 
 HALF_MATRIX = 5.5
 """A matrix that is larger takes the page's whole width."""
@@ -42,24 +42,18 @@ class Intervals:
     """1 where more is better, -1 where less is."""
 
 
-def bar_chart(labels: Labels, names: Sequence[str], groups: Mapping[str, Sequence[float]], unit: str = "") -> Plot:
-    """Bars side by side for each name, a colour for each group; nan has no bar."""
-    width = 0.8 / max(1, len(groups))
+def bar_chart(labels: Labels, names: Sequence[str], values: Sequence[float]) -> Plot:
+    """A bar for each name; nan has none."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for number, (group, values) in enumerate(groups.items()):
-            places = np.arange(len(names)) + (number - (len(groups) - 1) / 2) * width
-            heights = np.asarray(values, float)
-            axes.bar(places, np.nan_to_num(heights), 0.9 * width, color=SERIES[number], label=group)
-            for place, height in zip(places, heights, strict=True):
-                text = "–" if np.isnan(height) else f"{height:.0f}{unit}"
-                axes.annotate(
-                    text, (place, np.nan_to_num(height)), (0, 2), textcoords="offset points", ha="center", fontsize=7
-                )
+        axes.bar(range(len(names)), np.nan_to_num(np.asarray(values, float)), 0.7, color=BLUE)
+        for place, value in enumerate(values):
+            text, height = ("–", 0.0) if np.isnan(value) else (f"{value:.0f}", value)
+            axes.annotate(text, (place, height), (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
         axes.set_xticks(range(len(names)), names)
         axes.grid(visible=False, axis="x")
-        _finish(figure, axes, labels, legend=len(groups) > 1)
+        _finish(figure, axes, labels, legend=False)
 
     return Plot(draw_svg(labels.name, draw, HALF, f"{labels.y} by {labels.x}"), labels.caption)
 
@@ -119,7 +113,8 @@ def matrix_chart(labels: Labels, names: Sequence[str], columns: Sequence[str], s
 def _draw_cell(axes: Any, row: int, column: int, share: float) -> None:
     # A square root: confusions are small beside what is right.
     axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=0.85 * share**0.5, linewidth=0))
-    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=INK)
+    color = SURFACE if share > 0.4 else INK
+    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=color)
 
 
 def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:

@@ -45,6 +45,6 @@ def mebibytes(size: float) -> str:
     return f"{number(size / 2**20)} MiB"
 
 
-def count(amount: int, noun: str, nouns: str = "") -> str:
+def count(amount: int, noun: str) -> str:
     """The amount with its noun: 1 frame, 2 frames."""
-    return f"{number(amount)} {noun if amount == 1 else nouns or noun + 's'}"
+    return f"{number(amount)} {noun if amount == 1 else noun + 's'}"

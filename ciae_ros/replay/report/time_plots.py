@@ -27,8 +27,6 @@ class TimeCurve:
     label: str
     factor: float = 1.0
     """From the table's unit to that of the label."""
-    upper: float | None = None
-    """End of the axis, if it is known."""
     write: Callable[[float], str] = "{:.1f}".format
     """A value for the pointer, in the label's unit."""
 
@@ -93,7 +91,7 @@ def _draw_drive(
         axes.plot(means["time"], curve.factor * means[curve.column], color=color)
     axes.set_title(frames["bag"].iloc[0])
     axes.set_ylabel(curve.label)
-    axes.set_ylim(0, curve.upper)
+    axes.set_ylim(0)
     axes.margins(x=0.01)
     if len(topics) > 1:
         axes.legend(ncols=len(topics), loc="lower right", bbox_to_anchor=(1, 1), fontsize=7.5)

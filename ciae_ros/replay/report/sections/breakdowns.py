@@ -18,7 +18,7 @@ def breakdowns_section(sizes: pd.DataFrame, distances: pd.DataFrame) -> Section:
     by_size = bar_chart(
         Labels("sizes", "area", "PQ, %", "By a segment's area: small below 32², medium below 96² pixels, large above."),
         [str(size) for size in sizes["size"]],
-        {"": 100 * sizes["pq"]},
+        100 * sizes["pq"].to_numpy(float),
     )
     by_distance = bar_chart(
         Labels(
@@ -28,6 +28,6 @@ def breakdowns_section(sizes: pd.DataFrame, distances: pd.DataFrame) -> Section:
             "By how far a segment's centroid is from the image's centre; 1 is a corner.",
         ),
         [f"{low:.1f}–{high:.1f}" for low, high in zip(distances["low"], distances["high"], strict=True)],
-        {"": 100 * distances["pq"]},
+        100 * distances["pq"].to_numpy(float),
     )
     return Section("where", "Size and place", plots=(by_size, by_distance))
