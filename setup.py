@@ -18,7 +18,11 @@ setup(
     maintainer_email="maintainers@users.noreply.b-seed-f265baf3.example",
     license="Apache-2.0",
     packages=find_packages(include=["ciae_ros", "ciae_ros.*", "training", "training.*"]),
-    package_data={"ciae_ros.inference": ["*.json"], "ciae_ros.weights": ["*.safetensors", "*.md"]},
+    package_data={
+        "ciae_ros.inference": ["*.json"],
+        "ciae_ros.replay.report": ["templates/*.j2"],
+        "ciae_ros.weights": ["*.safetensors", "*.md"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
         ("share/ciae_ros", ["package.xml"]),

@@ -1,0 +1,98 @@
+"""Frames without a result, gaps between frames, and what running through the node costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ciae_ros.replay.report.formatting import number, percent, signed
+from ciae_ros.replay.report.page import Cell, Column, Row, Section, Table
+
+_COSTS = (
+    ("PQ, %", "pq", 1.0, 1),
+    ("PQ things, %", "pq_things", 1.0, 1),
+    ("PQ stuff, %", "pq_stuff", 1.0, 1),
+    ("mIoU, %", "miou", 1.0, 1),
+    ("Latency p50, ms", "latency_p50", 1e3, 1),
+    ("Latency p99, ms", "latency_p99", 1e3, 1),
+    ("Frames/s", "fps", 1.0, 1),
+    ("Dropped, %", "dropped", 100.0, 1),
+    ("Changed, %", "changed", 100.0, 2),
+)
+"""Title, figure, factor, digits."""
+
+
+def drops_section(
+    about: Mapping[str, Any], frames: pd.DataFrame, gaps: pd.DataFrame, figures: Mapping[str, float]
+) -> Section:
+    """Drops by reason, gaps by topic, and for a run through the node the lock-step run beside it."""
+    missing = int((frames["problem"] != "").sum())
+    text = (
+        f"{number(missing)} of {number(len(frames))} frames have no result ({percent(figures['dropped'])} % dropped)."
+    )
+    tables = [_gaps(gaps)] if len(gaps) else []
+    reasons = _reasons(about, frames)
+    if reasons:
+        tables.append(_drops(reasons, len(frames)))
+    if about.get("kind") == "node" and about.get("lock_step"):
+        tables.append(_cost(figures, about["lock_step"]))
+    return Section("drops", "Gaps and drops", (text,), tables=tuple(tables))
+
+
+def _reasons(about: Mapping[str, Any], frames: pd.DataFrame) -> dict[str, int]:
+    counted = {str(reason): int(count) for reason, count in (about.get("dropped") or {}).items()}
+    problems = frames.loc[frames["problem"] != "", "problem"].value_counts().to_dict()
+    # Frames that the node dropped are those without an answer: counted once, by its own reasons.
+    if counted:
+        problems.pop("no answer", None)
+    return {**counted, **{str(kind): int(count) for kind, count in problems.items()}}
+
+
+def _gaps(gaps: pd.DataFrame) -> Table:
+    """The measure's columns as they are; floating point ones are seconds."""
+    kinds = {name: gaps[name].dtype.kind for name in gaps.columns}
+    columns = tuple(
+        Column(f"{name.replace('_', ' ').capitalize()}{', s' if kind == 'f' else ''}", numeric=kind in "fiu")
+        for name, kind in kinds.items()
+    )
+    rows = tuple(
+        Row(tuple(_gap_cell(row[name], kind) for name, kind in kinds.items())) for row in gaps.to_dict("records")
+    )
+    return Table("Times between the stamps of a topic's frames.", columns, rows)
+
+
+def _gap_cell(value: Any, kind: str) -> Cell:
+    if kind == "f":
+        return Cell(number(value, 3), value)
+    return Cell(number(value), value) if kind in "iu" else Cell(str(value))
+
+
+def _drops(reasons: Mapping[str, int], frames: int) -> Table:
+    columns = (Column("Reason", numeric=False), Column("Frames"), Column("Share, %"))
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    rows = tuple(
+        Row((Cell(reason), Cell(number(count), count), Cell(percent(count / frames), count / frames, count / frames)))
+        for reason, count in ordered
+    )
+    return Table("Why frames have no result.", columns, rows, sorted_by=1, wide=False)
+
+
+def _cost(figures: Mapping[str, float], lock_step: Mapping[str, Any]) -> Table:
+    columns = (Column("Measure", numeric=False), Column("Lock-step"), Column("Node"), Column("Difference"))
+    rows = []
+    for title, key, factor, digits in _COSTS:
+        before, after = (factor * _value(values, key) for values in (lock_step, figures))
+        if math.isnan(before) and math.isnan(after):
+            continue
+        cells = [Cell(number(value, digits), value) for value in (before, after)]
+        rows.append(Row((Cell(title), *cells, Cell(signed(after - before, digits), after - before))))
+    caption = "What dropping and latency cost: every frame segmented in lock-step, and the same bags through the node."
+    return Table(caption, columns, tuple(rows), wide=False)
+
+
+def _value(values: Mapping[str, Any], key: str) -> float:
+    value = values.get(key)
+    return math.nan if value is None else float(value)

@@ -1,0 +1,77 @@
+"""How long results take."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ciae_ros.replay.report.anchors import Anchors
+from ciae_ros.replay.report.charts import Labels, histogram, stacked_bars
+from ciae_ros.replay.report.formatting import milliseconds
+from ciae_ros.replay.report.page import Cell, Column, Omission, Plot, Row, Section, Table
+from ciae_ros.replay.report.svg import BLUE
+from ciae_ros.replay.report.time_plots import TimeCurve, time_plot
+
+STAGES = ("decode", "preprocess", "network", "proposals", "fusing", "download")
+AHEAD = "decode"
+"""Is done while earlier frames are segmented, and not part of the latency."""
+_TITLES = {"latency": "whole", AHEAD: "decode (ahead)"}
+_COLUMNS = {"p50": "p50", "p90": "p90", "p99": "p99", "mean": "Mean"}
+
+
+def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anchors) -> Section | Omission:
+    """From a frame's coming in to its result's going out.
+
+    Args:
+        frames: of the run.
+        latencies: a row for each stage and one for the whole, with p50, p90, p99 and mean in seconds.
+        anchors: where the frames are in the page.
+    """
+    values = 1e3 * frames["latency"].dropna().to_numpy(float)
+    if not len(values):
+        return Omission("Latency", "no frame has a result")
+    stages = [stage for stage in STAGES if stage in latencies.index and np.isfinite(latencies.loc[stage, "p50"])]
+    plots = [_distribution(values)]
+    if stages:
+        plots.append(_stages(latencies, [stage for stage in stages if stage != AHEAD]))
+    curve = TimeCurve("latency", "latency, ms", 1e3, write="{:.1f} ms".format)
+    plots.append(time_plot(frames, curve, anchors, "Latency of each frame; line: running mean."))
+    table = _table(latencies, ["latency", *stages])
+    return Section("latency", "Latency", () if stages else (_WHOLE,), tuple(plots), (table,))
+
+
+_WHOLE = (
+    "Through the node the latency is from publishing an image to having its result; its stages cannot be seen from "
+    "outside."
+)
+
+
+def _stages(latencies: pd.DataFrame, stages: list[str]) -> Plot:
+    rows = list(_COLUMNS)
+    parts = {stage: [1e3 * latencies.loc[stage, name] for name in rows] for stage in stages}
+    caption = (
+        "The stages' times one after the other. Percentiles of stages do not add up to the percentile of the whole: "
+        "no frame need be slow in all of them."
+    )
+    return stacked_bars(Labels("stages", "ms", "", caption), [_COLUMNS[name].lower() for name in rows], parts)
+
+
+def _distribution(values: np.ndarray) -> Plot:
+    # A few stragglers would press all others into one bar.
+    most = max(float(np.percentile(values, 99.5)) * 1.05, float(values.min()) * 1.1, 1e-3)
+    edges = np.linspace(0.9 * float(values.min()), most, 41)
+    labels = Labels("latencies", "latency, ms", "frames", "The last bar has all frames that took longer.")
+    return histogram(labels, {"": values}, edges, (BLUE,))
+
+
+def _table(latencies: pd.DataFrame, names: list[str]) -> Table:
+    columns = (Column("Stage", numeric=False), *(Column(f"{title}, ms") for title in _COLUMNS.values()))
+    whole = float(latencies.loc["latency", "mean"])
+    rows = []
+    for name in names:
+        times = {column: float(latencies.loc[name, column]) for column in _COLUMNS}
+        cells = [Cell(milliseconds(value), value) for value in times.values()]
+        share = times["mean"] / whole if name not in ("latency", AHEAD) and whole > 0 else None
+        cells[-1] = Cell(cells[-1].text, cells[-1].value, share)
+        rows.append(Row((Cell(_TITLES.get(name, name)), *cells)))
+    return Table("Times of the stages; bars: share of the mean latency.", columns, tuple(rows))

@@ -1,0 +1,71 @@
+"""How good the results are: in the course of the drives, by class, by size and place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ciae_ros.inference import CategorySet
+from ciae_ros.replay.report.anchors import Anchors
+from ciae_ros.replay.report.formatting import number, percent
+from ciae_ros.replay.report.page import Cell, Column, Omission, Row, Section, Table
+from ciae_ros.replay.report.time_plots import TimeCurve, time_plot
+
+NO_TRUTH = "no ground truth was given"
+UNMATCHED = "no frame has ground truth"
+
+_CLASS_COLUMNS = (
+    Column("Class", numeric=False),
+    Column("Kind", numeric=False),
+    Column("PQ", meaning="panoptic quality, per cent: SQ times RQ"),
+    Column("SQ", meaning="segmentation quality: mean IoU of the matched segments, per cent"),
+    Column("RQ", meaning="recognition quality: F1 score of the segments, per cent"),
+    Column("IoU", meaning="of the class's pixels in all frames together, per cent"),
+    Column("TP", meaning="segments found"),
+    Column("FP", meaning="segments that are none"),
+    Column("FN", meaning="segments missed"),
+)
+
+
+def drive_section(frames: pd.DataFrame, means: pd.DataFrame, anchors: Anchors) -> Section:
+    """PQ in the course of the drives."""
+    caption = (
+        "PQ of each frame alone (points, which link to the frames) and of the frames of a stretch together (line)."
+    )
+    curve = TimeCurve("pq", "PQ, %", 100.0, write="PQ {:.1f}".format)
+    plot = time_plot(frames, curve, anchors, caption, means)
+    text = (
+        "A frame's own PQ is averaged over the few classes that it shows, so it swings more, and lies elsewhere, than "
+        "the PQ of the whole."
+    )
+    return Section("drive", "Quality over the drive", (text,), (plot,))
+
+
+def classes_section(classes: pd.DataFrame, categories: CategorySet) -> Section | Omission:
+    """The table of classes, the best one first."""
+    occurring = classes[classes[["tp", "fp", "fn"]].sum(axis=1) > 0].sort_values("pq", ascending=False)
+    if occurring.empty:
+        return Omission("Classes", "no class occurs in the ground truth or the results")
+    rows = tuple(_class_row(row, categories) for row in occurring.to_dict("records"))
+    absent = len(categories.categories) - len(rows)
+    caption = f"PQ, SQ, RQ and IoU in per cent. {absent} of {len(categories.categories)} classes do not occur."
+    return Section("classes", "Classes", tables=(Table(caption, _CLASS_COLUMNS, rows, sorted_by=2),))
+
+
+def class_cell(categories: CategorySet, category_id: int) -> Cell:
+    """The class's name with its colour."""
+    category = categories.by_id[category_id]
+    return Cell(category.name, color="rgb({} {} {})".format(*category.color))
+
+
+def _class_row(row: Mapping[Any, Any], categories: CategorySet) -> Row:
+    scores = [
+        Cell(percent(row[name]), row[name], None if math.isnan(row[name]) else float(row[name]))
+        for name in ("pq", "sq", "rq", "iou")
+    ]
+    counts = [Cell(number(row[name]), float(row[name])) for name in ("tp", "fp", "fn")]
+    name = class_cell(categories, int(row["category_id"]))
+    return Row((name, Cell("thing" if row["is_thing"] else "stuff"), *scores, *counts))

@@ -1,0 +1,44 @@
+"""A browser for the tests of pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Chromium without a window; skips the test where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(NAMES)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, width: int = 1280, **options: object) -> Iterator[Page]:
+    """The page in a new window; nothing may go wrong in it, and nothing may be fetched."""
+    page = browser.new_page(viewport={"width": width, "height": 844}, **options)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or faults.append(request.url))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert not faults

@@ -1,0 +1,85 @@
+"""The files of a comparison, and what its page says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ciae_ros.replay.report import write_comparison
+from tests.replay.report.references import Page
+from tests.replay.report.synthetic import Drawn, make_run
+
+NASTY = "drive <script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the page that compares a run with a better one on another device."""
+    folder = tmp_path_factory.mktemp("comparison")
+    a, pictures_a = make_run(folder / "a", {NASTY: 40, "tunnel": 20}, jitter=1.5)
+    b, pictures_b = make_run(folder / "b", {NASTY: 40, "tunnel": 20}, jitter=0.3, about={"device": "another CPU"})
+    return write_comparison(a, b, folder, pictures_a, pictures_b)
+
+
+def test_json_says_what_differs(path: Path) -> None:
+    values = json.loads(path.with_suffix(".json").read_text(), parse_constant=pytest.fail)
+    pq = values["deltas"]["pq"]
+    assert pq["delta"] == pytest.approx(pq["b"] - pq["a"])
+    assert pq["low"] <= pq["delta"] <= pq["high"]
+    assert pq["delta"] > 0
+    assert values["wins"] + values["losses"] + values["ties"] == values["frames"] == 60
+    assert values["b"]["device"] == "another CPU"
+
+
+def test_csv_has_a_row_for_each_frame(path: Path) -> None:
+    frames = pd.read_csv(path.with_suffix(".csv"))
+    assert len(frames) == 60
+    assert {"bag", "topic", "index", "pq_a", "pq_b", "delta"} <= set(frames.columns)
+
+
+def test_page_needs_nothing_from_outside(path: Path) -> None:
+    page = Page(path)
+    assert not page.outside
+    assert not page.dangling
+    assert "http" not in page.text
+    assert len(page.ids) == len(set(page.ids))
+    assert path.stat().st_size < 6_000_000
+    assert "<script>alert" not in page.text
+
+
+def test_page_warns_of_what_cannot_be_compared(path: Path) -> None:
+    text = Page(path).text
+    assert "different devices" in text[: text.index("<main>")]
+
+
+def test_frames_won_and_lost_have_the_pictures_of_both_runs(path: Path) -> None:
+    text = Page(path).text
+    won = text[text.index("Won by most") : text.index('<section id="all-frames"')]
+    for kind in ("image", "truth", "prediction-a", "prediction-b", "error-a", "error-b"):
+        assert f'<figure data-kind="{kind}"' in won
+
+
+def test_better_is_said_where_it_is_sure(path: Path) -> None:
+    text = Page(path).text
+    assert '<strong class="better">+' in text[: text.index("<main>")]
+
+
+def test_without_ground_truth(tmp_path: Path) -> None:
+    a, pictures_a = make_run(tmp_path / "a", {"night": 12}, truth=False)
+    b, pictures_b = make_run(tmp_path / "b", {"night": 12}, truth=False)
+    page = Page(write_comparison(a, b, tmp_path / "c", pictures_a, pictures_b))
+    assert "no scored frame in common" in page.text
+    assert "Latency p50" in page.text
+    assert not page.dangling
+
+
+def test_runs_of_different_bags(tmp_path: Path) -> None:
+    a, _ = make_run(tmp_path / "a", {"one": 6})
+    b, _ = make_run(tmp_path / "b", {"two": 6})
+    nothing = Drawn({}, truth=True, jitter=1.0)
+    page = Page(write_comparison(a, b, tmp_path / "c", nothing, nothing))
+    assert "no scored frame in common" in page.text
+    json.loads((tmp_path / "c" / "comparison.json").read_text(), parse_constant=pytest.fail)
