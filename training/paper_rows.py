@@ -13,9 +13,10 @@ import torch
 import yaml
 
 from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.atomic_file import written_atomically
 from training.config import ConfigError, TrainingConfig, load_config
-from training.data.coco_panoptic import PanopticAnnotations, image_folder_of
+from training.data.coco_panoptic import image_folder_of
 from training.evaluation.metrics import EngineError
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.run import evaluate

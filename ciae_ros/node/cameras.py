@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
+from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, namespace_of
 from ciae_ros.node.parameters import NodeParameters, ParameterError
-
-COMPRESSED_SUFFIX = "/compressed"
-"""image_transport's name for a topic of JPEG or PNG images beside the raw ones."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 
@@ -66,13 +64,6 @@ def cameras_of(parameters: NodeParameters) -> list[Camera]:
         Camera(topic, parameters.compressed or topic.endswith(COMPRESSED_SUFFIX), name)
         for topic, name in zip(topics, names, strict=True)
     ]
-
-
-def namespace_of(topic: str) -> str:
-    """The topic without what all camera topics have: /front/image_raw/compressed is front."""
-    path = topic.removesuffix(COMPRESSED_SUFFIX).strip("/~")
-    folder, _, last = path.rpartition("/")
-    return folder if folder and last.startswith("image") else path
 
 
 def _namespaces(parameters: NodeParameters) -> list[str]:

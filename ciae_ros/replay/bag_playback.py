@@ -15,6 +15,7 @@ from ciae_msgs.msg import PanopticSegments
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -68,7 +69,7 @@ class BagPlayback(Node):
         self._last_arrival = 0.0
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
         qos = QoSProfile(depth=50)
-        self._images = {}
+        self._images: dict[str, Publisher] = {}
         for topic, route in routes.items():
             kind: type = CompressedImage if bag.topics[topic].type == COMPRESSED_TYPE else Image
             self._images[topic] = self.create_publisher(kind, route.images, QoSProfile(depth=5))

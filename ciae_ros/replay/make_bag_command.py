@@ -19,11 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=float, help="images per second (default: the video's own, 10 for a folder)")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
     add("--jpeg", action="store_true", help="CompressedImage instead of Image")
-    add("--truth", type=Path, metavar="JSON", help="COCO panoptic ground truth of the images, by their file names")
+    add(
+        "--truth",
+        type=Path,
+        metavar="JSON",
+        help="COCO panoptic ground truth, by the images' file names",
+    )
 
 
 def run(options: argparse.Namespace, command: str) -> int:
     """Write; 0."""
-    make_bag(options.source, options.output, options.rate, options.storage, options.jpeg, options.truth)
+    truth = make_bag(options.source, options.output, options.rate, options.storage, options.jpeg, options.truth)
     print(f"written: {options.output}")
+    if truth is not None:
+        print(f"ground truth: {truth}")
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import rclpy
 from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.node import Node
 
 from ciae_ros.processes import isolated_ros_environment, start_module, stop
@@ -142,7 +143,7 @@ def _routes_of(name: str, topics: list[str]) -> dict[str, Route]:
     """To the cameras of a node that runs, whose topics are those of the bag."""
     node = Node("bag_playback_setup")
     try:
-        client = node.create_client(GetParameters, f"{name}/get_parameters")
+        client: Client = node.create_client(GetParameters, f"{name}/get_parameters")
         if not client.wait_for_service(ANSWER_TIMEOUT):
             raise PlaybackError(f"there is no node {name}: start it with use_sim_time, or leave --attach out")
         future = client.call_async(GetParameters.Request(names=["cameras", "camera_names", "use_sim_time"]))

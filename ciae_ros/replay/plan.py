@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.types import BagError
 from ciae_ros.replay.units import UNIT_FRAMES, Unit, units_of
@@ -62,7 +63,7 @@ def camera_topics(bag: Bag) -> list[str]:
         topic
         for topic in images
         if not any(topic == result or topic.startswith(f"{result}/") for result in results)
-        and not (topic.endswith("/compressed") and topic.removesuffix("/compressed") in images)
+        and not (topic.endswith(COMPRESSED_SUFFIX) and topic.removesuffix(COMPRESSED_SUFFIX) in images)
     ]
 
 

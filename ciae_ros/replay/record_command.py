@@ -9,6 +9,7 @@ from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.inference import PanopticResult
 from ciae_ros.replay.bags.record_results import record_results
 from ciae_ros.replay.model_arguments import add_model_arguments, model_options
+from ciae_ros.replay.reporting import say
 
 SUMMARY = "write a bag again with the panoptic topics added, for RViz and Foxglove"
 EXAMPLE = "python -m ciae_ros.replay record-results drive.mcap drive_panoptic.mcap"
@@ -23,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, command: str) -> int:
-    """Segment and write; 0."""
+    """Segment and write; 0, or 1 if something could not be read or written."""
     predictor = model_options(options).build()
 
     def segment(image: CameraImage) -> PanopticResult:
         return predictor.predict(image.pixels, image.channel_order)
 
-    record_results(options.bag, options.output, segment, predictor.name, options.topics)
+    problems = record_results(options.bag, options.output, segment, predictor.name, options.topics)
     print(f"written: {options.output}")
-    return 0
+    return say(problems)

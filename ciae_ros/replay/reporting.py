@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag
@@ -39,13 +39,16 @@ def report_and_judge(run: Run, required: str | None = None) -> int:
     path = write_report(run, run.folder, pictures_of(run))
     print(summary(found))
     print(f"report: {path}")
-    problems = run.about.get("problems", [])
-    for problem in problems:
-        print(f"replay: {problem}", file=sys.stderr)
+    code = say(run.about.get("problems", []))
     for requirement in broken:
         print(f"replay: required: {requirement}", file=sys.stderr)
-    if broken:
-        return NOT_AS_REQUIRED
+    return NOT_AS_REQUIRED if broken else code
+
+
+def say(problems: Sequence[str]) -> int:
+    """Print what was wrong, a line each, and return the exit code."""
+    for problem in problems:
+        print(f"replay: {problem}", file=sys.stderr)
     return UNREADABLE if problems else FINISHED
 
 

@@ -17,10 +17,11 @@ from panopticapi.evaluation import pq_compute as panopticapi_pq
 from ciae_ros.inference import PanopticResult
 from ciae_ros.inference.fusing import fuse
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.inference.proposals import Proposals
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
-from training.data.coco_panoptic import PanopticAnnotations, write_results
+from training.data.coco_panoptic import write_results
 
 UPSCALE = 4
 """The embedding map has a sample for every pixel: the image is treated as if it had been enlarged by its stride."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ciae_ros.inference import Category, CategorySet, PanopticResult, Segment
-from training.data.coco_panoptic import PanopticAnnotations
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 
 CATEGORIES = CategorySet(
     (

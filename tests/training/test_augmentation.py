@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.data.augmentation import Augmentation, augment
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import make_target
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.data.camvid import CATEGORIES, SPLITS, VOID, main, panoptic_segments
-from training.data.coco_panoptic import PanopticAnnotations
 
 SKY, ROAD, CAR, PEDESTRIAN = 0, 3, 8, 9
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.model import PRESETS
 from tests.training.synthetic import scene, write_split
 from training.data.augmentation import Augmentation
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.dataset import (
     Batch,
     BatchSampler,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import RawOutputs
 from training import detection_loss
 from training.data.augmentation import Augmentation, augment
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import Target, make_target, stack_targets
 from training.detection_loss import detection_losses

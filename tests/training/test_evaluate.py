@@ -16,9 +16,9 @@ import torch
 from panopticapi.evaluation import pq_compute
 
 from ciae_ros.inference import InferenceSettings, Predictor, coco_categories, load_checkpoint, save_checkpoint
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, PRESETS, ModelConfig
 from tests.training.synthetic import CATEGORIES, scene, write_split
-from training.data.coco_panoptic import PanopticAnnotations
 from training.evaluate import main
 from training.evaluation.metrics import compute_scores
 from training.evaluation.run import evaluate, results_path

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
 from tests.training.synthetic import scene, write_split
 from training import distributed
 from training.criterion import training_loss
 from training.data.augmentation import Augmentation
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.dataset import Batch, Draw, PanopticDataset, collate, normalized
 from training.embedding_loss import EmbeddingLossConfig
 from training.memory_update import MemoryConfig, update_memory

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ciae_ros.inference import CategorySet
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from tests.training.synthetic import (
     CAR,
     CATEGORIES,
@@ -24,7 +25,7 @@ from tests.training.synthetic import (
     scene,
     write_split,
 )
-from training.data.coco_panoptic import PanopticAnnotations, write_results
+from training.data.coco_panoptic import write_results
 from training.evaluation.metrics import EngineError, compute_scores
 from training.evaluation.report import format_scores
 from training.evaluation.scores import ClassScores, Scores

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import PRESETS
 from tests.training.synthetic import scene, write_split
 from training import paper_report, paper_rows, train
 from training.config import TrainingConfig, load_config
-from training.data.coco_panoptic import PanopticAnnotations
 from training.paper_report import format_table
 from training.paper_rows import CONFIGS, PAPER_CONFIGS, SMALL, Outcome, row_config
 from training.paper_tables import TABLES, Row

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from tests.training.synthetic import CAR, PERSON, ROAD, SKY, scene, write_split
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.sample import CROWD, VOID, DataError, read_sample
 
 REAL_IMAGES = [

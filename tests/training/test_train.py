@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 import training.train as train_module
 from ciae_ros.inference import Category, CategorySet, load_checkpoint
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, ModelConfig
 from tests.training import synthetic
 from tests.training.synthetic import CAR, PERSON, ROAD, SKY, scene, write_split
@@ -37,7 +38,6 @@ from training import monitoring
 from training.atomic_file import written_atomically
 from training.config import ConfigError, OptimizationConfig, load_config
 from training.data.augmentation import Augmentation
-from training.data.coco_panoptic import PanopticAnnotations
 from training.data.dataset import Batch, BatchSampler, Draw, PanopticDataset, collate, load_batches
 from training.initial_weights import load_initial_weights
 from training.optimization import build_optimizer, freeze, set_rate, set_training_mode

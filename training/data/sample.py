@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ciae_ros.inference import CategorySet
-from training.data.coco_panoptic import PanopticAnnotations
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 
 VOID = -1
 """Segment of pixels that are not annotated."""

@@ -10,7 +10,7 @@ from typing import Any
 from hotcoco import COCO, COCOeval
 from hotcoco.panoptic import PanopticEval
 
-from training.data.coco_panoptic import PanopticAnnotations
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.evaluation.scores import BoxAP, ClassScores, Quality, SegmentScores
 
 

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from training.data.coco_panoptic import PanopticAnnotations
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.evaluation.scores import BoxAP, Scores, SegmentScores
 
 EngineName = Literal["hotcoco", "official"]

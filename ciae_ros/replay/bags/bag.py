@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ class TopicInfo:
 
 
 class Bag:
-    """A bag that is open; see `open_bag`."""
+    """A bag that is open; see `open_bag`. Not for use by several threads at once: see `reopened`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files = ExitStack()
         self._storage = Storage(path)
-        self._problems: list[str] = []
+        self._files.callback(self._storage.close)
         self.topics: dict[str, TopicInfo] = {}
         """By name."""
         for one in self._storage.connections:
@@ -51,9 +53,19 @@ class Bag:
         return self._path.stem if self._path.is_file() else self._path.resolve().name
 
     @property
+    def fingerprint(self) -> tuple[str, int]:
+        """The same for the same bag, as long as it is not written anew."""
+        return str(self._path.resolve()), self._path.stat().st_mtime_ns
+
+    @property
     def problems(self) -> list[str]:
         """What is wrong with it as far as it has been read, a line each."""
-        return [*self._storage.problems, *self._problems]
+        return list(self._storage.problems)
+
+    @property
+    def connections(self) -> list[Any]:
+        """rosbags' Connections: a topic may have several."""
+        return self._storage.connections
 
     def image_topics(self) -> list[str]:
         """Names of those that carry images."""
@@ -71,60 +83,62 @@ class Bag:
             BagError: there is no such topic, or it has no images.
         """
         self._check_image_topic(topic)
-        log_times = self.log_times(topic)
-        stop = len(log_times) if stop is None else min(stop, len(log_times))
-        if start >= stop:
-            return
-        first, from_time = _entry(log_times, start)
-        messages = self._storage.messages([topic], from_time)
-        for index, message in enumerate(islice(messages, stop - first), start=first):
-            if index >= start:
-                yield self._frame(FrameKey(self.name, topic, index), message)
+        for index, raw in self._numbered(topic, start, stop):
+            yield self._frame(FrameKey(self.name, topic, index), raw)
 
-    def log_times(self, topic: str) -> Sequence[int]:
-        """When the messages of a topic were recorded, in nanoseconds, in the bag's order."""
-        times = _log_times(self, str(self._path.resolve()), topic)
-        backwards = sum(after < before for before, after in pairwise(times))
-        if backwards:
-            self._note(f"{self._path}, {topic}: the times of recording go backwards {backwards} times")
-        return times
-
-    def stamped(self, topic: str) -> Iterator[tuple[int, Any]]:
-        """Stamp of the header in nanoseconds, and message, of each message of a topic whose type is known here.
+    def messages(self, topic: str, start: int = 0, stop: int | None = None) -> Iterator[Any]:
+        """Deserialised messages of a topic, None for those that are damaged; arguments as for `frames`.
 
         Raises:
-            BagError: there is no such topic.
+            BagError: there is no such topic, or its type is not known here.
         """
-        if topic not in self.topics:
-            raise BagError(f"{self._path} has no topic {topic}; its topics: {', '.join(sorted(self.topics))}")
-        for raw in self._storage.messages([topic]):
-            message = self._deserialised(raw)
-            if message is not None:
-                yield stamp_of(message), message
+        self._check_topic(topic)
+        for _, raw in self._numbered(topic, start, stop):
+            yield self._deserialised(raw)
 
     def raw_messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
         """Topic, log time in nanoseconds and CDR of each message of some topics, in the bag's order."""
-        for message in self._storage.messages(list(topics)):
+        for message in self._storage.messages(topics):
             yield message.connection.topic, message.log_time, bytes(message.data)
 
     def all_messages(self) -> Iterator[RawMessage]:
         """Everything in the bag, in its order."""
         return self._storage.messages(list(self.topics))
 
-    @property
-    def connections(self) -> list[Any]:
-        """rosbags' Connections: a topic may have several."""
-        return self._storage.connections
+    def reopened(self) -> Bag:
+        """The same bag, for reading at another place at the same time; closed with this one."""
+        return self._files.enter_context(open_bag(self._path))
 
     def close(self) -> None:
         """Close its files."""
-        self._storage.close()
+        self._files.close()
 
     def __enter__(self) -> Bag:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _numbered(self, topic: str, start: int, stop: int | None) -> Iterator[tuple[int, RawMessage]]:
+        """Messages of a topic with their numbers; begins to read at the nearest place that has been seen before."""
+        places = _places(self.fingerprint, topic)
+        first, part, log_time = self._entry(places, start)
+        messages = self._storage.messages([topic], part, log_time)
+        for index, message in enumerate(islice(messages, None if stop is None else max(0, stop - first)), start=first):
+            if index == len(places):
+                places.append((message.part, message.log_time))
+            if index >= start:
+                yield index, message
+
+    def _entry(self, places: list[tuple[int, int]], start: int) -> tuple[int, int, int | None]:
+        """Number of a message at or before `start`, its file, and the log time to read from there."""
+        if not places or start == 0:
+            return 0, 0, None
+        part, log_time = places[min(start, len(places) - 1)]
+        if not self._storage.parts[part].is_sorted:
+            return bisect_left(places, (part,)), part, None
+        # Several may have the same time.
+        return bisect_left(places, (part, log_time)), part, log_time
 
     def _frame(self, key: FrameKey, raw: RawMessage) -> BagFrame:
         start = time.perf_counter()
@@ -140,24 +154,24 @@ class Bag:
 
     def _deserialised(self, raw: RawMessage) -> Any:
         """None where the bytes do not follow the definition."""
+        kind = raw.connection.msgtype
+        if kind not in typestore().types:
+            raise BagError(f"{self._path}: messages of type {kind} are not known here")
         try:
-            return typestore().deserialize_cdr(raw.data, raw.connection.msgtype)
-        except KeyError:
-            raise BagError(f"{self._path}: messages of type {raw.connection.msgtype} are not known here") from None
+            # Of memory that may be written to, which PyTorch wants to share.
+            return typestore().deserialize_cdr(memoryview(bytearray(raw.data)), kind)
         except Exception:  # rosbags' generated code lets all that NumPy and struct may raise through.
             return None
 
-    def _check_image_topic(self, topic: str) -> None:
-        images = ", ".join(self.image_topics()) or "none"
+    def _check_topic(self, topic: str) -> None:
         if topic not in self.topics:
-            raise BagError(f"{self._path} has no topic {topic}; its topics of images: {images}")
-        if topic not in self.image_topics():
-            kind = self.topics[topic].type
-            raise BagError(f"{topic} in {self._path} has no images but {kind}; its topics of images: {images}")
+            raise BagError(f"{self._path} has no topic {topic}; its topics: {', '.join(sorted(self.topics))}")
 
-    def _note(self, problem: str) -> None:
-        if problem not in self._problems:
-            self._problems.append(problem)
+    def _check_image_topic(self, topic: str) -> None:
+        self._check_topic(topic)
+        if topic not in self.image_topics():
+            kind, images = self.topics[topic].type, ", ".join(self.image_topics()) or "none"
+            raise BagError(f"{topic} in {self._path} has no images but {kind}; its topics of images: {images}")
 
 
 def open_bag(path: Path) -> Bag:
@@ -174,14 +188,7 @@ def stamp_of(message: Any) -> int:
     return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
 
 
-def _entry(log_times: Sequence[int], start: int) -> tuple[int, int | None]:
-    """Where to begin to read for the message of a number: the number read first, and its log time."""
-    if any(after < before for before, after in pairwise(log_times)):
-        return 0, None
-    # Several may have the same time.
-    return bisect_left(log_times, log_times[start]), log_times[start]
-
-
-@lru_cache(maxsize=64)
-def _log_times(bag: Bag, path: str, topic: str) -> Sequence[int]:
-    return [message.log_time for message in bag._storage.messages([topic])]
+@lru_cache(maxsize=256)
+def _places(fingerprint: tuple[str, int], topic: str) -> list[tuple[int, int]]:
+    """File and log time of each message of a topic, as far as it has been read; filled by `Bag._numbered`."""
+    return []

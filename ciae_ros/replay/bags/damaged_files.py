@@ -15,6 +15,25 @@ MCAP_MAGIC = b"\x89MCAP0\r\n"
 # A footer that says that there is no summary: the file is read from its beginning.
 MCAP_END = b"\x02" + (20).to_bytes(8, "little") + bytes(20) + MCAP_MAGIC
 MCAP_DATA_END = 0x0F
+SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+def check_whole(path: Path) -> None:
+    """Look whether an SQLite file has as many pages as it says; MCAP files tell by their end.
+
+    Raises:
+        ReaderError: it has not.
+    """
+    with path.open("rb") as file:
+        head = file.read(100)
+    if not head.startswith(SQLITE_MAGIC) or head[24:28] != head[92:96]:
+        return
+    page = int.from_bytes(head[16:18], "big")
+    pages = int.from_bytes(head[28:32], "big")
+    # The format has no room for 65536, and writes 1.
+    expected, size = pages * (65536 if page == 1 else page), path.stat().st_size
+    if size < expected:
+        raise ReaderError(f"it has {size} bytes of {expected}")
 
 
 class Channel(NamedTuple):
@@ -72,13 +91,11 @@ class DamagedSqlite:
             counts[number] = counts.get(number, 0) + 1
         self.connections = [Channel(number, topic, kind, counts[number]) for number, topic, kind in topics]
 
-    def messages(
-        self, connections: list[Channel], start: int | None = None, stop: int | None = None
-    ) -> Iterator[tuple[Channel, int, bytes]]:
+    def messages(self, connections: list[Channel], start: int | None = None) -> Iterator[tuple[Channel, int, bytes]]:
         """As rosbags' readers have it."""
         wanted = {one.id: one for one in connections}
         for number, timestamp, data in self._rows():
-            if number in wanted and (start is None or timestamp >= start) and (stop is None or timestamp < stop):
+            if number in wanted and (start is None or timestamp >= start):
                 yield wanted[number], timestamp, data
 
     def close(self) -> None:

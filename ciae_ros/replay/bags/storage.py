@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.storage_mcap import McapReader
 
-from ciae_ros.replay.bags.damaged_files import DamagedSqlite, open_damaged_mcap
+from ciae_ros.replay.bags.damaged_files import DamagedSqlite, check_whole, open_damaged_mcap
 from ciae_ros.replay.types import BagError
 
 if sys.version_info >= (3, 14):
@@ -22,7 +26,10 @@ SUFFIXES = (".mcap", ".db3")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 """Serialised messages begin otherwise (with 0)."""
 
-READ_ERRORS = (ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, TypeError, ValueError, zstd.ZstdError)
+READ_ERRORS = (
+    *(ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, TypeError, ValueError),
+    *(apsw.Error, zstd.ZstdError),
+)
 """What rosbags lets through for damaged files."""
 
 
@@ -35,6 +42,32 @@ class RawMessage(NamedTuple):
     """Nanoseconds."""
     data: bytes
     """CDR."""
+    part: int
+    """Number of the file, from 0."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a bag."""
+
+    reader: Any
+    """One of rosbags' for one file, or `DamagedSqlite`."""
+
+    @property
+    def is_sorted(self) -> bool:
+        """Do its messages come in the order of their log times?"""
+        return not isinstance(self.reader, DamagedSqlite) and not self._is_scanned
+
+    def messages(self, connections: list[Any], start: int | None) -> Iterator[tuple[Any, int, bytes]]:
+        """Of some connections, from a log time on."""
+        if self._is_scanned:
+            # rosbags' own way refuses a file without an index whose messages are not quite in order.
+            return self.reader.messages_scan(connections, start)
+        return self.reader.messages(connections, start)
+
+    @property
+    def _is_scanned(self) -> bool:
+        return isinstance(self.reader, McapReader) and not self.reader.chunks
 
 
 class Storage:
@@ -52,32 +85,33 @@ class Storage:
         self.path = path
         self.problems: list[str] = []
         """What is wrong with it, a line each."""
-        self._parts = self._open()
-        self.connections = [one for part in self._parts for one in part.connections]
+        self._files = ExitStack()
+        self.parts = [Part(reader) for reader in self._open()]
+        self.connections = [one for part in self.parts for one in part.reader.connections]
 
-    def messages(self, topics: list[str], start: int | None = None, stop: int | None = None) -> Iterator[RawMessage]:
+    def messages(self, topics: Sequence[str], part: int = 0, start: int | None = None) -> Iterator[RawMessage]:
         """In the order of the files, within each in that of the log times.
 
         Args:
             topics: of the messages.
-            start: first log time.
-            stop: log time before which the last message lies.
+            part: first file.
+            start: first log time in that file.
         """
-        for part in self._parts:
-            chosen = [one for one in part.connections if one.topic in topics]
+        for number in range(part, len(self.parts)):
+            chosen = [one for one in self.parts[number].reader.connections if one.topic in topics]
             if not chosen:
                 continue
+            from_time = start if number == part else None
             try:
-                for connection, log_time, data in part.messages(chosen, start, stop):
+                for connection, log_time, data in self.parts[number].messages(chosen, from_time):
                     whole = zstd.decompress(data) if bytes(data[:4]) == ZSTD_MAGIC else data
-                    yield RawMessage(connection, log_time, whole)
+                    yield RawMessage(connection, log_time, whole, number)
             except READ_ERRORS as error:
                 self._note(f"{self.path} is damaged, and is read up to there: {_line(error)}")
 
     def close(self) -> None:
         """Close all files."""
-        for part in self._parts:
-            part.close()
+        self._files.close()
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -89,43 +123,50 @@ class Storage:
         if self.path.is_file() and self.path.suffix not in SUFFIXES:
             raise BagError(f"{self.path} is no bag: give a rosbag2 folder, or an .mcap or .db3 file")
         try:
-            reader = Reader(self.path)
-            reader.open()
-            return [reader]
+            return self._open_whole(self.path)
         except READ_ERRORS as error:
             return self._open_one_by_one(error)
 
+    def _open_whole(self, path: Path) -> list[Any]:
+        for file in _files(path):
+            check_whole(file)
+        reader = Reader(path)
+        reader.open()
+        self._files.callback(reader.close)
+        return list(getattr(reader.storage, "storages", [reader.storage]))
+
     def _open_one_by_one(self, why: Exception) -> list[Any]:
-        files = [self.path] if self.path.is_file() else _files(self.path)
+        files = _files(self.path)
         if not files:
             raise BagError(f"{self.path} is no bag: it has no .mcap or .db3 file ({_line(why)})")
         if self.path.is_dir():
             self._note(f"{self.path} is read without its metadata.yaml: {_line(why)}")
-        parts = []
+        readers = []
         for file in files:
             try:
-                parts.append(self._open_file(file))
+                readers += self._open_file(file)
             except READ_ERRORS as error:
                 self._note(f"{file} cannot be read: {_line(error)}")
-        if not parts:
+        if not readers:
             raise BagError("; ".join(self.problems))
-        return parts
+        return readers
 
-    def _open_file(self, file: Path) -> Any:
+    def _open_file(self, file: Path) -> list[Any]:
         try:
-            reader = Reader(file)
-            reader.open()
-            return reader
+            return self._open_whole(file)
         except READ_ERRORS as error:
             mended = open_damaged_mcap(file) if file.suffix == ".mcap" else DamagedSqlite(file)
+            self._files.callback(mended.close)
             self._note(f"{file} is damaged, and is read as far as it goes: {_line(error)}")
-            return mended
+            return [mended]
 
 
-def _files(folder: Path) -> list[Path]:
-    """In the order in which a recorder numbers them: bag_2 before bag_10."""
-    found = [path for path in folder.iterdir() if path.suffix in SUFFIXES]
-    return sorted(found, key=lambda path: (len(path.stem), path.stem))
+def _files(path: Path) -> list[Path]:
+    """Of a folder, in the order in which a recorder numbers them: bag_2 before bag_10. A file itself."""
+    if path.is_file():
+        return [path]
+    found = [file for file in path.iterdir() if file.suffix in SUFFIXES]
+    return sorted(found, key=lambda file: (len(file.stem), file.stem))
 
 
 def _line(error: Exception) -> str:

@@ -7,18 +7,11 @@ from functools import cached_property
 
 import pandas as pd
 
+from ciae_ros.replay.measures.breakdowns import by_distance, by_size, confusion_matrix, over_time
 from ciae_ros.replay.measures.gate import figures
 from ciae_ros.replay.measures.latency import gaps, latency_table
-from ciae_ros.replay.measures.quality import (
-    by_distance,
-    by_size,
-    confusion_matrix,
-    over_time,
-    per_class_iou,
-    quality,
-    typical_frames,
-    worst_frames,
-)
+from ciae_ros.replay.measures.notable_frames import typical_frames, worst_frames
+from ciae_ros.replay.measures.quality import per_class_iou, quality
 from ciae_ros.replay.types import Run
 
 SHOWN = 6

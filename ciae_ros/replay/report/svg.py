@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -26,7 +27,7 @@ _VARIABLES = {
     VIOLET: "violet",
     TEAL: "teal",
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "text.color": INK,
     "text.parse_math": False,  # A name may hold dollar signs.

@@ -54,12 +54,12 @@ def test_flicker_is_found_with_its_share(share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stamp", "left", "size"),
+    ("stamp", "size"),
     [
-        (3 * SECOND, 0, (WIDTH, HEIGHT)),
-        (SECOND, 0, (WIDTH, HEIGHT)),
-        (0, 0, (WIDTH, HEIGHT)),
-        (SECOND + 1, 0, (160, 90)),
+        (3 * SECOND, (WIDTH, HEIGHT)),
+        (SECOND, (WIDTH, HEIGHT)),
+        (0, (WIDTH, HEIGHT)),
+        (SECOND + 1, (160, 90)),
     ],
     ids=["gap", "same stamp", "backwards", "size"],
 )

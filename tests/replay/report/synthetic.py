@@ -13,6 +13,7 @@ import pandas as pd
 from ciae_ros.inference import Category, CategorySet
 from ciae_ros.inference.result import PanopticResult, Segment
 from ciae_ros.replay.measures.outcomes import score_frame, unscored_frame
+from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
 from ciae_ros.replay.types import FrameKey, FramePictures, Run, TrueSegment, TrueSegments
 from ciae_ros.visualization import segment_color
 
@@ -137,7 +138,8 @@ def make_run(
         frames.append(names | row)
         segments += [names | one for one in score.segments]
         confusion += [names | one for one in score.confusion]
-    run = Run(folder, _about(bags, truth) | (about or {}), CATEGORIES, *_tables(frames, segments, confusion))
+    tables = frames_table(frames), segments_table(segments), confusion_table(confusion)
+    run = Run(folder, _about(bags, truth) | (about or {}), CATEGORIES, *tables)
     return run, Drawn(scenes, truth=truth, jitter=jitter)
 
 
@@ -207,23 +209,6 @@ def _result(ids: np.ndarray, categories: list[int], random: np.random.Generator)
 def _true_segments(scene: Scene) -> TrueSegments:
     ids, categories = scene.labels()
     return TrueSegments(ids, tuple(TrueSegment(int(one), categories[one - 1]) for one in np.unique(ids)))
-
-
-def _tables(frames: list[Any], segments: list[Any], confusion: list[Any]) -> tuple[pd.DataFrame, ...]:
-    """With their columns also where there are no rows."""
-    if frames:
-        return pd.DataFrame(frames), pd.DataFrame(segments), pd.DataFrame(confusion, columns=_CONFUSION)
-    return pd.DataFrame(columns=_FRAMES), pd.DataFrame(columns=_SEGMENTS), pd.DataFrame(columns=_CONFUSION)
-
-
-_KEY = ["bag", "topic", "index"]
-_FRAMES = [
-    *_KEY,
-    *("stamp", "log_time", "time", "width", "height", "problem", "has_truth", "latency", *STAGES),
-    *("segments", "things", "unlabelled", "mean_score", "changed", "compared", "pq", "miou", "picture"),
-]
-_SEGMENTS = [*_KEY, "outcome", "category_id", "is_thing", "iou", "score", "area", "distance", "id"]
-_CONFUSION = [*_KEY, "true_id", "predicted_id", "pixels"]
 
 
 def _about(bags: dict[str, int], truth: bool) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""The truth of frames: files in COCO's panoptic format, or topics that another run or an annotator has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ciae_ros.images.camera_image import UnusableImageError
+from ciae_ros.inference import CategorySet
+from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.replay.bags.bag import Bag, stamp_of
+from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
+from ciae_ros.replay.bags.label_images import label_map_of
+from ciae_ros.replay.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
+
+FIRST_STAMP = 10**12
+"""A number in a file name from which on it is a stamp in nanoseconds (17 minutes after the epoch), not a frame's."""
+
+
+def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
+    """Ground truth in COCO's panoptic format.
+
+    An entry of `images` belongs to the frame whose header has its `stamp` (an integer in nanoseconds; or a string or a
+    fraction in seconds). Where it has none, the name of its file without the suffix says which frame it is: a stamp in
+    nanoseconds, or in seconds with a point; the frame_id of the header; or the number of the frame on its topic, from
+    0.
+
+    Args:
+        spec: the JSON file, with its PNGs in the folder of the same name beside it; or the folder that holds both.
+        categories: of the model, which must be those of the ground truth.
+
+    Raises:
+        GroundTruthError: there is none, or it has other categories.
+    """
+    path = _json_in(Path(spec))
+    try:
+        annotations = PanopticAnnotations.load(path)
+    except (ValueError, OSError) as error:
+        raise GroundTruthError(f"ground truth {path}: {error}") from None
+    difference = _difference(annotations.categories, categories)
+    if difference:
+        raise GroundTruthError(f"ground truth {path} has other categories than the model: {difference}")
+    return _FileTruth(annotations)
+
+
+def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categories: CategorySet) -> GroundTruth:
+    """Ground truth in a bag: label images and `PanopticSegments` with the stamps of the camera's images.
+
+    Args:
+        bag: that has it.
+        labels_topic: of images of segment ids.
+        segments_topic: of the segments in them.
+        categories: of the model.
+
+    Raises:
+        GroundTruthError: there are no such topics.
+    """
+    for topic, kind in ((labels_topic, IMAGE), (segments_topic, SEGMENTS)):
+        if topic not in bag.topics:
+            raise GroundTruthError(f"{bag.name} has no ground truth topic {topic}; its topics: {', '.join(bag.topics)}")
+        if bag.topics[topic].type != kind:
+            raise GroundTruthError(f"ground truth topic {topic} in {bag.name} has {bag.topics[topic].type}, not {kind}")
+    return _TopicTruth(_Lookup(bag, labels_topic), _Lookup(bag, segments_topic), categories)
+
+
+class _FileTruth:
+    def __init__(self, annotations: PanopticAnnotations) -> None:
+        self._annotations = annotations
+        self._by_stamp: dict[int, int] = {}
+        self._by_name: dict[str, int] = {}
+        self._by_number: dict[int, int] = {}
+        for image_id, entry in annotations.images.items():
+            if image_id in annotations.annotations:
+                self._add(image_id, entry)
+
+    def find(self, frame: BagFrame) -> TrueSegments | None:
+        found = self._by_stamp.get(frame.stamp)
+        if found is None:
+            found = self._by_name.get(frame.frame_id, self._by_number.get(frame.key.index))
+        if found is None:
+            return None
+        try:
+            ids = self._annotations.segment_ids(found)
+            entries = self._annotations.annotations[found]["segments_info"]
+            segments = tuple(TrueSegment(e["id"], e["category_id"], bool(e.get("iscrowd", 0))) for e in entries)
+        except (ValueError, KeyError, TypeError) as error:
+            raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
+        return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
+
+    def _add(self, image_id: int, entry: dict[str, Any]) -> None:
+        name = Path(str(entry.get("file_name", ""))).stem
+        stamp = _nanoseconds(entry["stamp"]) if "stamp" in entry else _stamp_in(name)
+        if stamp is not None:
+            self._by_stamp[stamp] = image_id
+        elif name.isdecimal():
+            self._by_number[int(name)] = image_id
+        else:
+            self._by_name[name] = image_id
+
+
+class _TopicTruth:
+    def __init__(self, labels: _Lookup, segments: _Lookup, categories: CategorySet) -> None:
+        self._labels, self._segments, self._categories = labels, segments, categories
+
+    def find(self, frame: BagFrame) -> TrueSegments | None:
+        segments, labels = self._segments.find(frame.stamp), self._labels.find(frame.stamp)
+        if labels is None or segments is None:
+            return None
+        try:
+            ids = label_map_of(labels)
+        except UnusableImageError as error:
+            raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
+        for one in segments.segments:
+            known = self._categories.by_id.get(one.category_id)
+            if known is None or known.name != one.category_name:
+                raise GroundTruthError(
+                    f"ground truth of {frame.key.topic} at {frame.stamp} has a category {one.category_id} "
+                    f"({one.category_name}), which the model has not"
+                )
+        found = tuple(TrueSegment(int(one.id), int(one.category_id)) for one in segments.segments)
+        return _checked(TrueSegments(ids, found), self._categories, frame)
+
+
+class _Lookup:
+    """Messages of a topic by the stamp of their header."""
+
+    def __init__(self, bag: Bag, topic: str) -> None:
+        # Frames are read at the same time by another thread.
+        self._bag, self._topic = bag.reopened(), topic
+        self._numbers = _numbers_by_stamp(self._bag, topic)
+        self._messages: Iterator[Any] = iter(())
+        self._next = -1
+
+    def find(self, stamp: int) -> Any:
+        """None where there is none, or it is damaged."""
+        number = self._numbers.get(stamp)
+        if number is None:
+            return None
+        if number != self._next:
+            self._messages = self._bag.messages(self._topic, number)
+        self._next = number + 1
+        return next(self._messages, None)
+
+
+def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
+    numbers = _numbers(bag.fingerprint, topic)
+    if not numbers:
+        numbers.update((stamp_of(one), number) for number, one in enumerate(bag.messages(topic)) if one is not None)
+    return numbers
+
+
+@lru_cache(maxsize=64)
+def _numbers(fingerprint: tuple[str, int], topic: str) -> dict[int, int]:
+    """Filled by `_numbers_by_stamp`: once for all pieces of a bag."""
+    return {}
+
+
+def _checked(truth: TrueSegments, categories: CategorySet, frame: BagFrame) -> TrueSegments:
+    where = f"ground truth of {frame.key.topic} at {frame.stamp}"
+    shape = frame.image.pixels.shape[:2] if frame.image is not None else truth.ids.shape
+    if truth.ids.shape != shape:
+        raise GroundTruthError(
+            f"{where} is {truth.ids.shape[1]} x {truth.ids.shape[0]} pixels, the image {shape[1]} x {shape[0]}"
+        )
+    unlisted = set(np.unique(truth.ids).tolist()) - {0, *(one.id for one in truth.segments)}
+    if unlisted:
+        raise GroundTruthError(f"{where} has pixels of segment {min(unlisted)}, which is not in its list of segments")
+    unknown = {one.category_id for one in truth.segments} - set(categories.by_id)
+    if unknown:
+        raise GroundTruthError(f"{where} has category {min(unknown)}, which is not in its list of categories")
+    return truth
+
+
+def _json_in(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = sorted(file for file in path.glob("*.json") if file.with_suffix("").is_dir())
+    if len(found) != 1:
+        raise GroundTruthError(
+            f"{path} holds {len(found)} JSON files with a folder of PNGs of the same name; give one JSON file"
+        )
+    return found[0]
+
+
+def _difference(true: CategorySet, known: CategorySet) -> str:
+    """The first one in words; empty where there is none."""
+    for category in {**true.by_id, **known.by_id}:
+        one, other = true.by_id.get(category), known.by_id.get(category)
+        if one is None or other is None or (one.name, one.is_thing) != (other.name, other.is_thing):
+            return f"id {category} is {_named(one)} in the ground truth, {_named(other)} in the model"
+    return ""
+
+
+def _named(category: Any) -> str:
+    return "nothing" if category is None else f"{category.name} ({'thing' if category.is_thing else 'stuff'})"
+
+
+def _stamp_in(name: str) -> int | None:
+    """A stamp that a file name is."""
+    if name.isdecimal():
+        return int(name) if int(name) >= FIRST_STAMP else None
+    whole, point, fraction = name.partition(".")
+    return _nanoseconds(name) if point and whole.isdecimal() and fraction.isdecimal() else None
+
+
+def _nanoseconds(value: Any) -> int | None:
+    """A whole number is nanoseconds; anything else that is a number, seconds."""
+    if isinstance(value, int):
+        return value
+    with suppress(InvalidOperation):
+        return int((Decimal(str(value)) * 10**9).to_integral_value())
+    return None

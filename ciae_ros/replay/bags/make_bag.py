@@ -1,0 +1,126 @@
+"""A bag from a video or a folder of images, with the ground truth of its frames."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ciae_ros.replay.bags.bag_writing import Storage, write_bag
+from ciae_ros.replay.types import BagError, GroundTruthError, ReplayError
+
+TOPIC = "/camera/image_raw"
+START = 1_000_000_000
+"""Stamp of the first frame, in nanoseconds: nobody knows when the images were taken."""
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+FOLDER_RATE = 10.0
+"""Images per second of a folder, unless the caller knows better."""
+
+
+class SourceError(ReplayError):
+    """Images that cannot be read."""
+
+
+def make_bag(
+    source: Path, output: Path, rate: float | None, storage: Storage, jpeg: bool, truth: Path | None
+) -> Path | None:
+    """Write the images on one topic.
+
+    Args:
+        source: video, or folder of images in the order of their names.
+        output: rosbag2 folder to write.
+        rate: images per second; None for the video's own.
+        storage: of the bag.
+        jpeg: JPEG images instead of raw ones.
+        truth: JSON file in COCO's panoptic format, with its PNGs in the folder of the same name beside it, whose
+            `file_name`s are those of the images.
+
+    Returns:
+        Ground truth of the bag, in the bag's folder: the entries that its frames have, with their stamps.
+
+    Raises:
+        SourceError: there are no images.
+        GroundTruthError: there is none for any of them.
+        BagError: the output is there.
+        OSError: it cannot be written.
+    """
+    if rate is not None and rate <= 0:
+        raise SourceError(f"the rate must be positive, not {rate}")
+    if output.exists():
+        raise BagError(f"{output} exists already: give another path, or remove it")
+    names, frames, own_rate = _open_folder(source) if source.is_dir() else _open_video(source)
+    period = round(1e9 / (rate or own_rate))
+    stamps = {name: START + number * period for number, name in enumerate(names)}
+    if truth is not None:
+        # Before the images are written: it may not fit.
+        entries = _read_truth(truth, stamps)
+    shown = tqdm(frames, "writing", len(names) or None, unit=" frames", disable=None)
+    messages = ((topic_of(jpeg), START + number * period, frame) for number, frame in enumerate(shown))
+    write_bag(output, messages, storage, compressed=jpeg)
+    return _write_truth(truth, entries, output) if truth is not None else None
+
+
+def topic_of(jpeg: bool) -> str:
+    """Where the images are in the bag."""
+    return f"{TOPIC}/compressed" if jpeg else TOPIC
+
+
+def _open_folder(folder: Path) -> tuple[list[str], Iterator[np.ndarray], float]:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise SourceError(f"the folder {folder} holds no image ({', '.join(sorted(SUFFIXES))})")
+    return [file.name for file in files], (_read_image(file) for file in files), FOLDER_RATE
+
+
+def _read_image(file: Path) -> np.ndarray:
+    image = cv2.imread(str(file))
+    if image is None:
+        raise SourceError(f"{file} is no image that OpenCV can decode")
+    return image
+
+
+def _open_video(path: Path) -> tuple[list[str], Iterator[np.ndarray], float]:
+    video = cv2.VideoCapture(str(path))
+    if not path.is_file() or not video.isOpened():
+        raise SourceError(f"{path} is no video that OpenCV can decode, and no folder of images")
+    return [], _read_video(video), video.get(cv2.CAP_PROP_FPS) or FOLDER_RATE
+
+
+def _read_video(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    while True:
+        there, frame = video.read()
+        if not there:
+            video.release()
+            return
+        yield frame
+
+
+def _read_truth(path: Path, stamps: dict[str, int]) -> dict[str, list[dict[str, object]]]:
+    """The file's content as far as it belongs to the images, which get their stamps."""
+    try:
+        content = json.loads(path.read_text())
+        ours = [entry for entry in content["images"] if entry["file_name"] in stamps]
+        images = [entry | {"stamp": stamps[entry["file_name"]]} for entry in ours]
+        known = {entry["id"] for entry in images}
+        annotations = [entry for entry in content["annotations"] if entry["image_id"] in known]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GroundTruthError(f"{path} is not in COCO's panoptic format: {error!r}") from None
+    if not annotations:
+        raise GroundTruthError(f"{path} has no ground truth of the images: no file_name in it is one of theirs")
+    return content | {"images": images, "annotations": annotations}
+
+
+def _write_truth(source: Path, content: dict[str, list[dict[str, object]]], bag: Path) -> Path:
+    path = bag / "ground_truth.json"
+    path.with_suffix("").mkdir()
+    for entry in content["annotations"]:
+        name = str(entry["file_name"])
+        shutil.copyfile(source.with_suffix("") / name, path.with_suffix("") / name)
+    path.write_text(json.dumps(content))
+    return path

@@ -1,0 +1,178 @@
+"""A bag with what the network finds in its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.base import TypesysError
+from tqdm import tqdm
+
+from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.images.camera_topics import namespace_of
+from ciae_ros.inference import PanopticResult, Segment
+from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.bags.bag_writing import header, new_mcap_file, raw_image
+from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS, typestore
+from ciae_ros.replay.plan import camera_topics
+from ciae_ros.replay.types import BagError, BagFrame
+from ciae_ros.visualization import draw_overlay
+
+NAMESPACE = "/panoptic_node"
+"""Of the results, as the node has it: configurations for RViz and Foxglove show a bag as they show a robot."""
+
+RESULTS = {"labels": IMAGE, "overlay": IMAGE, "segments": SEGMENTS}
+
+
+def record_results(
+    path: Path,
+    output: Path,
+    segment: Callable[[CameraImage], PanopticResult],
+    model: str,
+    topics: Sequence[str] | None = None,
+) -> list[str]:
+    """Write everything in a bag, and labels, segments and overlay of each image, with its header and time.
+
+    The topics are those of the node: /panoptic_node/labels for a bag with one camera, and with several
+    /panoptic_node/front/labels for /front/image_raw.
+
+    Args:
+        path: of the bag.
+        output: MCAP file to write.
+        segment: the network.
+        model: its name.
+        topics: of images; None for all that a camera may have sent.
+
+    Returns:
+        What is wrong with the bag, or could not be written, a line each.
+
+    Raises:
+        BagError: the bag or a topic in it cannot be read, or the output is there.
+        OSError: the output cannot be written.
+    """
+    with open_bag(path) as bag:
+        cameras = _cameras(bag, path, topics)
+        with new_mcap_file(output) as writer:
+            left_out = _Copier(bag, writer).copy()
+            for topic, namespace in cameras.items():
+                _add_results(bag, topic, namespace, writer, segment, model)
+        return [*bag.problems, *left_out]
+
+
+def _cameras(bag: Bag, path: Path, topics: Sequence[str] | None) -> dict[str, str]:
+    """Namespaces of the results by topics of images."""
+    chosen = camera_topics(bag) if topics is None else topics
+    missing = [topic for topic in chosen if topic not in bag.image_topics()]
+    if missing or not chosen:
+        there = ", ".join(bag.image_topics()) or "none"
+        raise BagError(f"{path} has no images{f' on {missing[0]}' if missing else ''}; its topics of images: {there}")
+    names = {topic: f"{NAMESPACE}/{namespace_of(topic)}" for topic in chosen} if len(chosen) > 1 else {}
+    cameras = names or {chosen[0]: NAMESPACE}
+    results = {f"{namespace}/{name}" for namespace in cameras.values() for name in RESULTS}
+    if there_already := sorted(results & set(bag.topics)):
+        raise BagError(f"{path} has {there_already[0]} already: give a bag without results")
+    return cameras
+
+
+class _Copier:
+    """Writes all that is in a bag, as it is."""
+
+    def __init__(self, bag: Bag, writer: Writer) -> None:
+        self._bag, self._writer = bag, writer
+        self._connections: dict[tuple[str, str], Any] = {}
+        self._left_out: list[str] = []
+
+    def copy(self) -> list[str]:
+        """What could not be written, a line each."""
+        total = sum(info.count for info in self._bag.topics.values())
+        for message in tqdm(self._bag.all_messages(), "copying", total, unit=" messages", disable=None):
+            connection = message.connection
+            key = connection.topic, connection.msgtype
+            if key not in self._connections:
+                self._connections[key] = self._new(connection)
+            if self._connections[key] is not None:
+                self._writer.write(self._connections[key], message.log_time, message.data)
+        return self._left_out
+
+    def _new(self, connection: Any) -> Any:
+        """None where the definition of its messages is unknown, without which the file could not be read."""
+        try:
+            text, digest = _definition(connection)
+        except (TypesysError, KeyError) as error:
+            self._left_out.append(
+                f"{connection.topic} is left out: the definition of {connection.msgtype} is neither in the bag nor "
+                f"known here ({' '.join(str(error).split())})"
+            )
+            return None
+        # What is read from a damaged file has none.
+        qos = getattr(getattr(connection, "ext", None), "offered_qos_profiles", ())
+        return self._writer.add_connection(
+            connection.topic, connection.msgtype, msgdef=text, rihs01=digest, offered_qos_profiles=qos
+        )
+
+
+def _definition(connection: Any) -> tuple[str, str]:
+    """Text and hash of a message type: as the bag has it, or as it is known here."""
+    kind, definition = connection.msgtype, getattr(connection, "msgdef", None)
+    if definition is None or definition.format == MessageDefinitionFormat.NONE:
+        return typestore().generate_msgdef(kind, ros_version=2)[0], typestore().hash_rihs01(kind)
+    if connection.digest:
+        return definition.data, connection.digest
+    is_idl = definition.format == MessageDefinitionFormat.IDL
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_idl(definition.data) if is_idl else get_types_from_msg(definition.data, kind))
+    return definition.data, store.hash_rihs01(kind)
+
+
+def _add_results(
+    bag: Bag,
+    topic: str,
+    namespace: str,
+    writer: Writer,
+    segment: Callable[[CameraImage], PanopticResult],
+    model: str,
+) -> None:
+    connections = {
+        name: writer.add_connection(f"{namespace}/{name}", kind, typestore=typestore())
+        for name, kind in RESULTS.items()
+    }
+    frames = tqdm(bag.frames(topic), topic, bag.topics[topic].count, unit=" frames", disable=None)
+    for frame in frames:
+        if frame.image is None:
+            continue
+        for name, message in _results_of(frame, frame.image, segment(frame.image), model).items():
+            data = typestore().serialize_cdr(message, RESULTS[name])
+            writer.write(connections[name], frame.log_time, data)
+
+
+def _results_of(frame: BagFrame, image: CameraImage, result: PanopticResult, model: str) -> dict[str, Any]:
+    of_frame = header(frame.stamp, frame.frame_id)
+    return {
+        "labels": raw_image(of_frame, result.label_map, "16UC1"),
+        "overlay": raw_image(of_frame, draw_overlay(image.to_bgr(), result)),
+        "segments": _segments(of_frame, result, model),
+    }
+
+
+def _segments(of_frame: Any, result: PanopticResult, model: str) -> Any:
+    height, width = result.label_map.shape
+    return typestore().types[SEGMENTS](of_frame, height, width, model, [_segment(one) for one in result.segments])
+
+
+def _segment(segment: Segment) -> Any:
+    types = typestore().types
+    x, y, width, height = segment.box
+    return types["ciae_msgs/msg/PanopticSegment"](
+        id=segment.id,
+        category_id=segment.category.id,
+        category_name=segment.category.name,
+        is_thing=segment.category.is_thing,
+        score=segment.score,
+        area=segment.area,
+        box=types["sensor_msgs/msg/RegionOfInterest"](x, y, height, width, do_rectify=False),
+        centroid=types["geometry_msgs/msg/Point32"](*segment.centroid, z=0.0),
+    )
