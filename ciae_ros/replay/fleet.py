@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -21,6 +22,10 @@ RETRIES = 3
 """Times that a unit is taken up again when its worker has died."""
 
 
+CONNECT_TIMEOUT = 10.0
+"""Seconds."""
+
+
 class FleetError(ReplayError):
     """A cluster that cannot be used."""
 
@@ -31,7 +36,9 @@ class Worker:
     def __init__(self, order: Order, threads: int) -> None:
         if threads:
             torch.set_num_threads(threads)
-        self._predictor, self._evaluator = ExitStack().enter_context(evaluator_of(order))
+        # Open as long as the process lives.
+        self._resources = ExitStack()
+        self._predictor, self._evaluator = self._resources.enter_context(evaluator_of(order))
 
     def describe(self) -> dict[str, Any]:
         """For run.json."""
@@ -70,10 +77,22 @@ def evaluate_on_ray(order: Order, address: str | None = None, workers: int | Non
 
 def _connect(address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise FleetError(f"no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())}") from None
+
+
+def _check_answers(address: str) -> None:
+    """Raise FleetError for HOST:PORT where nobody listens: Ray itself would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
+    except OSError as error:
+        raise FleetError(f"no Ray cluster at {address}: {error}") from None
 
 
 def _start(order: Order, workers: int | None) -> list[Any]:

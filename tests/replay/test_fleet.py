@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
 import cv2
@@ -14,13 +12,15 @@ import torch
 
 pytest.importorskip("ray", reason="needs requirements-fleet.txt")
 
-from ciae_ros.replay.bags.bag_writing import write_bag
-
 from ciae_ros.inference import save_checkpoint
 from ciae_ros.model import CIAE
+from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.evaluate import Order, evaluate
 from ciae_ros.replay.fleet import FleetError, evaluate_on_ray
 from ciae_ros.replay.model_options import ModelOptions
+from ciae_ros.replay.run_folder import RunFolder
+from ciae_ros.replay.unit_evaluation import UnitResult
+from ciae_ros.replay.units import Unit
 from tests.replay.test_evaluate import assert_same_results
 from tests.training.synthetic import CATEGORIES
 from tests.training.test_evaluate import LENIENT, LIGHT
@@ -50,32 +50,27 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "long", folder / "none", folder / "short"]
 
 
-def kill_a_worker_after_the_first_unit(units: Path, killed: list[int]) -> None:
-    end = time.monotonic() + 120
-    while not killed and time.monotonic() < end:
-        if any(units.glob("*/unit.json")):
-            workers = [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in _title(one)]
-            if workers:
-                workers[0].kill()
-                killed.append(workers[0].pid)
-        time.sleep(0.02)
+def workers_of_this_process() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in " ".join(one.cmdline())]
 
 
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def test_the_same_results_although_a_worker_is_killed(bags: list[Path], model: ModelOptions, tmp_path: Path) -> None:
+def test_the_same_results_although_a_worker_is_killed(
+    bags: list[Path], model: ModelOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = evaluate(Order(bags, tmp_path / "alone", model, unit_frames=4))
     killed: list[int] = []
-    killer = threading.Thread(target=kill_a_worker_after_the_first_unit, args=(tmp_path / "fleet" / "units", killed))
-    killer.start()
+    write = RunFolder.write
+
+    def write_and_kill(folder: RunFolder, unit: Unit, result: UnitResult) -> None:
+        write(folder, unit, result)
+        if not killed:
+            first, _ = workers_of_this_process()
+            first.kill()
+            killed.append(first.pid)
+
+    monkeypatch.setattr(RunFolder, "write", write_and_kill)
     fleet = evaluate_on_ray(Order(bags, tmp_path / "fleet", model, unit_frames=4), workers=2)
-    killer.join()
-    assert killed, "the run was over before a worker could be killed"
+    assert killed
     assert len(fleet.frames) == FRAMES + 3
     assert_same_results(alone, fleet)
     (problem,) = fleet.about["problems"]
