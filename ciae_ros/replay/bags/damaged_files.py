@@ -19,11 +19,13 @@ SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 def check_whole(path: Path) -> None:
-    """Look whether an SQLite file has as many pages as it says; MCAP files tell by their end.
+    """Look whether an SQLite file has all that it says; MCAP files tell by their end.
 
     Raises:
         ReaderError: it has not.
     """
+    if _has_log(path):
+        raise ReaderError("its recorder was stopped before it had merged its write-ahead log")
     with path.open("rb") as file:
         head = file.read(100)
     if not head.startswith(SQLITE_MAGIC) or head[24:28] != head[92:96]:
@@ -81,8 +83,12 @@ class DamagedSqlite:
         Raises:
             ReaderError: not even its topics can be read.
         """
-        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)
+        # An immutable database has no write-ahead log; one that is not wants to write beside it.
+        mode = "mode=ro" if _has_log(path) else "immutable=1"
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
         try:
+            # SQLite refuses a file that has fewer pages than it should, unless it is to be repaired.
+            self._database.execute("PRAGMA writable_schema = ON")
             topics = self._database.execute("SELECT id, name, type FROM topics ORDER BY id").fetchall()
         except sqlite3.Error as error:
             raise ReaderError(f"nothing of {path} can be read: {error}") from None
@@ -140,6 +146,11 @@ class _Mended(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return path.suffix == ".db3" and log.is_file() and log.stat().st_size > 0
 
 
 def _end_of_whole_records(path: Path) -> int:
