@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ciae_msgs.msg import PanopticSegments
@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -47,6 +48,10 @@ class Route(NamedTuple):
     """Namespace of its answers."""
 
 
+Record = Callable[[str, type, int, bytes], None]
+"""Takes the topic, the type, the bag's time in nanoseconds and the CDR of a message that has been received."""
+
+
 class PlaybackError(ReplayError):
     """A node that does not listen or has ended."""
 
@@ -54,28 +59,33 @@ class PlaybackError(ReplayError):
 class BagPlayback(Node):
     """Publishes images and /clock, and hears answers and diagnostics, which a thread takes in while it plays."""
 
-    def __init__(self, bag: Bag, routes: Mapping[str, Route]) -> None:
+    def __init__(self, bag: Bag, routes: Mapping[str, Route], record: Record) -> None:
         """Create the topics.
 
         Args:
             bag: to be played.
             routes: of its topics.
+            record: keeps what the node publishes.
         """
         super().__init__("bag_playback")
-        self._bag, self._routes = bag, routes
+        self._bag, self._routes, self._record = bag, routes, record
+        self._bag_time = 0
+        """Nanoseconds: what /clock said last."""
         self._answers: dict[str, dict[int, Answer]] = {topic: {} for topic in routes}
         """By topic and stamp."""
         self._values: dict[str, dict[str, str]] = {}
         self._last_arrival = 0.0
+        self.seconds = 0.0
+        """From the first image to the last answer."""
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
         qos = QoSProfile(depth=50)
         self._images: dict[str, Publisher] = {}
         for topic, route in routes.items():
             kind: type = CompressedImage if bag.topics[topic].type == COMPRESSED_TYPE else Image
             self._images[topic] = self.create_publisher(kind, route.images, QoSProfile(depth=5))
-            self.create_subscription(Image, f"{route.outputs}/labels", self._labels_of(topic), qos)
-            self.create_subscription(PanopticSegments, f"{route.outputs}/segments", self._segments_of(topic), qos)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+            self._listen(Image, f"{route.outputs}/labels", self._labels_of(topic), qos)
+            self._listen(PanopticSegments, f"{route.outputs}/segments", self._segments_of(topic), qos)
+        self._listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10))
 
     def play(self, rate: float, is_alive: Callable[[], bool]) -> dict[str, dict[int, Answer]]:
         """Publish all images at the pace in which they were recorded.
@@ -93,8 +103,10 @@ class BagPlayback(Node):
         """
         with self._listening():
             self._wait_for_node(is_alive)
+            start = time.monotonic()
             self._publish_all(rate, is_alive)
             self._wait_for_answers(is_alive)
+        self.seconds = max(0.0, self._last_arrival - start)
         return self._answers
 
     def dropped(self) -> dict[str, int]:
@@ -105,6 +117,13 @@ class BagPlayback(Node):
                 if key.startswith("dropped, "):
                     counts[key.removeprefix("dropped, ")] += int(value)
         return dict(counts)
+
+    def _listen(self, kind: type, topic: str, receive: Callable[[Any], None], qos: QoSProfile) -> None:
+        def record_and_receive(raw: bytes) -> None:
+            self._record(topic, kind, self._bag_time, raw)
+            receive(deserialize_message(raw, kind))
+
+        self.create_subscription(kind, topic, record_and_receive, qos, raw=True)
 
     def _publish_all(self, rate: float, is_alive: Callable[[], bool]) -> None:
         start = first = None
@@ -123,6 +142,7 @@ class BagPlayback(Node):
                 raise PlaybackError("the node has ended while the bag was played; its message is above")
 
     def _tell_time(self, nanoseconds: int) -> None:
+        self._bag_time = nanoseconds
         message = Clock()
         message.clock.sec, message.clock.nanosec = divmod(nanoseconds, 10**9)
         self._clock_publisher.publish(message)
@@ -144,10 +164,11 @@ class BagPlayback(Node):
 
     def _wait_for_answers(self, is_alive: Callable[[], bool]) -> None:
         end = time.monotonic() + END_TIMEOUT
-        self._last_arrival = max(self._last_arrival, time.monotonic())
+        published = time.monotonic()
         while time.monotonic() < end and is_alive():
             unfinished = [values["unfinished"] for values in self._values.values()]
-            if time.monotonic() - self._last_arrival > SETTLED and unfinished and set(unfinished) == {"0"}:
+            quiet = time.monotonic() - max(published, self._last_arrival)
+            if quiet > SETTLED and unfinished and set(unfinished) == {"0"}:
                 return
             time.sleep(0.1)
 

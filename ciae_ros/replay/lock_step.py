@@ -23,20 +23,34 @@ class Segmented:
     stages: StageTimes | None
 
 
-def segment_in_lock_step(frames: Iterable[BagFrame], pipeline: StreamPipeline) -> Iterator[Segmented]:
-    """Send frames through the pipeline, which is kept full; they come out in their order.
+class LockStep:
+    """Sends frames through a pipeline that is kept full."""
 
-    Raises:
-        RuntimeError: of the device, as for too little memory.
-    """
-    waiting: deque[tuple[BagFrame, Answer | None]] = deque()
-    for frame in frames:
-        image = frame.image
-        waiting.append((frame, None if image is None else pipeline.submit([(image.pixels, image.channel_order)])))
-        if len(waiting) >= DEPTH:
+    def __init__(self, pipeline: StreamPipeline) -> None:
+        self._pipeline = pipeline
+        self._warm: set[tuple[int, ...]] = set()
+        """Sizes that have been segmented before: the first frame of a size takes longer than any after it."""
+
+    def segment(self, frames: Iterable[BagFrame]) -> Iterator[Segmented]:
+        """Frames in their order.
+
+        Raises:
+            RuntimeError: of the device, as for too little memory.
+        """
+        waiting: deque[tuple[BagFrame, Answer | None]] = deque()
+        for frame in frames:
+            image = frame.image
+            if image is not None and image.pixels.shape[:2] not in self._warm:
+                while waiting:
+                    yield _finished(*waiting.popleft())
+                self._pipeline.warm_up(*image.pixels.shape[:2])
+                self._warm.add(image.pixels.shape[:2])
+            answer = None if image is None else self._pipeline.submit([(image.pixels, image.channel_order)])
+            waiting.append((frame, answer))
+            if len(waiting) >= DEPTH:
+                yield _finished(*waiting.popleft())
+        while waiting:
             yield _finished(*waiting.popleft())
-    while waiting:
-        yield _finished(*waiting.popleft())
 
 
 def _finished(frame: BagFrame, answer: Answer | None) -> Segmented:

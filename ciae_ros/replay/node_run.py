@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import rclpy
 from rcl_interfaces.srv import GetParameters
@@ -18,8 +18,10 @@ from rclpy.node import Node
 
 from ciae_ros.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.replay.answers import Answer, measure_answers
-from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, BagPlayback, PlaybackError, Route
+from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, BagPlayback, PlaybackError, Record, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.bags.bag_writing import new_mcap_file
+from ciae_ros.replay.bags.definitions import typestore
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan, describe_model, ground_truth_of
 from ciae_ros.replay.run_folder import amended
 from ciae_ros.replay.types import Run
@@ -42,6 +44,17 @@ class Playback:
     """Of the node that is started."""
 
 
+class Played(NamedTuple):
+    """What came of playing a bag."""
+
+    answers: dict[str, dict[int, Answer]]
+    """By topic and stamp."""
+    seconds: float
+    """From the first image to the last answer."""
+    dropped: dict[str, int]
+    """Images by reason."""
+
+
 def evaluate_through_node(order: Order, playback: Playback) -> Run:
     """Play the bags into the node, and measure what it answers as `evaluate` measures.
 
@@ -62,31 +75,46 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
     def run_units(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
         for path in dict.fromkeys(unit.path for unit in units):
             of_bag = [unit for unit in units if unit.path == path]
+            recording = order.output / "recorded" / f"{of_bag[0].bag.replace('/', '_')}.mcap"
             with open_bag(path) as bag:
-                start = time.perf_counter()
-                answers = _play(bag, sorted({unit.topic for unit in of_bag}), order, playback, dropped)
-                seconds = (time.perf_counter() - start) / len(of_bag)
+                player = _play(bag, sorted({unit.topic for unit in of_bag}), order, playback, recording)
+            dropped.update(player.dropped)
             for unit in of_bag:
                 found = measure_answers(
-                    unit, answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
+                    unit, player.answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
                 )
                 done(unit.stop - unit.start)
-                yield unit, replace(found, seconds=seconds)
+                yield unit, replace(found, seconds=player.seconds / len(of_bag))
 
     return amended(carry_out(order, plan, model, run_units), {"dropped": dict(dropped)})
 
 
-def _play(
-    bag: Bag, topics: list[str], order: Order, playback: Playback, dropped: Counter[str]
-) -> dict[str, dict[int, Answer]]:
-    with _node(bag, topics, order, playback) as (routes, is_alive):
-        player = BagPlayback(bag, routes)
+def _play(bag: Bag, topics: list[str], order: Order, playback: Playback, recording: Path) -> Played:
+    recording.parent.mkdir(parents=True, exist_ok=True)
+    recording.unlink(missing_ok=True)
+    with _node(bag, topics, order, playback) as (routes, is_alive), _recorded(recording) as record:
+        player = BagPlayback(bag, routes, record)
         try:
             answers = player.play(playback.rate, is_alive)
-            dropped.update(player.dropped())
+            return Played(answers, player.seconds, player.dropped())
         finally:
             player.destroy_node()
-    return answers
+
+
+@contextmanager
+def _recorded(path: Path) -> Iterator[Record]:
+    """Writes an MCAP file."""
+    with new_mcap_file(path) as writer:
+        connections: dict[str, Any] = {}
+
+        def record(topic: str, kind: type, log_time: int, raw: bytes) -> None:
+            if topic not in connections:
+                package, folder, _ = kind.__module__.split(".", 2)
+                name = f"{package}/{folder}/{kind.__name__}"
+                connections[topic] = writer.add_connection(topic, name, typestore=typestore())
+            writer.write(connections[topic], log_time, raw)
+
+        yield record
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ciae_ros.inference.host_memory import resident_bytes
 from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag, open_bag
-from ciae_ros.replay.lock_step import segment_in_lock_step
+from ciae_ros.replay.lock_step import LockStep
 from ciae_ros.replay.measures.outcomes import FrameScore, score_frame, unscored_frame
 from ciae_ros.replay.measures.stability import StabilityMeter
 from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
@@ -79,7 +79,7 @@ class UnitEvaluator:
             truth_of: the ground truth of a bag.
             keep_label_maps: have `UnitResult.label_maps`, without which a report shows no pictures.
         """
-        self._predictor, self._pipeline = predictor, pipeline
+        self._predictor, self._lock_step = predictor, LockStep(pipeline)
         self._truth_of, self._keep = truth_of, keep_label_maps
 
     def run(self, unit: Unit, on_frame: Callable[[], object] = lambda: None) -> UnitResult:
@@ -113,7 +113,7 @@ class UnitEvaluator:
         frames = read_ahead(bag.frames(unit.topic, max(0, unit.start - 1), unit.stop))
         waiting: deque[Future[FrameMeasurements | None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="ciae-measure") as worker:
-            for segmented in segment_in_lock_step(frames, self._pipeline):
+            for segmented in self._lock_step.segment(frames):
                 waiting.append(
                     worker.submit(meter.measure, segmented.frame, segmented.result, stage_columns(segmented.stages))
                 )

@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from ciae_ros.replay.bags.bag_writing import write_bag
-
 from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.answers import NO_ANSWER
 from ciae_ros.replay.bag_playback import PlaybackError, stamp_of
+from ciae_ros.replay.bags.bag import open_bag
+from ciae_ros.replay.bags.bag_writing import write_bag
+from ciae_ros.replay.bags.label_images import label_map_of
 from ciae_ros.replay.evaluate import Order
 from ciae_ros.replay.model_options import ModelOptions
 from ciae_ros.replay.node_run import Playback, evaluate_through_node
@@ -58,6 +59,13 @@ def test_node_and_lock_step_agree_where_the_node_answers(bag: Path, tmp_path: Pa
             for run in (node, lock_step)
         ]
         assert (maps[0] == maps[1]).mean() > 0.999
+    with open_bag(node.folder / "recorded" / "drive.mcap") as recorded:
+        assert recorded.topics["/diagnostics"].count > 0
+        labels = [label_map_of(one) for one in recorded.messages("/panoptic_node/camera0/labels")]
+        assert recorded.topics["/panoptic_node/camera0/segments"].count == len(labels) == answered.sum()
+    assert np.array_equal(
+        labels[0], cv2.imread(str(node.folder / node.frames["picture"][answered].iloc[0]), cv2.IMREAD_UNCHANGED)
+    )
     report = json.loads((node.folder / "report.json").read_text())
     assert report
 

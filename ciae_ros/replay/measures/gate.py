@@ -34,7 +34,7 @@ def figures(run: Run) -> dict[str, float]:
         "latency_p50": float(latency.quantile(0.5)),
         "latency_p90": float(latency.quantile(0.9)),
         "latency_p99": float(latency.quantile(0.99)),
-        "fps": len(frames) / seconds,
+        "fps": float((frames["problem"] == "").sum()) / seconds,
         "changed": float(frames["changed"].mean()),
         "unlabelled": float(frames["unlabelled"].mean()),
         "dropped": float((frames["problem"] != "").mean()),

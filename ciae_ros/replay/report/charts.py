@@ -119,7 +119,7 @@ def _draw_cell(axes: Any, row: int, column: int, share: float) -> None:
 
 def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:
     axes.set(xlabel=labels.x, ylabel=labels.y)
-    if legend:
+    if legend and axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper left", ncols=4, fontsize=8)
 
 
