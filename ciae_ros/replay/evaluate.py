@@ -16,6 +16,7 @@ from ciae_ros.inference import CategorySet, Predictor
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.ground_truth import open_ground_truth, topic_ground_truth
+from ciae_ros.replay.measures.stamps import stamp_problems
 from ciae_ros.replay.model_options import ModelOptions, describe_settings
 from ciae_ros.replay.plan import Plan, make_plan
 from ciae_ros.replay.run_folder import RunFolder, amended
@@ -97,10 +98,10 @@ def carry_out(order: Order, plan: Plan, model: dict[str, Any], run_units: RunUni
             else:
                 folder.write(unit, result)
     run = folder.finish(plan.units, {"problems": problems})
+    found = stamp_problems(run.frames)
     if order.ground_truth and not run.frames["has_truth"].any():
-        problem = f"no frame has ground truth in {order.ground_truth}"
-        return amended(run, {"problems": [*run.about["problems"], problem]})
-    return run
+        found.append(f"no frame has ground truth in {order.ground_truth}")
+    return amended(run, {"problems": [*run.about["problems"], *found]}) if found else run
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def typical_frames(frames: pd.DataFrame, count: int) -> pd.DataFrame:
         found = found[found["has_truth"]]
         values = found["pq"]
     else:
-        values = found["changed"].fillna(found["changed"].quantile(0.5))
+        values = found["changed"]
     distance = (values - values.quantile(0.5)).abs()
     return _apart(found.loc[distance.sort_values(kind="stable").index], count)
 

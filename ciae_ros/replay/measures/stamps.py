@@ -1,0 +1,31 @@
+"""Stamps that a camera cannot have given."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+JUMP = 1.0
+"""Seconds by which the time between two frames by their stamps may differ from that by their recording."""
+
+
+def stamp_problems(frames: pd.DataFrame) -> list[str]:
+    """A line for each topic whose stamps jump or go backwards: `changed`, gaps and drives' times are wrong there."""
+    problems = []
+    for (bag, topic), of_topic in frames.groupby(["bag", "topic"], sort=False):
+        ordered = of_topic.sort_values("index")
+        stamps, log_times = (ordered[name].diff().iloc[1:] * 1e-9 for name in ("stamp", "log_time"))
+        backwards, repeated = stamps < 0, stamps == 0
+        jumps = ((stamps - log_times).abs() > JUMP) & ~backwards
+        found = [
+            f"{count} {what}"
+            for count, what in (
+                (int(backwards.sum()), "go backwards"),
+                (int(repeated.sum()), "are those of the frame before"),
+                (int(jumps.sum()), f"jump by more than {JUMP:g} s against the time of recording"),
+            )
+            if count
+        ]
+        if found:
+            first = ordered["index"].loc[(backwards | repeated | jumps).idxmax()]
+            problems.append(f"{bag}, {topic}: of the frames' stamps {', '.join(found)}; the first is frame {first}'s")
+    return problems

@@ -1,0 +1,38 @@
+"""Stamps that jump are said, in a line for each topic, with the first frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ciae_ros.replay.measures.stamps import stamp_problems
+from ciae_ros.replay.measures.tables import frames_table
+from tests.replay.measures.tables import SECOND, frame
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({3: 0}, ("1 go backwards", "1 jump", "frame 3")),
+        ({3: SECOND + 2 * SECOND // 10}, ("1 are those of the frame before", "frame 3")),
+        ({9: 10**15}, ("1 jump by more than 1 s", "frame 9")),
+    ],
+)
+def test_one_topic(changes: dict[int, int], said: tuple[str, ...] | None) -> None:
+    rows: list[dict[str, Any]] = [frame(index) for index in range(10)]
+    for index, stamp in changes.items():
+        rows[index]["stamp"] = stamp
+    rows += [frame(index, topic="/other") for index in range(10)]
+    problems = stamp_problems(frames_table(rows))
+    assert len(problems) == (said is not None)
+    for words in said or ():
+        assert words in problems[0]
+        assert "drive, /image" in problems[0]
+
+
+def test_a_clock_apart_from_the_recorders_is_no_problem() -> None:
+    rows = [frame(index, log_time=10**18 + index * SECOND // 10) for index in range(5)]
+    assert stamp_problems(frames_table(rows)) == []
+    assert stamp_problems(frames_table([])) == []
