@@ -33,6 +33,8 @@ SETTLED = 2.0
 """Seconds without an answer after which no more are expected, if the node says that it is done."""
 END_TIMEOUT = 60.0
 """Seconds after the last image after which that is so whatever the node says."""
+DEVICE_MEMORY, DIGEST = "device memory [MiB]", "model digest"
+"""Keys in the node's diagnostics."""
 CLOCK_PERIOD = 0.02
 """Seconds between two messages on /clock."""
 
@@ -118,6 +120,16 @@ class BagPlayback(Node):
                     counts[key.removeprefix("dropped, ")] += int(value)
         return dict(counts)
 
+    def device_memory(self) -> int | None:
+        """Bytes that the node holds on its device, as it said last; None if it has none of its own."""
+        said = [values.get(DEVICE_MEMORY, "") for values in self._values.values()]
+        known = [int(value) * 2**20 for value in said if value.isdecimal()]
+        return max(known, default=None)
+
+    def digest(self) -> str:
+        """Of the node's model, as it said; empty if it has said nothing."""
+        return next((values[DIGEST] for values in self._values.values() if DIGEST in values), "")
+
     def _listen(self, kind: type, topic: str, receive: Callable[[Any], None], qos: QoSProfile) -> None:
         def record_and_receive(raw: bytes) -> None:
             self._record(topic, kind, self._bag_time, raw)
@@ -166,7 +178,7 @@ class BagPlayback(Node):
         end = time.monotonic() + END_TIMEOUT
         published = time.monotonic()
         while time.monotonic() < end and is_alive():
-            unfinished = [values["unfinished"] for values in self._values.values()]
+            unfinished = [values["unfinished"] for values in self._values.values() if "unfinished" in values]
             quiet = time.monotonic() - max(published, self._last_arrival)
             if quiet > SETTLED and unfinished and set(unfinished) == {"0"}:
                 return
@@ -208,7 +220,7 @@ class BagPlayback(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
-            if "unfinished" in values:
+            if "unfinished" in values or DEVICE_MEMORY in values:
                 self._values[status.name] = values
 
 

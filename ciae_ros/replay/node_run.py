@@ -53,6 +53,10 @@ class Played(NamedTuple):
     """From the first image to the last answer."""
     dropped: dict[str, int]
     """Images by reason."""
+    device_memory: int | None
+    """Bytes on the node's device; None on a CPU."""
+    digest: str
+    """Of the node's model."""
 
 
 def evaluate_through_node(order: Order, playback: Playback) -> Run:
@@ -78,13 +82,18 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
             recording = order.output / "recorded" / f"{of_bag[0].bag.replace('/', '_')}.mcap"
             with open_bag(path) as bag:
                 player = _play(bag, sorted({unit.topic for unit in of_bag}), order, playback, recording)
+            if player.digest not in ("", predictor.digest):
+                raise PlaybackError(
+                    f"the node runs another model ({player.digest}) than this command ({predictor.name}, "
+                    f"{predictor.digest}): give --model"
+                )
             dropped.update(player.dropped)
             for unit in of_bag:
                 found = measure_answers(
                     unit, player.answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
                 )
                 done(unit.stop - unit.start)
-                yield unit, replace(found, seconds=player.seconds / len(of_bag))
+                yield unit, replace(found, seconds=player.seconds / len(of_bag), peak_memory=player.device_memory)
 
     return amended(carry_out(order, plan, model, run_units), {"dropped": dict(dropped)})
 
@@ -96,7 +105,7 @@ def _play(bag: Bag, topics: list[str], order: Order, playback: Playback, recordi
         player = BagPlayback(bag, routes, record)
         try:
             answers = player.play(playback.rate, is_alive)
-            return Played(answers, player.seconds, player.dropped())
+            return Played(answers, player.seconds, player.dropped(), player.device_memory(), player.digest())
         finally:
             player.destroy_node()
 

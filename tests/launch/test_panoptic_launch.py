@@ -25,6 +25,7 @@ if not importlib.util.find_spec("launch_ros") or not importlib.util.find_spec("r
 import rclpy
 from lifecycle_msgs.msg import Transition
 
+from ciae_ros.replay.bags.bag_writing import write_bag
 from tests.node.harness import START_TIMEOUT, Client
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -230,3 +231,20 @@ def test_demo_launch_plays_a_folder(workspace: dict[str, str], client: Client, t
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output
+
+
+def test_replay_evaluation_plays_a_bag_into_the_node_and_ends_with_its_report(
+    workspace: dict[str, str], tmp_path: Path
+) -> None:
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8), (160, 96))
+    frames = [("/front/image_raw", 10**9 * (5 + i) // 5, np.roll(texture, i, axis=1)) for i in range(8)]
+    write_bag(tmp_path / "drive", frames)
+    arguments = f"bag:={tmp_path / 'drive'}", "cameras:=[/front/image_raw]", f"output:={tmp_path / 'run'}"
+    process = launch(
+        workspace, tmp_path, "replay_evaluation.launch.py", *arguments, "device:=cpu", "require:=dropped<=0.5"
+    )
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == 0, output
+    assert "8 frames" in output
+    assert (tmp_path / "run" / "node" / "report.html").is_file(), output
+    assert "Traceback" not in output

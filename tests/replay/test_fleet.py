@@ -21,7 +21,7 @@ from ciae_ros.replay.model_options import ModelOptions
 from ciae_ros.replay.run_folder import RunFolder
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
-from tests.replay.test_evaluate import assert_same_results
+from tests.replay.test_evaluate_bags import assert_same_results
 from tests.training.synthetic import CATEGORIES
 from tests.training.test_evaluate import LENIENT, LIGHT
 
