@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints docs/parameters.md, made from the node's declarations: python scripts/parameters_page.py > docs/parameters.md."""
+"""Prints docs/parameters.md, which is made from the node's declarations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ciae_ros.node.parameters import NAMES, NodeParameters
 
 HEAD = """# Parameters of `panoptic_node`
 
-Made by `python scripts/parameters_page.py > docs/parameters.md` from the declarations in `ciae_ros/node/parameters.py`; a
-test compares. [config/panoptic.yaml](../config/panoptic.yaml) is a file with the same defaults to copy from, and
+Made by `python scripts/parameters_page.py > docs/parameters.md` from the declarations in `ciae_ros/node/parameters.py`;
+a test compares. [config/panoptic.yaml](../config/panoptic.yaml) is a file with the same defaults to copy from, and
 `ros2 param describe /panoptic_node NAME` says the same of a running node.
 
 Those with a (*) may be changed at any time, and count from the next frame on; the others only while the node is
