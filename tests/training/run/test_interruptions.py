@@ -1,0 +1,116 @@
+"""A training run that is stopped or killed goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.run.tiny_run import (
+    CHECKPOINT_EVERY,
+    FORKS,
+    ITERATIONS,
+    RunningTraining,
+    assert_same_result,
+    copy_of_run,
+    logged,
+    saved_state,
+    stop_after,
+    train_with,
+)
+from training.atomic_file import written_atomically
+
+# Interruptions.
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(config: Path, finished: Path, tmp_path: Path) -> None:
+    run = RunningTraining(config, tmp_path / "run")
+    run.wait_for_checkpoint()
+    run.process.terminate()
+    assert run.exit_code() == 0, run.log
+    iteration = saved_state(run.output)["iteration"]
+    assert CHECKPOINT_EVERY <= iteration < ITERATIONS
+    assert f"stopped after iteration {iteration}" in run.log
+    assert not (run.output / "model.safetensors").exists()
+    run = RunningTraining(config, tmp_path / "run")
+    assert run.exit_code() == 0, run.log
+    assert f"going on at iteration {iteration}" in run.log
+    assert_same_result(run.output, finished)
+    assert len(logged(run.output, "loss/total")) == ITERATIONS
+
+
+@pytest.mark.parametrize("to", ["group", "each"])
+def test_sigterm_to_all_of_its_processes_saves_too(config: Path, tmp_path: Path, to: str) -> None:
+    """As `timeout` sends it to a group, and systemd and Slurm to each process: the data loader's workers get it too."""
+    run = RunningTraining(
+        config, tmp_path / "run", "data.workers=1", "optimization.iterations=100000", "checkpoint_every=1"
+    )
+    run.wait_for_checkpoint()
+    main_process = run.process.pid
+    assert main_process is not None
+    workers = [int(pid) for pid in Path(f"/proc/{main_process}/task/{main_process}/children").read_text().split()]
+    assert workers
+    if to == "group":
+        os.killpg(main_process, signal.SIGTERM)
+    else:
+        for process in (main_process, *workers):
+            os.kill(process, signal.SIGTERM)
+    assert run.exit_code() == 0, run.log
+    assert f"stopped after iteration {saved_state(run.output)['iteration']}" in run.log
+    assert "Traceback" not in run.log
+
+
+def test_sigkill_at_a_random_moment_costs_no_more_than_to_the_last_checkpoint(
+    config: Path, finished: Path, tmp_path: Path
+) -> None:
+    """Killed twice; the run goes on with another number of workers, which changes nothing."""
+    for kill in range(2):
+        run = RunningTraining(config, tmp_path / "run", f"data.workers={kill % 2}", "checkpoint_every=2")
+        run.wait_for_checkpoint()
+        time.sleep(random.SystemRandom().uniform(0.0, 0.6))
+        run.process.kill()
+        assert run.exit_code() in (-signal.SIGKILL, 0), run.log
+        assert saved_state(run.output)["iteration"] % 2 == 0
+    assert train_with(config, run.output) == 0
+    assert_same_result(run.output, finished)
+
+
+def _be_killed_while_writing(path: Path) -> None:
+    with written_atomically(path) as file:
+        file.write(b"x" * 1_000_000)
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_file_whose_writer_is_killed_is_still_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    for content in (b"old", b"new"):
+        with written_atomically(path) as file:
+            file.write(content)
+        assert path.read_bytes() == content
+    child = FORKS.Process(target=_be_killed_while_writing, args=(path,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert path.read_bytes() == b"new"
+
+
+def test_what_a_killed_writer_has_left_is_no_hindrance(config: Path, finished: Path, tmp_path: Path) -> None:
+    output = copy_of_run(finished, tmp_path)
+    (output / "state.pt.unfinished").write_bytes((finished / "state.pt").read_bytes()[:1000])
+    assert train_with(config, output) == 0
+    assert_same_result(output, finished)
+
+
+def test_sigterm_in_the_last_iteration_loses_nothing(
+    config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(ITERATIONS, patch)
+        assert train_with(config, tmp_path / "run") == 0
+    assert train_with(config, tmp_path / "run") == 0
+    assert_same_result(tmp_path / "run", finished)
