@@ -95,6 +95,7 @@ def _tell(folder: Path) -> None:
     for name, what in (
         ("overlay.mp4", "the segmented clip"),
         ("contact_sheet.png", "nine of its frames"),
+        ("picture.png", "a frame, its panoptic map, and the embedding of its pixels"),
         ("summary.json", "the figures above"),
         ("run/report.html", "how good and how fast this run was, frame by frame; open it in a browser"),
     ):

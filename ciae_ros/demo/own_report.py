@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ciae_ros.demo.picture import write_picture
+from ciae_ros.inference import Predictor
 from ciae_ros.inference.backends import load_for_backend
 from ciae_ros.replay.answers import Answer, measure_answers
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan
 from ciae_ros.replay.report import write_report
 from ciae_ros.replay.reporting import pictures_of
-from ciae_ros.replay.run_folder import amended
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
 
@@ -33,6 +34,11 @@ class PlayedImages:
     def add(self, stamp: int, pixels: np.ndarray) -> None:
         """An image (H, W, 3) uint8 BGR."""
         self.jpegs[stamp] = cv2.imencode(".jpg", pixels)[1]
+
+    def middle(self) -> np.ndarray:
+        """The image in the middle, (H, W, 3) uint8 BGR."""
+        stamps = sorted(self.jpegs)
+        return cv2.imdecode(self.jpegs[stamps[len(stamps) // 2]], cv2.IMREAD_COLOR)
 
     def frames(self) -> Iterator[tuple[str, int, np.ndarray]]:
         """Topic, stamp and pixels in the order of the stamps."""
@@ -51,7 +57,7 @@ def write_own_report(
     """Write what was played as a bag, measure the answers, and write the report; what was in the folder is replaced.
 
     Args:
-        folder: of the run; the bag is in `played` beside it.
+        folder: of the run; beside it are the bag, `played`, and a frame taken apart, `picture.png`.
         images: that were played.
         answers: by stamp.
         model: as the node's parameter.
@@ -67,11 +73,14 @@ def write_own_report(
     write_bag(bag, images.frames(), compressed=True)
     order = Order([bag], folder, command="python -m ciae_ros.demo")
     plan = checked_plan(order)
-    categories = load_for_backend(model).categories
+    predictor = Predictor(load_for_backend(model))
+    write_picture(folder.with_name("picture.png"), images.middle(), predictor)
+    categories = predictor.categories
 
     def measure(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
         for unit in units:
-            yield unit, measure_answers(unit, answers, categories, lambda _: None, keep_label_maps=True)
+            found = measure_answers(unit, answers, categories, lambda _: None, keep_label_maps=True)
+            yield unit, replace(found, dropped=dict(dropped) if unit is units[0] else {})
             done(unit.stop - unit.start)
 
     about = {
@@ -83,5 +92,5 @@ def write_own_report(
         "categories": categories.to_coco(),
         "versions": {},
     }
-    run = amended(carry_out(order, plan, about, measure), {"dropped": dict(dropped)})
+    run = carry_out(order, plan, about, measure)
     return write_report(run, run.folder, pictures_of(run))

@@ -149,6 +149,24 @@ class Predictor:
         clock.lap()
         return results, StageTimes(*clock.laps)
 
+    @torch.inference_mode()
+    def embed(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> np.ndarray:
+        """The embedding map of an image, before normalisation, to be looked at (Fig. 4c).
+
+        Args:
+            image: as for `predict`.
+            channel_order: as for `predict`.
+
+        Returns:
+            (D, h, w) float32 at stride 4, with the padding on the right and below.
+
+        Raises:
+            ValueError: the array is not such an image.
+        """
+        geometries = self.check_batch([(image, channel_order)])
+        batch = self.preprocess([(torch.from_numpy(image).to(self.device), channel_order)], geometries)
+        return self._network(batch).embedding[0].float().cpu().numpy()
+
     def check_batch(self, images: Sequence[tuple[np.ndarray, ChannelOrder]]) -> list[ImageGeometry]:
         """How each of the images goes through the network.
 

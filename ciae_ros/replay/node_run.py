@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,6 @@ from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.bag_writing import new_mcap_file
 from ciae_ros.replay.bags.definitions import typestore
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan, describe_model, ground_truth_of
-from ciae_ros.replay.run_folder import amended
 from ciae_ros.replay.types import Run
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
@@ -74,7 +72,6 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
     predictor = order.model.build()
     truth_of = ground_truth_of(order.ground_truth, predictor.categories)
     model = describe_model(predictor) | {"kind": NODE, "rate": playback.rate}
-    dropped: Counter[str] = Counter()
 
     def run_units(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
         for path in dict.fromkeys(unit.path for unit in units):
@@ -87,15 +84,16 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
                     f"the node runs another model ({player.digest}) than this command ({predictor.name}, "
                     f"{predictor.digest}): give --model"
                 )
-            dropped.update(player.dropped)
             for unit in of_bag:
                 found = measure_answers(
                     unit, player.answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
                 )
                 done(unit.stop - unit.start)
-                yield unit, replace(found, seconds=player.seconds / len(of_bag), peak_memory=player.device_memory)
+                # What is of the whole bag is kept with its first piece.
+                of_whole = (player.seconds, player.dropped) if unit is of_bag[0] else (0.0, {})
+                yield unit, replace(found, seconds=of_whole[0], dropped=of_whole[1], peak_memory=player.device_memory)
 
-    return amended(carry_out(order, plan, model, run_units), {"dropped": dict(dropped)})
+    return carry_out(order, plan, model, run_units)
 
 
 def _play(bag: Bag, topics: list[str], order: Order, playback: Playback, recording: Path) -> Played:

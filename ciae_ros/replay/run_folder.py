@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,12 @@ class RunFolder:
         unfinished.mkdir()
         for name in TABLES:
             getattr(result, name).to_parquet(unfinished / f"{name}.parquet", index=False)
-        about = {"problems": result.problems, "seconds": result.seconds, "peak_memory": result.peak_memory}
+        about = {
+            "problems": result.problems,
+            "seconds": result.seconds,
+            "peak_memory": result.peak_memory,
+            "dropped": result.dropped,
+        }
         (unfinished / "unit.json").write_text(json.dumps(about))
         for name, content in result.label_maps.items():
             (unfinished / name).write_bytes(content)
@@ -87,6 +93,8 @@ class RunFolder:
         self.about["problems"] = list(dict.fromkeys([*additions.get("problems", []), *problems]))
         # What was done before a stop counts too.
         self.about["seconds"] = sum(one["seconds"] for one in about)
+        dropped = sum((Counter(one["dropped"]) for one in about), Counter[str]())
+        self.about["dropped"] = dict(dropped)
         self.about["peak_memory"] = max((one["peak_memory"] or 0 for one in about), default=0) or None
         _write_about(self.path, self.about)
         return read_run(self.path)

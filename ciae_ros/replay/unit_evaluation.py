@@ -47,6 +47,8 @@ class UnitResult:
     """That the unit took."""
     peak_memory: int | None = None
     """Bytes that the process has held at most so far: of the CUDA device, as PyTorch counts them, or resident ones."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Images by the reason for which a node has dropped them."""
 
 
 @dataclass(frozen=True)

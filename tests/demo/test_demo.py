@@ -35,6 +35,11 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     video = cv2.VideoCapture(str(output / "overlay.mp4"))
     assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (80, 60)
     assert cv2.imread(str(output / "contact_sheet.png")).shape[1] == 3 * 640
+    assert cv2.imread(str(output / "picture.png")).shape == (60, 3 * 80, 3)
+    report = json.loads((output / "run" / "report.json").read_text())
+    assert report["figures"]["frames"] == 12
+    assert report["figures"]["dropped"] == pytest.approx(1 - frames["segmented"] / 12)
+    assert (output / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("source", ["/no/such/video.mp4", __file__])
