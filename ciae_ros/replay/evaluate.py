@@ -144,7 +144,7 @@ def describe_run(order: Order, plan: Plan) -> dict[str, Any]:
         "kind": LOCK_STEP,
         "bags": plan.bags,
         "inputs": [[str(unit.path), unit.name] for unit in plan.units],
-        "ground truth": order.ground_truth,
+        "ground_truth": order.ground_truth,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": order.command,
         "rate": None,

@@ -44,12 +44,13 @@ def add_inputs(parser: argparse.ArgumentParser, output: Path) -> None:
 
 
 def order_of(options: argparse.Namespace, command: str) -> Order:
-    """What was typed."""
+    """What was typed, with paths that hold in other folders and processes too."""
+    truth = options.ground_truth
     return Order(
-        bags=list(dict.fromkeys(options.bags)),
-        output=options.output,
+        bags=list(dict.fromkeys(bag.resolve() for bag in options.bags)),
+        output=options.output.resolve(),
         model=model_options(options),
-        ground_truth=options.ground_truth,
+        ground_truth=str(Path(truth).resolve()) if truth and Path(truth).exists() else truth,
         topics=options.topics,
         keep_label_maps=not options.no_pictures,
         command=command,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
 from ciae_ros.inference import DEFAULT_MODEL
 from ciae_ros.inference.backends import BACKENDS
@@ -25,5 +26,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
-    """What was typed."""
-    return ModelOptions(**{field.name: getattr(options, field.name) for field in fields(ModelOptions)})
+    """What was typed; a path that holds in other folders and processes too."""
+    chosen = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
+    if Path(options.model).is_file():
+        chosen["model"] = str(Path(options.model).resolve())
+    return ModelOptions(**chosen)

@@ -60,7 +60,7 @@ def summary(found: dict[str, float]) -> str:
 
 def pictures_of(run: Run) -> RunPictures:
     """Reads the frames of a run again, with its ground truth if that is still there."""
-    return RunPictures(run, _truth_again(run.about.get("ground truth"), run.categories))
+    return RunPictures(run, _truth_again(run.about.get("ground_truth"), run.categories))
 
 
 def _truth_again(spec: str | None, categories: CategorySet) -> Callable[[Bag], GroundTruth | None]:

@@ -21,7 +21,7 @@ from ciae_ros.replay.units import Unit
 
 FORMAT = 1
 TABLES = {"frames": frames_table, "segments": segments_table, "confusion": confusion_table}
-SAME_RUN = ("format", "kind", "model", "settings", "ground truth", "inputs", "rate")
+SAME_RUN = ("format", "kind", "model", "settings", "ground_truth", "inputs", "rate")
 """What two commands must agree in for the second to go on with the first one's run."""
 
 
@@ -114,9 +114,9 @@ class RunFolder:
         there = _read_about(self.path)
         differences = [key for key in SAME_RUN if there.get(key) != self.about.get(key)]
         if differences:
+            other = ", ".join(differences).replace("_", " ")
             raise RunFolderError(
-                f"{self.path} holds another run, with other {', '.join(differences)}: give another --output, "
-                "or remove the folder"
+                f"{self.path} holds another run, with other {other}: give another --output, or remove the folder"
             )
 
 

@@ -61,7 +61,7 @@ def model_name(about: Mapping[str, Any]) -> str:
 
 def ground_truth(about: Mapping[str, Any]) -> str:
     """Where it is, as the command was told; empty if it was told nothing."""
-    return str(about.get("ground_truth") or about.get("ground truth") or "")
+    return str(about.get("ground_truth") or "")
 
 
 def details(run: Run) -> tuple[Fact, ...]:
@@ -77,9 +77,8 @@ def details(run: Run) -> tuple[Fact, ...]:
 
 
 def problems(run: Run) -> tuple[str, ...]:
-    """Of the run and its bags, and how many messages were no usable images."""
+    """Of the run, and how many messages were no usable images."""
     found = [str(problem) for problem in run.about.get("problems", [])]
-    found += [f"{bag['name']}: {problem}" for bag in run.about.get("bags", []) for problem in bag.get("problems", [])]
     # What the node did not answer is no fault of the bag; the section on drops has it.
     broken = run.frames[~run.frames["problem"].isin(["", "no answer"])]
     for (bag, kind), frames in broken.groupby(["bag", "problem"], sort=False):

@@ -220,7 +220,7 @@ def _about(bags: dict[str, int], truth: bool) -> dict[str, Any]:
         "settings": {"score_threshold": 0.4, "precision": "fp32"},
         "categories": CATEGORIES.to_coco(),
         "bags": [
-            {"name": bag, "path": f"bags/{bag}", "topics": {"/camera/image_raw": frames}, "problems": []}
+            {"name": bag, "path": f"bags/{bag}", "topics": {"/camera/image_raw": frames}}
             for bag, frames in bags.items()
         ],
         "ground_truth": "truth/panoptic.json" if truth else None,
