@@ -27,8 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "noise.safetensors").write_bytes(bytes(100))
     (folder / "noise.json").write_text("{")
     (folder / "noise.mp4").write_bytes(bytes(100))
-    (folder / "key.yaml").write_text("optimisation: {batch_size: 2}\n")
-    (folder / "no_data.yaml").write_text("data: {train: /no/such.json}\n")
+    no_data = "name: mistake\ndata: {train: /no/such.json}\n"
+    (folder / "no_data.yaml").write_text(no_data)
+    (folder / "key.yaml").write_text(f"{no_data}optimisation: {{batch_size: 2}}\n")
     (folder / "empty").mkdir()
     frames = [("/camera/image_raw", 10**9, np.zeros((32, 48, 3), np.uint8))]
     write_bag(folder / "drive", frames)

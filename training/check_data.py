@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         content = json.loads(path.read_text())
         annotations = PanopticAnnotations.load(path)
     except (OSError, ValueError) as error:
-        print(f"{path} cannot be read: {error}")
+        print(f"check_data: {path} cannot be read: {error}", file=sys.stderr)
         return 1
     image_folder = arguments.images or image_folder_of(path)
     faults = list(file_faults(content, path))
