@@ -233,7 +233,7 @@ def test_what_is_no_annotation_file(content: str | None, tmp_path: Path, capsys:
     if content is not None:
         path.write_text(content)
     assert main([str(path)]) == 1
-    assert f"{path} cannot be read" in capsys.rea.errerr().out
+    assert f"{path} cannot be read" in capsys.readouterr().err
 
 
 def test_every_fault_is_listed(data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
