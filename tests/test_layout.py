@@ -50,6 +50,13 @@ def test_library_imports_where_ros_is_not_installed() -> None:
     subprocess.run([sys.executable, "-c", f"{blocked} import {modules}"], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize("package", ["ciae_ros", "training"])
+def test_every_folder_of_modules_is_a_package_that_is_installed(package: str) -> None:
+    folders = {path.parent for path in (ROOT / package).rglob("*.py")}
+    missing = [str(folder) for folder in folders if not (folder / "__init__.py").is_file()]
+    assert not missing, "find_packages leaves them out"
+
+
 def _imported_modules(path: Path) -> list[str]:
     modules = []
     for node in ast.walk(ast.parse(path.read_text())):
