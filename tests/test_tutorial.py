@@ -32,8 +32,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from ciae_ros.inference import load_checkpoint
 from ciae_ros.inference.named_models import DEFAULT_MODEL, shipped_models
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = ("make demo", "source scripts/env.sh")
 """Commands that another test runs."""

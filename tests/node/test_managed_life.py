@@ -78,8 +78,10 @@ def test_cleanup_gives_the_memory_back(client: Client, ros: None) -> None:
             assert client.change_state(Transition.TRANSITION_CLEANUP)
             after.append(resident())
             assert configured - before > 200, "the model is larger than that"
-        # The first times also load libraries and compiled kernels, which stay, and settle the heap.
-        assert after[7] - after[3] < 30, f"MiB after each cleanup: {after}"
+        # The first times also load libraries and compiled kernels, which stay, and settle the heap; later, too, the C
+        # library may keep a block for once. A leak would grow every time.
+        assert np.median(np.diff(after[3:])) < 5, f"MiB after each cleanup: {after}"
+        assert after[7] - after[3] < 0.25 * (configured - before), f"MiB after each cleanup: {after}"
         assert configured - after[7] > 0.8 * (configured - before), f"{before=} {configured=} {after=}"
     finally:
         stop(node)

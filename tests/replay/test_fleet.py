@@ -39,8 +39,6 @@ from tests.replay.test_evaluate_bags import assert_same_results
 from tests.training.synthetic import CATEGORIES
 from tests.training.test_evaluate import LENIENT, LIGHT
 
-pytestmark = pytest.mark.alone
-
 FRAMES = 60
 SECOND = 10**9
 
