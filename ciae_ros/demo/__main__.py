@@ -25,8 +25,8 @@ from pathlib import Path
 
 from ciae_ros.demo.recorder import READY
 from ciae_ros.demo.source import find_demo_clip
+from ciae_ros.images.image_source import ImageSource, SourceError, open_source
 from ciae_ros.inference import DEFAULT_MODEL
-from ciae_ros.node.image_player import ImageSource, SourceError, open_source
 from ciae_ros.processes import isolated_ros_environment, start_module, stop
 
 

@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,67 +30,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ciae_ros.images.image_source import SourceError, open_source
 from ciae_ros.node.diagnostics import OK, Finding, diagnostic_array, status
 from ciae_ros.node.image_messages import bgr_image
 from ciae_ros.node.signals import until_interrupted
-
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-FOLDER_RATE = 10.0
-"""Images per second of a folder, which has no rate of its own."""
-
-
-class SourceError(Exception):
-    """The source cannot be played; the message says why, in one line."""
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Frames (H, W, 3) uint8 BGR, to be read once."""
-
-    frames: Iterator[np.ndarray]
-    rate: float
-    """Frames per second, the source's own."""
-    length: int
-    """Number of frames; 0 where that is unknown, as for a camera."""
-    is_live: bool
-    """A camera sets the pace itself."""
-
-
-def open_source(source: str) -> ImageSource:
-    """Open a video file, a folder or a device like /dev/video0.
-
-    Raises:
-        SourceError: it does not exist, or nothing in it can be decoded.
-    """
-    path = Path(source)
-    if not source or not path.exists():
-        raise SourceError(f"there is no {source or 'source'}: give a video file, a folder of images or /dev/videoN")
-    if path.is_dir():
-        return _open_folder(path)
-    video = cv2.VideoCapture(source)
-    if not video.isOpened():
-        raise SourceError(f"{source} is no video that OpenCV can decode, or the device is busy")
-    is_live = path.is_char_device()
-    rate = video.get(cv2.CAP_PROP_FPS)
-    length = 0 if is_live else max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
-    return ImageSource(_read(video), rate if rate > 0 else FOLDER_RATE, length, is_live)
-
-
-def _open_folder(path: Path) -> ImageSource:
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise SourceError(f"the folder {path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    images = (cv2.imread(str(file)) for file in files)
-    return ImageSource((image for image in images if image is not None), FOLDER_RATE, len(files), is_live=False)
-
-
-def _read(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        there, frame = video.read()
-        if not there:
-            video.release()
-            return
-        yield frame
 
 
 class ImagePlayer(Node):

@@ -29,7 +29,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.node.image_player import SourceError, open_source
+from ciae_ros.images.image_source import SourceError, open_source
 from ciae_ros.processes import stop
 from tests.node.harness import nanoseconds
 
@@ -58,7 +58,9 @@ def test_video_has_its_own_rate_and_all_frames(data: Path) -> None:
 
 def test_what_cannot_be_played_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    for source in ("", "/no/such/file", str(tmp_path / "broken.mp4"), str(tmp_path)):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.png").write_bytes(b"no image")
+    for source in ("", "/no/such/file", str(tmp_path / "broken.mp4"), str(tmp_path), str(tmp_path / "images")):
         with pytest.raises(SourceError):
             list(open_source(source).frames)
 

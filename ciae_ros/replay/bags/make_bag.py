@@ -18,27 +18,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
+from ciae_ros.images.image_source import SourceError, open_source
 from ciae_ros.replay.bags.bag_writing import Storage, write_bag
-from ciae_ros.replay.types import BagError, GroundTruthError, ReplayError
+from ciae_ros.replay.types import BagError, GroundTruthError
 
 TOPIC = "/camera/image_raw"
 START = 1_000_000_000
 """Stamp of the first frame, in nanoseconds: nobody knows when the images were taken."""
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-FOLDER_RATE = 10.0
-"""Images per second of a folder, unless the caller knows better."""
-
-
-class SourceError(ReplayError):
-    """Images that cannot be read."""
 
 
 def make_bag(
@@ -68,13 +59,16 @@ def make_bag(
         raise SourceError(f"the rate must be positive, not {rate}")
     if output.exists():
         raise BagError(f"{output} exists already: give another path, or remove it")
-    names, frames, own_rate = _open_folder(source) if source.is_dir() else _open_video(source)
-    period = round(1e9 / (rate or own_rate))
-    stamps = {name: START + number * period for number, name in enumerate(names)}
+    images = open_source(str(source))
+    period = round(1e9 / (rate or images.rate))
+    stamps = {name: START + number * period for number, name in enumerate(images.names)}
     if truth is not None:
         # Before the images are written: it may not fit.
         entries = _read_truth(truth, stamps)
-    shown = tqdm(frames, "writing", len(names) or None, unit=" frames", disable=None)
+    first = next(images.frames, None)
+    if first is None:
+        raise SourceError(f"nothing in {source} could be decoded")
+    shown = tqdm(chain([first], images.frames), "writing", images.length or None, unit=" frames", disable=None)
     messages = ((topic_of(jpeg), START + number * period, frame) for number, frame in enumerate(shown))
     write_bag(output, messages, storage, compressed=jpeg)
     return _write_truth(truth, entries, output) if truth is not None else None
@@ -83,36 +77,6 @@ def make_bag(
 def topic_of(jpeg: bool) -> str:
     """Where the images are in the bag."""
     return f"{TOPIC}/compressed" if jpeg else TOPIC
-
-
-def _open_folder(folder: Path) -> tuple[list[str], Iterator[np.ndarray], float]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise SourceError(f"the folder {folder} holds no image ({', '.join(sorted(SUFFIXES))})")
-    return [file.name for file in files], (_read_image(file) for file in files), FOLDER_RATE
-
-
-def _read_image(file: Path) -> np.ndarray:
-    image = cv2.imread(str(file))
-    if image is None:
-        raise SourceError(f"{file} is no image that OpenCV can decode")
-    return image
-
-
-def _open_video(path: Path) -> tuple[list[str], Iterator[np.ndarray], float]:
-    video = cv2.VideoCapture(str(path))
-    if not path.is_file() or not video.isOpened():
-        raise SourceError(f"{path} is no video that OpenCV can decode, and no folder of images")
-    return [], _read_video(video), video.get(cv2.CAP_PROP_FPS) or FOLDER_RATE
-
-
-def _read_video(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        there, frame = video.read()
-        if not there:
-            video.release()
-            return
-        yield frame
 
 
 def _read_truth(path: Path, stamps: dict[str, int]) -> dict[str, list[dict[str, object]]]:

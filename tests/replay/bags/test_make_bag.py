@@ -80,7 +80,7 @@ def test_what_cannot_be_made_is_said_in_one_line(tmp_path: Path, capsys: pytest.
     (tmp_path / "there").mkdir()
     for arguments, message in (
         ((other, tmp_path / "drive"), "holds no image"),
-        ((tmp_path / "nowhere", tmp_path / "drive"), "no video"),
+        ((tmp_path / "nowhere", tmp_path / "drive"), "there is no"),
         ((images, tmp_path / "there"), "exists already"),
         ((images, tmp_path / "drive", "--truth", truth), "no ground truth of the images"),
         ((images, tmp_path / "drive", "--rate", -1), "must be positive"),

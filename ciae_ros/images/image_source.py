@@ -1,0 +1,93 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Video files, folders of images and camera devices, read frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+"""Of the images in a folder."""
+FOLDER_RATE = 10.0
+"""Images per second of a folder, which has no rate of its own."""
+
+
+class SourceError(ValueError):
+    """The source cannot be read; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Frames (H, W, 3) uint8 BGR, to be read once."""
+
+    frames: Iterator[np.ndarray]
+    """Raises SourceError for an image in a folder that cannot be decoded."""
+    rate: float
+    """Frames per second, the source's own."""
+    length: int
+    """Number of frames; 0 where that is unknown, as for a camera."""
+    is_live: bool
+    """A camera sets the pace itself."""
+    names: tuple[str, ...] = ()
+    """Of a folder's files, in the order of the frames."""
+
+
+def open_source(source: str) -> ImageSource:
+    """Open a video file, a folder, whose images come in the order of their names, or a device like /dev/video0.
+
+    Raises:
+        SourceError: it does not exist, or nothing in it can be decoded.
+    """
+    path = Path(source)
+    if not source or not path.exists():
+        raise SourceError(f"there is no {source or 'source'}: give a video file, a folder of images or /dev/videoN")
+    if path.is_dir():
+        return _open_folder(path)
+    video = cv2.VideoCapture(source)
+    if not video.isOpened():
+        raise SourceError(f"{source} is no video that OpenCV can decode, or the device is busy")
+    is_live = path.is_char_device()
+    rate = video.get(cv2.CAP_PROP_FPS)
+    length = 0 if is_live else max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+    return ImageSource(_frames(video), rate if rate > 0 else FOLDER_RATE, length, is_live)
+
+
+def _open_folder(path: Path) -> ImageSource:
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise SourceError(f"the folder {path} holds no image ({', '.join(sorted(SUFFIXES))})")
+    names = tuple(file.name for file in files)
+    return ImageSource((_read(file) for file in files), FOLDER_RATE, len(files), is_live=False, names=names)
+
+
+def _read(file: Path) -> np.ndarray:
+    image = cv2.imread(str(file))
+    if image is None:
+        raise SourceError(f"{file} is no image that OpenCV can decode")
+    return image
+
+
+def _frames(video: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    while True:
+        there, frame = video.read()
+        if not there:
+            video.release()
+            return
+        yield frame
