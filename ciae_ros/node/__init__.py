@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ROS 2 node. Only this folder and `ciae_ros.demo` import ROS."""
+"""The ROS 2 node. Only this folder, `ciae_ros.demo` and replay through the node import ROS."""
