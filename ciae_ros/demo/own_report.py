@@ -94,7 +94,8 @@ def write_own_report(
     def measure(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
         for unit in units:
             found = measure_answers(unit, answers, categories, lambda _: None, keep_label_maps=True)
-            yield unit, replace(found, dropped=dict(dropped) if unit is units[0] else {})
+            whole = (dict(dropped), _seconds(answers)) if unit is units[0] else ({}, 0.0)
+            yield unit, replace(found, dropped=whole[0], seconds=whole[1])
             done(unit.stop - unit.start)
 
     about = {
@@ -108,3 +109,9 @@ def write_own_report(
     }
     run = carry_out(order, plan, about, measure)
     return write_report(run, run.folder, pictures_of(run))
+
+
+def _seconds(answers: Mapping[int, Answer]) -> float:
+    """From the first image to the last answer."""
+    arrivals = [answer.arrived for answer in answers.values() if answer.arrived is not None]
+    return max(arrivals) - min(answer.published for answer in answers.values()) if arrivals else 0.0

@@ -52,6 +52,7 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     assert cv2.imread(str(output / "picture.png")).shape == (60, 3 * 80, 3)
     report = json.loads((output / "run" / "report.json").read_text())
     assert report["figures"]["frames"] == 12
+    assert 0 < report["figures"]["fps"] < 20
     assert report["figures"]["dropped"] == pytest.approx(1 - frames["segmented"] / 12)
     assert (output / "run" / "report.html").is_file()
 

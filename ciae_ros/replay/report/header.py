@@ -125,7 +125,8 @@ def _scored(figures: Mapping[str, float]) -> tuple[Tile, ...]:
 
 
 def _unscored(figures: Mapping[str, float], frames: pd.DataFrame) -> tuple[Tile, ...]:
-    segments, things = (float(frames[name].mean()) for name in ("segments", "things"))
+    answered = frames[frames["problem"] == ""]
+    segments, things = (float(answered[name].mean()) for name in ("segments", "things"))
     return (
         Tile("Temporal change", percent(figures["changed"]), "%", "pixels that change class"),
         Tile("Unlabelled", percent(figures["unlabelled"]), "%", "of the pixels"),

@@ -46,12 +46,13 @@ def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anch
         return Omission("Latency", "no frame has a result")
     stages = [stage for stage in STAGES if stage in latencies.index and np.isfinite(latencies.loc[stage, "p50"])]
     plots = [_distribution(values)]
-    if stages:
-        plots.append(_stages(latencies, [stage for stage in stages if stage != AHEAD]))
+    parts = [stage for stage in stages if stage != AHEAD]
+    if parts:
+        plots.append(_stages(latencies, parts))
     curve = TimeCurve("latency", "latency, ms", 1e3, write="{:.1f} ms".format)
     plots.append(time_plot(frames, curve, anchors, "Latency of each frame; line: running mean."))
     table = _table(latencies, ["latency", *stages])
-    return Section("latency", "Latency", () if stages else (_WHOLE,), tuple(plots), (table,))
+    return Section("latency", "Latency", () if parts else (_WHOLE,), tuple(plots), (table,))
 
 
 _WHOLE = (
