@@ -38,6 +38,7 @@ from std_msgs.msg import Header
 
 from ciae_ros.replay.answers import Answer
 from ciae_ros.replay.bags.bag import Bag
+from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE
 from ciae_ros.replay.read_ahead import read_ahead
 from ciae_ros.replay.types import BagError, ReplayError
 
@@ -51,8 +52,6 @@ DEVICE_MEMORY, DIGEST = "device memory [MiB]", "model digest"
 """Keys in the node's diagnostics."""
 CLOCK_PERIOD = 0.02
 """Seconds between two messages on /clock."""
-
-COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 
 
 class Route(NamedTuple):
@@ -97,7 +96,7 @@ class BagPlayback(Node):
         qos = QoSProfile(depth=50)
         self._images: dict[str, Publisher] = {}
         for topic, route in routes.items():
-            kind: type = CompressedImage if bag.topics[topic].type == COMPRESSED_TYPE else Image
+            kind: type = CompressedImage if bag.topics[topic].type == COMPRESSED_IMAGE else Image
             self._images[topic] = self.create_publisher(kind, route.images, QoSProfile(depth=5))
             self._listen(Image, f"{route.outputs}/labels", self._labels_of(topic), qos)
             self._listen(PanopticSegments, f"{route.outputs}/segments", self._segments_of(topic), qos)
@@ -162,7 +161,7 @@ class BagPlayback(Node):
                 self._tell_time(log_time - int(max(0.0, due - time.monotonic()) * rate * 1e9))
             self._tell_time(log_time)
             # Before it is published: the answer may be quick.
-            self._answers[topic][stamp_of(raw)] = Answer(time.monotonic())
+            self._answers[topic][stamp_of_serialized(raw)] = Answer(time.monotonic())
             self._images[topic].publish(raw)
             if not is_alive():
                 raise PlaybackError("the node has ended while the bag was played; its message is above")
@@ -238,7 +237,7 @@ class BagPlayback(Node):
                 self._values[status.name] = values
 
 
-def stamp_of(raw: bytes) -> int:
+def stamp_of_serialized(raw: bytes) -> int:
     """Nanoseconds of the header that a serialised image begins with.
 
     Raises:

@@ -31,10 +31,10 @@ from rclpy.node import Node
 
 from ciae_ros.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.replay.answers import Answer, measure_answers
-from ciae_ros.replay.bag_playback import COMPRESSED_TYPE, BagPlayback, PlaybackError, Record, Route
+from ciae_ros.replay.bag_playback import BagPlayback, PlaybackError, Record, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.bag_writing import new_mcap_file
-from ciae_ros.replay.bags.definitions import typestore
+from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, typestore
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan, describe_model, ground_truth_of
 from ciae_ros.replay.types import Run
 from ciae_ros.replay.unit_evaluation import UnitResult
@@ -159,7 +159,7 @@ def _node(
 
 
 def _own_route(bag: Bag, number: int, topic: str) -> Route:
-    suffix = "/compressed" if bag.topics[topic].type == COMPRESSED_TYPE else ""
+    suffix = "/compressed" if bag.topics[topic].type == COMPRESSED_IMAGE else ""
     return Route(f"/replay/camera{number}/image_raw{suffix}", f"/panoptic_node/camera{number}")
 
 

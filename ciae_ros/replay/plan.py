@@ -23,10 +23,10 @@ from typing import Any
 
 from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX
 from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.bags.definitions import SEGMENTS
 from ciae_ros.replay.types import BagError
 from ciae_ros.replay.units import UNIT_FRAMES, Unit, units_of
 
-SEGMENTS_TYPE = "ciae_msgs/msg/PanopticSegments"
 RESULTS = ("labels", "overlay", "semantic")
 """Image topics beside a topic of segments: what a node made of camera images."""
 
@@ -71,7 +71,7 @@ def make_plan(paths: Sequence[Path], topics: Sequence[str] | None = None, unit_f
 def camera_topics(bag: Bag) -> list[str]:
     """The bag's image topics without those that a node has published, and without second forms of the same images."""
     images = bag.image_topics()
-    namespaces = [topic.rpartition("/")[0] for topic, info in bag.topics.items() if info.type == SEGMENTS_TYPE]
+    namespaces = [topic.rpartition("/")[0] for topic, info in bag.topics.items() if info.type == SEGMENTS]
     results = {f"{namespace}/{result}" for namespace in namespaces for result in RESULTS}
     return [
         topic

@@ -27,7 +27,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.answers import NO_ANSWER
-from ciae_ros.replay.bag_playback import PlaybackError, stamp_of
+from ciae_ros.replay.bag_playback import PlaybackError, stamp_of_serialized
 from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.bags.label_images import label_map_of
@@ -103,6 +103,6 @@ def test_a_node_that_is_not_there_is_said(bag: Path, tmp_path: Path, monkeypatch
 def test_stamps_of_serialised_images() -> None:
     little = b"\x00\x01\x00\x00" + (5).to_bytes(4, "little") + (7).to_bytes(4, "little")
     big = b"\x00\x00\x00\x00" + (5).to_bytes(4, "big") + (7).to_bytes(4, "big")
-    assert stamp_of(little) == stamp_of(big) == 5 * SECOND + 7
+    assert stamp_of_serialized(little) == stamp_of_serialized(big) == 5 * SECOND + 7
     with pytest.raises(BagError, match="no header"):
-        stamp_of(little[:11])
+        stamp_of_serialized(little[:11])
