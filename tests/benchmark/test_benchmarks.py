@@ -256,7 +256,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
     for options, message in (
         (["--device", "cuda:99"], "there is no device 'cuda:99'"),
         (["--device", "cpu", "--precision", "fp16"], "not for the CPU"),
-        (["--device", "cpu", "--source", str(tmp_path)], "no image can be read"),
+        (["--device", "cpu", "--source", str(tmp_path)], "holds no image"),
     ):
         assert main(["fusing", *options, "--output", str(tmp_path)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
