@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test bench profile soak setup clean
+.PHONY: help demo test coverage bench profile soak setup clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -12,6 +12,10 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 test: ## Run all checks and tests
 	@scripts/setup.sh dev
 	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && scripts/run_tests.sh $(TEST_ARGS)
+
+coverage: ## Run all tests and say which branches of the code they did not take
+	@scripts/setup.sh dev
+	@source scripts/env.sh && coverage erase && scripts/run_tests.sh --cov --cov-append --cov-report= && coverage report
 
 bench: ## Measure a frame's stages, other networks, fusing and the roofline, and write out/bench
 	@scripts/setup.sh bench

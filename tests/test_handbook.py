@@ -53,3 +53,13 @@ def test_parameters_page_is_made_from_the_declarations() -> None:
     assert made == (ROOT / "docs" / "parameters.md").read_text(), (
         "run: python scripts/parameters_page.py > docs/parameters.md"
     )
+
+
+def test_lines_that_troubleshooting_explains_are_said_by_the_code() -> None:
+    _, _, table = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## It does not start")
+    lines = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert len(lines) >= 7
+    sources = " ".join(path.read_text() for path in (ROOT / "ciae_ros").rglob("*.py"))
+    for line in lines:
+        for words in re.split(r"\.\.\.| X|'cuda'|fp16", line):
+            assert words.strip(" :;") in sources, f"no line of the code says {words!r}"

@@ -39,6 +39,8 @@ RETRIES = 3
 CONNECT_TIMEOUT = 10.0
 """Seconds."""
 
+LOOPBACK = "localhost", "127.0.0.1"
+
 
 class FleetError(ReplayError):
     """A cluster that cannot be used."""
@@ -95,7 +97,11 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise FleetError(f"no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())}") from None
+        hint = (
+            "" if os.environ.get("RAY_AUTH_MODE") == "token" else " (if it asks for a token, set RAY_AUTH_MODE=token)"
+        )
+        reason = " ".join(str(error).split())
+        raise FleetError(f"no Ray cluster at {address or 'this machine'}: {reason}{hint}") from None
 
 
 def _check_answers(address: str) -> None:
@@ -103,10 +109,12 @@ def _check_answers(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():
         return
+    if host in LOOPBACK and not address.startswith("ray://"):
+        host = ray.util.get_node_ip_address()  # Where Ray will look for it.
     try:
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
     except OSError as error:
-        raise FleetError(f"no Ray cluster at {address}: {error}") from None
+        raise FleetError(f"no Ray cluster at {address} (nobody answers at {host}): {error}") from None
 
 
 def _start(order: Order, workers: int | None) -> list[Any]:

@@ -12,10 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A run over two workers of a local Ray, one of which is killed: the same as on one machine."""
+"""A run over two workers of a Ray cluster, one of which is killed: the same as on one machine."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -24,6 +33,12 @@ import psutil
 import pytest
 import torch
 
+# Read when Ray is imported: it keeps to the loopback interface, as on macOS, and lets in who has the token.
+os.environ |= {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
 pytest.importorskip("ray", reason="needs requirements-fleet.txt")
 
 from ciae_ros.inference import save_checkpoint
@@ -62,12 +77,50 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "long", folder / "none", folder / "short"]
 
 
-def workers_of_this_process() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in " ".join(one.cmdline())]
+@pytest.fixture
+def cluster(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A Ray that another process has started."""
+    ray = shutil.which("ray")
+    assert ray, "ray is not on the PATH"
+    folder = tempfile.mkdtemp(prefix="ray")  # Of its own, and short: paths of sockets must be.
+    arguments = [f"--port={port}", f"--temp-dir={folder}", "--num-cpus=2", "--include-dashboard=false"]
+    process = subprocess.Popen(
+        [ray, "start", "--head", "--block", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while True:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            break
+        assert process.poll() is None, "ray start has ended"
+        time.sleep(0.1)
+    yield process
+    started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in started:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def workers(cluster: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    children = psutil.Process(cluster.pid).children(recursive=True)
+    return [one for one in children if "ray::Worker" in " ".join(one.cmdline())]
 
 
 def test_the_same_results_although_a_worker_is_killed(
-    bags: list[Path], model: ModelOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: subprocess.Popen[bytes],
+    port: int,
+    bags: list[Path],
+    model: ModelOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = evaluate(Order(bags, tmp_path / "alone", model, unit_frames=4))
     killed: list[int] = []
@@ -76,12 +129,12 @@ def test_the_same_results_although_a_worker_is_killed(
     def write_and_kill(folder: RunFolder, unit: Unit, result: UnitResult) -> None:
         write(folder, unit, result)
         if not killed:
-            first, _ = workers_of_this_process()
+            first, _ = workers(cluster)
             first.kill()
             killed.append(first.pid)
 
     monkeypatch.setattr(RunFolder, "write", write_and_kill)
-    fleet = evaluate_on_ray(Order(bags, tmp_path / "fleet", model, unit_frames=4), workers=2)
+    fleet = evaluate_on_ray(Order(bags, tmp_path / "fleet", model, unit_frames=4), f"127.0.0.1:{port}", workers=2)
     assert killed
     assert len(fleet.frames) == FRAMES + 3
     assert_same_results(alone, fleet)

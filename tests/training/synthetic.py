@@ -65,11 +65,13 @@ def _info(ids: np.ndarray, segment_id: int, category_id: int, iscrowd: int = 0) 
     }
 
 
-def write_split(root: Path, scenes: dict[int, tuple[np.ndarray, Infos]]) -> PanopticAnnotations:
-    """Write ROOT/annotations/panoptic_tiny.json, its PNGs and noise as images in ROOT/tiny."""
-    path = root / "annotations" / "panoptic_tiny.json"
+def write_split(
+    root: Path, scenes: dict[int, tuple[np.ndarray, Infos]], split: str = "tiny", categories: CategorySet = CATEGORIES
+) -> PanopticAnnotations:
+    """Write ROOT/annotations/panoptic_SPLIT.json, its PNGs and noise as images in ROOT/SPLIT."""
+    path = root / "annotations" / f"panoptic_{split}.json"
     path.with_suffix("").mkdir(parents=True)
-    (root / "tiny").mkdir()
+    (root / split).mkdir()
     images, annotations = [], []
     for image_id, (ids, infos) in scenes.items():
         name = f"{image_id:04}.png"
@@ -77,10 +79,10 @@ def write_split(root: Path, scenes: dict[int, tuple[np.ndarray, Infos]]) -> Pano
             str(path.with_suffix("") / name), np.dstack([ids >> 16, ids >> 8 & 255, ids & 255]).astype(np.uint8)
         )
         noise = np.random.default_rng(image_id).integers(0, 256, (*ids.shape, 3), np.uint8)
-        cv2.imwrite(str(root / "tiny" / name), noise)
+        cv2.imwrite(str(root / split / name), noise)
         images.append({"id": image_id, "file_name": name, "height": ids.shape[0], "width": ids.shape[1]})
         annotations.append({"image_id": image_id, "file_name": name, "segments_info": infos})
-    content = {"images": images, "annotations": annotations, "categories": CATEGORIES.to_coco()}
+    content = {"images": images, "annotations": annotations, "categories": categories.to_coco()}
     path.write_text(json.dumps(content))
     return PanopticAnnotations.load(path)
 
