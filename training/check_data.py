@@ -120,10 +120,13 @@ def entry_faults(image: dict[str, Any], annotation: dict[str, Any], path: Path) 
     name = image.get("file_name", annotation.get("file_name", image["id"]))
     if "file_name" not in image:
         yield f"{path} has no file_name for the image of {name}"
+    for key in ("width", "height"):
+        if key not in image:
+            yield f"{path} has no {key} of the image {name}"
     for key in ("file_name", "segments_info"):
         if key not in annotation:
             yield f"{path} has no {key} in the annotation of {name}"
-    for key in ("id", "category_id"):
+    for key in ("id", "category_id", "area", "bbox"):
         if any(key not in segment for segment in annotation.get("segments_info", ())):
             yield f"{path} has a segment without {key} in the annotation of {name}"
     for segment_id in (segment.get("id", 1) for segment in annotation.get("segments_info", ())):
@@ -159,7 +162,7 @@ def area_faults(segments_info: list[dict[str, Any]], areas: dict[int, int], png:
         area = areas.get(segment["id"], 0)
         if area == 0:
             yield f"{png}: segment {segment['id']} of the JSON file has no pixels"
-        elif segment.get("area", area) != area:
+        elif segment["area"] != area:
             yield f"{png}: segment {segment['id']} has {area} pixels, but the area {segment['area']} in the JSON file"
 
 
@@ -239,7 +242,7 @@ def _areas(segment_ids: np.ndarray) -> dict[int, int]:
 
 
 def _size_faults(image: dict[str, Any], height: int, width: int, image_folder: Path) -> Iterator[str]:
-    said = image.get("height", height), image.get("width", width)
+    said = image["height"], image["width"]
     if said != (height, width):
         path = image_folder / image["file_name"]
         yield f"{path} is {width} x {height} pixels, but {said[1]} x {said[0]} in the JSON file"

@@ -30,14 +30,19 @@ PATIENCE = timedelta(hours=2)
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes that `torchrun` has started, NCCL on GPUs and gloo on CPUs, and part from them at the end."""
+def process_group(device: str = "auto") -> Iterator[None]:
+    """Join the processes that `torchrun` has started, NCCL on GPUs and gloo on CPUs, and part from them at the end.
+
+    Args:
+        device: as in the configuration.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield
         return
-    if torch.cuda.is_available():
+    on_gpus = device != "cpu" and torch.cuda.is_available()
+    if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:

@@ -82,7 +82,6 @@ def step_times(config: TrainingConfig, state: TrainingState, batch: Batch) -> di
     times = {}
     images = normalized(batch, model.config.pixel_mean, model.config.pixel_std)
     dtype = AUTOCAST.get(config.optimization.autocast)
-    lap()
     with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
         outputs = model(images.contiguous(memory_format=torch.channels_last))
     times["forward"] = lap()

@@ -33,6 +33,7 @@ from training.config import ConfigError, TrainingConfig
 from training.paper_report import Plan, format_table
 from training.paper_rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
 from training.paper_tables import TABLES, Row, Table
+from training.schedule import scaled_schedule
 
 SCALES = ("full", "small")
 DATA_SOURCES = {
@@ -131,8 +132,8 @@ def _reproduce(name: str, rows: list[Row], options: argparse.Namespace) -> list[
 def _conditions(table: Table, rows: list[Row], options: argparse.Namespace) -> str:
     config = _config(rows[0], options)
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
-    optimization = config.optimization
-    trained = f"{optimization.iterations} iterations of {optimization.batch_size} images from {config.data.train}"
+    iterations = scaled_schedule(config.optimization).iterations
+    trained = f"{iterations} iterations of {config.optimization.batch_size} images from {config.data.train}"
     measured = f"Measured: {trained}, {seeds}, evaluated on {config.data.val}."
     if not _is_small(options):
         return measured

@@ -76,6 +76,7 @@ def measure_speed(config: TrainingConfig, steps: int, warm_up: int) -> TrainingS
                 _forget_peak(device)
             begin = time.perf_counter()
             batch = next(batches)
+            _wait_for(device)  # The upload is waiting too.
             parts = {DATA_WAIT: time.perf_counter() - begin} | step_times(config, state, batch)
             if index < warm_up:
                 continue
@@ -102,6 +103,11 @@ def _batches(config: TrainingConfig, dataset: PanopticDataset, device: torch.dev
     sampler = BatchSampler(dataset, config.optimization.batch_size, config.seed)
     for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
         yield batch.to(device)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _forget_peak(device: torch.device) -> None:

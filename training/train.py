@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Train a model: `python -m training.train --config config/training/r50_800.yaml [key=value ...]`.
+"""Train a model: `python -m training.train --config config/training/coco.yaml [key=value ...]`.
 
 Under `torchrun` the same command trains with many processes, each with its share of the batch. The output folder holds
 `state.pt`, from which a run that was stopped goes on by the same command; `model.safetensors`, the trained model;
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         config = load_config(options.config, options.overrides)
-        with distributed.process_group():
+        with distributed.process_group(config.device):
             train(config, options.output or Path("out/training") / config.name)
     except (ConfigError, DataError, PretrainedError, CheckpointError, NonFiniteLossError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
@@ -278,7 +278,7 @@ def _parse(arguments: list[str] | None) -> Any:
     parser = argparse.ArgumentParser(
         "python -m training.train",
         description="Train CIAE. Stopped, by whatever, the same command goes on from the last checkpoint.",
-        epilog="example: torchrun --nproc-per-node 8 -m training.train --config config/training/r50_800.yaml "
+        epilog="example: torchrun --nproc-per-node 8 -m training.train --config config/training/coco.yaml "
         "data.train=coco/annotations/panoptic_train2017.json optimization.autocast=bf16",
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML file, see config/training")

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 
 import torch
@@ -43,34 +44,50 @@ def validate(
 ) -> None:
     """Evaluate on rank 0 while the others wait; write `best.safetensors` if PQ is higher than ever.
 
+    A full disk costs this validation and is told.
+
     Raises:
         DataError: the validation data cannot be read or have other categories.
     """
     if distributed.rank() == 0:
-        assert config.data.val is not None
-        # A predictor folds batch normalisations: it gets a model of its own.
-        model = copy.deepcopy(state.best_model)
-        predictor = Predictor(
-            Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
-        )
-        images = config.data.val_images or image_folder_of(config.data.val)
         try:
-            scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
-        except ValueError as error:
-            raise DataError(f"validation: {error}") from None
-        monitor.scores(
-            {
-                "PQ": 100 * scores.all.pq,
-                "PQ_things": 100 * scores.things.pq,
-                "PQ_stuff": 100 * scores.stuff.pq,
-                "mIoU": 100 * scores.mean_iou,
-                "box_AP": 100 * scores.box_ap.ap,
-            },
-            state.iteration,
-        )
-        if scores.all.pq > state.best:
-            state.best = scores.all.pq
-            save_checkpoint(output / "best.safetensors", config.name, state.best_model, categories, config.inference)
+            _validate(config, state, categories, output, device, monitor)
+        except OSError as error:
+            print(f"training: iteration {state.iteration} was not validated ({error})", file=sys.stderr)
     state.validated = state.iteration
     if dist.is_initialized():
         dist.barrier()
+
+
+def _validate(
+    config: TrainingConfig,
+    state: TrainingState,
+    categories: CategorySet,
+    output: Path,
+    device: torch.device,
+    monitor: Monitor,
+) -> None:
+    assert config.data.val is not None
+    # A predictor folds batch normalisations: it gets a model of its own.
+    model = copy.deepcopy(state.best_model)
+    predictor = Predictor(
+        Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
+    )
+    images = config.data.val_images or image_folder_of(config.data.val)
+    try:
+        scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
+    except ValueError as error:
+        raise DataError(f"validation: {error}") from None
+    monitor.scores(
+        {
+            "PQ": 100 * scores.all.pq,
+            "PQ_things": 100 * scores.things.pq,
+            "PQ_stuff": 100 * scores.stuff.pq,
+            "mIoU": 100 * scores.mean_iou,
+            "box_AP": 100 * scores.box_ap.ap,
+        },
+        state.iteration,
+    )
+    if scores.all.pq > state.best:
+        state.best = scores.all.pq
+        save_checkpoint(output / "best.safetensors", config.name, state.best_model, categories, config.inference)

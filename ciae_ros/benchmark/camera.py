@@ -33,8 +33,7 @@ def main(topic: str, width: int, height: int) -> int:
     rclpy.init()
     node = rclpy.create_node(f"benchmark_camera_{os.getpid()}")
     publisher = node.create_publisher(Image, topic, QoSProfile(depth=5))
-    noise = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
-    scene = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    scene = smooth_scene(width, height)
     # Other pixels each time, but nothing to compute: a camera costs the machine as little as it can.
     images = [np.roll(scene, 40 * number, axis=1) for number in range(4)]
     while publisher.get_subscription_count() == 0:
@@ -51,6 +50,12 @@ def main(topic: str, width: int, height: int) -> int:
     node.destroy_node()
     rclpy.try_shutdown()
     return 0
+
+
+def smooth_scene(width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8: colours that change slowly, as in photographs; noise would be harder to segment."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def _stamped(pixels: np.ndarray) -> Image:

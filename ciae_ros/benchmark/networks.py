@@ -46,6 +46,8 @@ NOTES = [
     "pre-processing for all but torchvision's network, which has its own.",
     "Post-processing is not the same work everywhere: CIAE's includes proposals and non-maximum suppression, Mask "
     "R-CNN has those in its network and pastes masks only.",
+    "CIAE's network runs as the node runs it, with folded batch normalisations and channels last; the others run as "
+    "their libraries build them.",
     "In half precision CIAE's weights are half too; the others run under autocast with weights in fp32.",
     "GMAC: of convolutions and matrix products, counted once on the first image; sampling operators are left out.",
     "Peak memory: in a process of its own for each. CUDA: torch.cuda.max_memory_allocated; CPU: growth of the resident "

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -36,10 +37,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from ciae_ros.benchmark.camera import smooth_scene
 from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
 from ciae_ros.inference import Predictor, load_model
-from ciae_ros.inference.defaults import choose_device
 from ciae_ros.inference.stage_times import HostClock
 from ciae_ros.processes import isolated_ros_environment, stop
 
@@ -47,8 +48,22 @@ TOLERATED_DROPS = 0.05
 SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0
 BISECTIONS = 4
 START_TIMEOUT = 180.0
+ANSWER_TIMEOUT = 30.0
+"""Seconds; a busy machine starts a process slowly."""
+
 FLOOD = 1.5
 """Times the bare network's rate, to find the capacity."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the node runs; its parameters of the same names."""
+
+    model: str
+    device: str
+    precision: str
+    input_size: int
+    """0: the model's."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class NodeBenchmark:
 NOTES = [
     "Cameras, node and listener are processes over DDS on one machine, whose processor they share; latency is from an "
     "image's stamp to its labels in the listener; a drop is an image without an answer.",
+    "All images are one smooth scene.",
     "The bare network is network, proposals and fusing of one image after the other, alone on the device, before the "
     "node is started. Capacity: answers a second when 1.5 times as many images are offered.",
     "Highest rate: found by bisection, with fewer than 5 % drops.",
@@ -104,27 +120,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=positive, help="shorter side in the network (default: the model's)")
     add("--cameras", type=positive, nargs="+", default=[1, 2, 4, 8], metavar="N", help="default: 1 2 4 8")
     add("--sizes", nargs="+", default=["1280x720", "1920x1080"], metavar="WxH", help="default: 1280x720 1920x1080")
-    add("--seconds", type=float, default=10.0, help="that each load lasts (default: 10)")
+    add("--seconds", type=float, default=10.0, help="that each load lasts, whatever --rounds says (default: 10)")
 
 
 def run(options: argparse.Namespace, run_of: Run) -> Results:
     """Measure."""
     rows = []
+    network = Network(options.model, options.device, options.precision, options.input_size or 0)
     with isolated_ros_environment() as environment:
         os.environ.update(environment)
         rclpy.init()
         for text in options.sizes:
             width, height = map(int, text.split("x"))
             for cameras in options.cameras:
-                found = measure_node(
-                    options.model,
-                    (width, height),
-                    cameras,
-                    options.seconds,
-                    dict(os.environ),
-                    options.device,
-                    options.input_size or 0,
-                )
+                found = measure_node(network, (width, height), cameras, options.seconds, dict(os.environ))
                 rows.append(asdict(found) | {"capacity": found.capacity})
         rclpy.try_shutdown()
     parameters = {"model": options.model, "input_size": options.input_size, "seconds": options.seconds}
@@ -167,28 +176,23 @@ def table(results: Results) -> str:
 
 
 def measure_node(
-    model: str,
-    size: tuple[int, int],
-    cameras: int,
-    seconds: float,
-    environment: dict[str, str],
-    device: str = "auto",
-    input_size: int = 0,
+    network: Network, size: tuple[int, int], cameras: int, seconds: float, environment: dict[str, str]
 ) -> NodeBenchmark:
     """Start a node and cameras and measure all loads.
 
     Args:
-        model: as the node's parameter.
+        network: that the node runs.
         size: (width, height) of the images.
         cameras: how many.
         seconds: that each load lasts.
         environment: of a ROS domain that nobody else uses; this process's ROS must be in it.
-        device: as the node's parameter.
-        input_size: as the node's parameter.
+
+    Raises:
+        ValueError: node or cameras do not start, or end.
     """
     topics = [f"/benchmark/camera{number}/image_raw" for number in range(cameras)]
-    network_rate = bare_network_rate(model, size, device, input_size, seconds)
-    with _node(model, size, topics, device, input_size, environment), _Cameras(topics, size, environment) as sources:
+    network_rate = bare_network_rate(network, size, seconds)
+    with _node(network, size, topics, environment) as node, _cameras(topics, size, node, environment) as sources:
         # Half a second for each way of finding one another that is left.
         time.sleep(1.0)
         sources.load(network_rate, 2.0)
@@ -196,15 +200,14 @@ def measure_node(
         capacity = loads[0].throughput
         loads += [sources.load(share * capacity, seconds) for share in SHARES_OF_CAPACITY]
         highest = _highest_rate(sources, capacity, seconds)
-    return NodeBenchmark(model, size, cameras, network_rate, loads, highest)
+    return NodeBenchmark(network.model, size, cameras, network_rate, loads, highest)
 
 
-def bare_network_rate(model: str, size: tuple[int, int], device: str, input_size: int, seconds: float) -> float:
+def bare_network_rate(network: Network, size: tuple[int, int], seconds: float) -> float:
     """Images per second of network, proposals and fusing alone, one image at a time, in this process."""
-    device = choose_device(device)
-    precision = "fp16" if device.startswith("cuda") else "fp32"
-    predictor = Predictor(load_model(model), device, precision, input_size=input_size or None)
-    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    checkpoint = load_model(network.model)
+    predictor = Predictor(checkpoint, network.device, network.precision, input_size=network.input_size or None)
+    image = smooth_scene(*size)
     geometries = predictor.check_batch([(image, "bgr")])
     batch = predictor.preprocess([(torch.from_numpy(image).to(predictor.device), "bgr")], geometries)
     settings = predictor.settings_on_device(predictor.settings)
@@ -231,17 +234,14 @@ def _highest_rate(sources: _Cameras, capacity: float, seconds: float) -> float:
 
 @contextmanager
 def _node(
-    model: str, size: tuple[int, int], topics: Sequence[str], device: str, input_size: int, environment: dict[str, str]
+    network: Network, size: tuple[int, int], topics: Sequence[str], environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     parameters: dict[str, object] = {
         "cameras": f"[{', '.join(topics)}]",
         "camera_names": f"[{', '.join(f'camera{number}' for number in range(len(topics)))}]",
         "expected_sizes": f"[{size[0]}x{size[1]}]",
-        "model": model,
-        "device": device,
-        "input_size": input_size,
         "diagnostics.status_period": 0.0,
-    }
+    } | asdict(network)
     settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
     command = [sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings, "--log-level", "error"]
     process = subprocess.Popen(command, env=environment, text=True)
@@ -251,10 +251,35 @@ def _node(
         stop(process)
 
 
+@contextmanager
+def _cameras(
+    topics: Sequence[str], size: tuple[int, int], node: subprocess.Popen[str], environment: dict[str, str]
+) -> Iterator[_Cameras]:
+    command = [sys.executable, "-m", "ciae_ros.benchmark.camera"]
+    with ExitStack() as stack:
+        processes = []
+        for topic in topics:
+            process = subprocess.Popen(
+                [*command, topic, str(size[0]), str(size[1])],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(stop, process)
+            processes.append(process)
+        sources = _Cameras(processes, node)
+        stack.callback(sources.close)
+        for process in processes:
+            sources.number_from(process, START_TIMEOUT)
+        yield sources
+
+
 class _Cameras:
     """Camera processes, and a listener for the answers in this process."""
 
-    def __init__(self, topics: Sequence[str], size: tuple[int, int], environment: dict[str, str]) -> None:
+    def __init__(self, processes: Sequence[subprocess.Popen[str]], node: subprocess.Popen[str]) -> None:
+        self._processes, self._panoptic_node = processes, node
         self._node = Node(f"benchmark_listener_{os.getpid()}")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -262,32 +287,31 @@ class _Cameras:
         self._arrivals: list[float] = []
         self._since = 0.0
         qos = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
-        for number in range(len(topics)):
+        for number in range(len(processes)):
             self._node.create_subscription(Image, f"/panoptic_node/camera{number}/labels", self._take, qos)
-        command = [sys.executable, "-m", "ciae_ros.benchmark.camera"]
-        self._processes = [
-            subprocess.Popen(
-                [*command, topic, str(size[0]), str(size[1])],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for topic in topics
-        ]
 
-    def __enter__(self) -> _Cameras:
-        for process in self._processes:
-            _read_number(process)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
+    def close(self) -> None:
+        """Listen no more."""
         self._executor.shutdown()
         self._node.destroy_node()
+
+    def number_from(self, process: subprocess.Popen[str], timeout: float) -> int:
+        """The next number that a camera prints.
+
+        Raises:
+            ValueError: none came within so many seconds, or a process has ended.
+        """
+        assert process.stdout is not None
+        end = time.monotonic() + timeout
+        while not select.select([process.stdout], [], [], 0.5)[0]:
+            if self._panoptic_node.poll() is not None:
+                raise ValueError("the node has ended; its message is above")
+            if time.monotonic() > end:
+                raise ValueError(f"a camera has said nothing for {timeout:.0f} s")
+        line = process.stdout.readline()
+        if not line:
+            raise ValueError("a camera has ended; its message is above")
+        return int(line)
 
     def load(self, rate: float, seconds: float) -> Load:
         """Have all cameras together publish at this rate, and see what comes back."""
@@ -300,12 +324,12 @@ class _Cameras:
             process.stdin.flush()
         start = time.monotonic()
         self._spin(until=start + seconds)
-        sent = sum(_read_number(process) for process in self._processes)
+        sent = sum(self.number_from(process, seconds + ANSWER_TIMEOUT) for process in self._processes)
         self._spin(until=time.monotonic() + 1.0)
         latencies = np.array(self._latencies) if self._latencies else np.array([np.nan])
         return Load(
             cameras=len(self._processes),
-            offered_rate=sent / seconds,
+            offered_rate=rate,
             throughput=_rate(self._arrivals),
             drop_share=1 - len(self._latencies) / sent,
             p50=float(np.percentile(latencies, 50)),
@@ -327,11 +351,3 @@ class _Cameras:
 def _rate(times: list[float]) -> float:
     """Events per second, from the first to the last: a window's ends would count as much as a whole event."""
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
-
-
-def _read_number(process: subprocess.Popen[str]) -> int:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError("a camera of the benchmark has ended")
-    return int(line)

@@ -36,7 +36,8 @@ AUTOCAST = {"fp32": "none", "fp16": "fp16", "bf16": "bf16"}
 NOTES = [
     "Each preset in a process of its own, with random weights, the configuration's data, augmentation at the preset's "
     "size, and the configuration's batch and workers. A round is a step: loading, forward, losses, backward, "
-    "optimiser; fp16 is without the loss scaling that a training has.",
+    "optimiser. A training's schedule, check for finite losses, loss scaling, clipping, memory update and average of "
+    "weights are left out.",
     "Waiting for data is what the step waits for the loader, the upload included. The CIAE loss is that of the "
     "embedding, category- and instance-aware parts, with its gradient for the embedding map; what flows back from "
     "there is in backward. Shares are of the medians.",

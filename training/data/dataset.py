@@ -101,11 +101,14 @@ class PanopticDataset(Dataset[Item]):
             skip_unreadable: put the next image in the place of one that cannot be read; else that is an error.
 
         Raises:
-            DataError: there is no annotated image.
+            DataError: there is no annotated image, or one whose size is not said.
         """
         self.image_ids = sorted(set(annotations.images) & set(annotations.annotations))
         if not self.image_ids:
             raise DataError(f"{annotations.path} annotates no image")
+        for image_id in self.image_ids:
+            if not annotations.images[image_id].keys() >= {"width", "height"}:
+                raise DataError(f"{annotations.path} has no width and height of image {image_id}")
         self._annotations = annotations
         self._image_folder = image_folder
         self._transform = transform

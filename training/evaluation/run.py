@@ -56,7 +56,7 @@ def evaluate(
 
     Raises:
         ValueError: the network has other categories than the data, there is no annotated image, or an image or its PNG
-            is missing or damaged.
+            is missing or damaged, or a segment of the truth lacks its area or box.
         EngineError: the engine is not installed.
         OSError: the results cannot be written.
     """
@@ -107,6 +107,9 @@ def _check_images(annotations: PanopticAnnotations) -> None:
     for image_id in annotations.annotations:
         if image_id not in annotations.images:
             raise ValueError(f"{annotations.path} annotates image {image_id}, which is not among its images")
+    for entry in annotations.annotations.values():
+        if not all(segment.keys() >= {"area", "bbox"} for segment in entry["segments_info"]):
+            raise ValueError(f"{annotations.path} has a segment without area or bbox in {entry['file_name']}")
 
 
 def _check_categories(of_network: CategorySet, of_data: CategorySet) -> None:

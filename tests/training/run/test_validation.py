@@ -115,20 +115,17 @@ def test_the_last_validation_is_made_up_for(
 # Fine-tuning.
 
 
-def _other_data_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def _other_data_set(root: Path) -> Path:
     """With a stuff class and two thing classes more."""
     more = (
         Category(20, "tree", False, (0, 99, 0)),
         Category(21, "dog", True, (9, 99, 9)),
         Category(22, "cat", True, (9, 0, 99)),
     )
-    monkeypatch.setattr(synthetic, "CATEGORIES", CategorySet((*synthetic.CATEGORIES.categories, *more)))
-    return write_data_set(root, 4)
+    return write_data_set(root, 4, CategorySet((*synthetic.CATEGORIES.categories, *more)))
 
 
-def test_fine_tuning_takes_all_but_what_depends_on_the_categories(
-    config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fine_tuning_takes_all_but_what_depends_on_the_categories(config: Path, finished: Path, tmp_path: Path) -> None:
     checkpoint = finished / "model.safetensors"
     torch.manual_seed(5)
     model = CIAE(ModelConfig(num_stuff_classes=3, num_thing_classes=4, **TINY))
@@ -138,7 +135,7 @@ def test_fine_tuning_takes_all_but_what_depends_on_the_categories(
     new = {"proposal_head.class_logits.weight", "proposal_head.class_logits.bias", "memory.vectors"}
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name] if name in new else given[name]), name
-    path = _other_data_set(tmp_path, monkeypatch)
+    path = _other_data_set(tmp_path)
     output = tmp_path / "run"
     overrides = [f"data.train={path}", f"initial_checkpoint={checkpoint}", "optimization.iterations=6"]
     assert train_with(config, output, *overrides) == 0

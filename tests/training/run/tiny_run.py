@@ -35,9 +35,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import training.train as train_module
+from ciae_ros.inference import CategorySet
 from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, ModelConfig
-from tests.training.synthetic import CAR, PERSON, ROAD, SKY, scene, write_split
+from tests.training.synthetic import CAR, CATEGORIES, PERSON, ROAD, SKY, scene, write_split
 from training.config import load_config
 from training.data.augmentation import Augmentation
 from training.data.dataset import Batch, Draw, PanopticDataset, collate
@@ -72,10 +73,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def write_data_set(root: Path, count: int = 8) -> Path:
+def write_data_set(root: Path, count: int = 8, categories: CategorySet = CATEGORIES) -> Path:
     """Scenes whose pixels have their category's colour, and cars and persons of different brightness."""
     scenes = {number: scene(number % 8) for number in range(1, count + 1)}
-    annotations = write_split(root, scenes)
+    annotations = write_split(root, scenes, categories=categories)
     color_of = {SKY: (230, 160, 90), ROAD: (90, 90, 90), CAR: (40, 40, 200), PERSON: (60, 190, 60)}
     for number, (ids, infos) in scenes.items():
         image = np.zeros((*ids.shape, 3), np.uint8)
