@@ -29,15 +29,15 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real images beside the checkout; not part of the project."""
 
 
-MIND_THE_REST = ("benchmark", "demo", "launch", "node", "soak")
-"""Folders whose tests wait for other processes or look at times."""
+MIND_THE_REST = ("demo", "launch", "node", "soak")
+"""Folders whose tests wait for other processes or look at times, but for those marked `beside_others`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that are to run alone."""
     folders = [Path(__file__).parent / name for name in MIND_THE_REST]
     for item in items:
-        if any(folder in item.path.parents for folder in folders):
+        if any(folder in item.path.parents for folder in folders) and not item.get_closest_marker("beside_others"):
             item.add_marker("alone")
 
 

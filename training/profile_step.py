@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = build_state(config, dataset.categories, device)
         batches, seconds_per_image = _decode(dataset, config, options.steps)
         times = [step_times(config, state, batch.to(device)) for batch in batches]
-    except (ConfigError, DataError, PretrainedError) as error:
+    except (ConfigError, DataError, PretrainedError, OSError) as error:
         print(f"profile_step: {error}", file=sys.stderr)
         return 1
     _report(config, batches, times, seconds_per_image)

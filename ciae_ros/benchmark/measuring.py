@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,13 +56,15 @@ class Rounds:
 def in_turns(actions: Mapping[str, Callable[[], Any]], rounds: Rounds) -> dict[str, list[Any]]:
     """Call every action once a round; what each returned in the counted rounds.
 
-    Every round has another order, the same in every run: none always follows the same neighbour's heat and cache.
+    Every round begins with another one, every other round goes backwards: none always follows the same neighbour's heat
+    and cache.
     """
     names = list(actions)
-    order = random.Random(0)
     returned: dict[str, list[Any]] = {name: [] for name in names}
     for index in range(rounds.warm_up + rounds.counted):
-        for name in order.sample(names, len(names)):
+        first = index % len(names) if names else 0
+        order = names[first:] + names[:first]
+        for name in reversed(order) if index % 2 else order:
             value = actions[name]()
             if index >= rounds.warm_up:
                 returned[name].append(value)

@@ -41,6 +41,8 @@ READY = "ready"
 """Printed once the node's topics are heard."""
 
 CONTACT_SHEET_FRAMES = 9
+PICTURES_KEPT = 100
+"""At most, of which the contact sheet's are chosen."""
 CONTACT_SHEET_COLUMNS = 3
 CONTACT_SHEET_WIDTH = 640
 """Of each picture on the sheet, in pixels."""
@@ -63,6 +65,7 @@ class Recorder(Node):
         self._arrivals: list[float] = []
         self._segments_per_frame: list[int] = []
         self._pictures: list[np.ndarray] = []
+        self._overlays, self._keep_every = 0, 1
         self._video: _Video | None = None
         self._model = ""
         self._node_values: dict[str, str] = {}
@@ -116,10 +119,19 @@ class Recorder(Node):
 
     def _on_overlay(self, message: Image) -> None:
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
-        self._pictures.append(_shrunk(pixels))
+        self._keep_for_contact_sheet(pixels)
         if self._video is None:
             self._video = _Video(self._folder / "overlay.mp4", self._rate)
         self._video.show(pixels, 1e-9 * _nanoseconds(message.header))
+
+    def _keep_for_contact_sheet(self, pixels: np.ndarray) -> None:
+        """Every n-th, evenly spread over a clip of whatever length."""
+        if self._overlays % self._keep_every == 0:
+            self._pictures.append(_shrunk(pixels))
+        self._overlays += 1
+        if len(self._pictures) > PICTURES_KEPT:
+            del self._pictures[1::2]
+            self._keep_every *= 2
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -160,7 +172,7 @@ class Recorder(Node):
         return {key.removeprefix("dropped, "): int(camera[key]) for key in camera if key.startswith("dropped")}
 
     def _summary(self) -> dict[str, object]:
-        node, camera = self._node_values, self._camera_values
+        node, camera, segments = self._node_values, self._camera_values, self._segments_per_frame
         percentiles = np.percentile(self._latencies, (50, 90, 99)).round(4).tolist() if self._latencies else [None] * 3
         duration = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
         return {
@@ -175,7 +187,7 @@ class Recorder(Node):
             },
             "latency from stamp to recorded labels [s]": dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
             "frames per second": round((len(self._arrivals) - 1) / duration, 2) if duration else None,
-            "median segments per frame": float(np.median(self._segments_per_frame)) if self._arrivals else None,
+            "median segments per frame": float(np.median(segments)) if segments else None,
             "median stage times [ms]": {
                 key.split()[0]: float(camera[key].split()[0]) for key in camera if key.endswith("[ms]")
             },
@@ -226,7 +238,8 @@ def _shrunk(pixels: np.ndarray) -> np.ndarray:
 def _contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
     """Some of the pictures, evenly spread, in a grid."""
     chosen = np.linspace(0, len(pictures) - 1, min(CONTACT_SHEET_FRAMES, len(pictures))).round().astype(int)
-    cells = [pictures[i] for i in chosen]
+    height = max(pictures[i].shape[0] for i in chosen)
+    cells = [np.pad(pictures[i], ((0, height - len(pictures[i])), (0, 0), (0, 0))) for i in chosen]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % CONTACT_SHEET_COLUMNS)
     rows = [np.hstack(cells[i : i + CONTACT_SHEET_COLUMNS]) for i in range(0, len(cells), CONTACT_SHEET_COLUMNS)]
     return np.vstack(rows)

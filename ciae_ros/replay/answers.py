@@ -25,12 +25,9 @@ import numpy as np
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
 from ciae_ros.inference.run_lengths import decode_runs, encode_runs
 from ciae_ros.replay.bags.bag import Bag, open_bag
-from ciae_ros.replay.types import BagFrame, GroundTruth, ReplayError
+from ciae_ros.replay.types import NO_ANSWER, BagFrame, GroundTruth, ReplayError
 from ciae_ros.replay.unit_evaluation import FrameMeasurements, FrameMeter, UnitResult, stage_columns, unit_result
 from ciae_ros.replay.units import Unit
-
-NO_ANSWER = "no answer"
-"""Problem of a frame that the node has dropped, or that was lost on the way."""
 
 
 class AnswerError(ReplayError):

@@ -40,7 +40,7 @@ from ciae_ros.replay.answers import Answer
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE
 from ciae_ros.replay.read_ahead import read_ahead
-from ciae_ros.replay.types import BagError, ReplayError
+from ciae_ros.replay.types import ReplayError
 
 START_TIMEOUT = 120.0
 """Seconds until the node must listen."""
@@ -160,9 +160,11 @@ class BagPlayback(Node):
                 time.sleep(min(left, CLOCK_PERIOD))
                 self._tell_time(log_time - int(max(0.0, due - time.monotonic()) * rate * 1e9))
             self._tell_time(log_time)
-            # Before it is published: the answer may be quick.
-            self._answers[topic][stamp_of_serialized(raw)] = Answer(time.monotonic())
-            self._images[topic].publish(raw)
+            stamp = stamp_of_serialized(raw)
+            if stamp is not None:
+                # Before it is published: the answer may be quick.
+                self._answers[topic][stamp] = Answer(time.monotonic())
+                self._images[topic].publish(raw)
             if not is_alive():
                 raise PlaybackError("the node has ended while the bag was played; its message is above")
 
@@ -237,14 +239,10 @@ class BagPlayback(Node):
                 self._values[status.name] = values
 
 
-def stamp_of_serialized(raw: bytes) -> int:
-    """Nanoseconds of the header that a serialised image begins with.
-
-    Raises:
-        BagError: it is too short for one.
-    """
+def stamp_of_serialized(raw: bytes) -> int | None:
+    """Nanoseconds of the header that a serialised image begins with; None if it is too short for one."""
     if len(raw) < 12:
-        raise BagError(f"an image of {len(raw)} bytes has no header")
+        return None
     order = "<" if raw[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", raw, 4)
     return seconds * 10**9 + nanoseconds

@@ -20,6 +20,7 @@ import argparse
 from pathlib import Path
 
 from ciae_ros.replay.evaluate import Order, evaluate
+from ciae_ros.replay.measures.gate import Requirement, parse_requirements
 from ciae_ros.replay.model_arguments import add_model_arguments, model_options
 from ciae_ros.replay.reporting import report_and_judge
 
@@ -75,9 +76,18 @@ def add_requirements(parser: argparse.ArgumentParser) -> None:
     """What may fail a run that has been made."""
     parser.add_argument(
         "--require",
+        type=_requirements,
+        default=[],
         metavar="FIGURES",
         help='end with code 3 unless these hold, as in "pq>=40 latency_p99<=0.05" (per cent, seconds)',
     )
+
+
+def _requirements(text: str) -> list[Requirement]:
+    try:
+        return parse_requirements(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace, command: str) -> int:

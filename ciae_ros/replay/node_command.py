@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Of this subcommand."""
     evaluate_command.add_inputs(parser, Path("out/replay_node"))
     add = parser.add_argument
-    add("--rate", type=float, default=1.0, help="so many times as fast as recorded (default: 1.0)")
+    add("--rate", type=_positive, default=1.0, help="so many times as fast as recorded (default: 1.0)")
     add(
         "--attach", default="", metavar="NODE", help="use a node that runs, such as /panoptic_node (default: start one)"
     )
@@ -52,8 +53,6 @@ def run(options: argparse.Namespace, command: str) -> int:
     # ROS is needed by this command alone.
     from ciae_ros.replay.node_run import Playback, evaluate_through_node  # noqa: PLC0415
 
-    if options.rate <= 0:
-        raise ValueError(f"--rate must be positive, not {options.rate}")
     order = evaluate_command.order_of(options, command)
     lock_step = (
         read_run(options.lock_step)
@@ -63,4 +62,13 @@ def run(options: argparse.Namespace, command: str) -> int:
     made = evaluate_through_node(
         replace(order, output=order.output / "node"), Playback(options.rate, options.attach, options.params_file)
     )
-    return report_and_judge(amended(made, {"lock_step": figures(lock_step)}), options.require)
+    # JSON has no NaN.
+    known = {name: value for name, value in figures(lock_step).items() if math.isfinite(value)}
+    return report_and_judge(amended(made, {"lock_step": known}), options.require)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no factor: it has to be positive")
+    return value

@@ -36,7 +36,7 @@ from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.bag_writing import new_mcap_file
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, typestore
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan, describe_model, ground_truth_of
-from ciae_ros.replay.types import Run
+from ciae_ros.replay.types import BagError, GroundTruthError, Run
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
 
@@ -88,6 +88,7 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
     model = describe_model(predictor) | {"kind": NODE, "rate": playback.rate}
 
     def run_units(units: Sequence[Unit], done: Callable[[int], object]) -> Iterator[tuple[Unit, UnitResult | str]]:
+        first_of = {unit.path: unit for unit in reversed(plan.units)}
         for path in dict.fromkeys(unit.path for unit in units):
             of_bag = [unit for unit in units if unit.path == path]
             recording = order.output / "recorded" / f"{of_bag[0].bag.replace('/', '_')}.mcap"
@@ -99,12 +100,16 @@ def evaluate_through_node(order: Order, playback: Playback) -> Run:
                     f"{predictor.digest}): give --model"
                 )
             for unit in of_bag:
-                found = measure_answers(
-                    unit, player.answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
-                )
                 done(unit.stop - unit.start)
-                # What is of the whole bag is kept with its first piece.
-                of_whole = (player.seconds, player.dropped) if unit is of_bag[0] else (0.0, {})
+                try:
+                    found = measure_answers(
+                        unit, player.answers[unit.topic], predictor.categories, truth_of, order.keep_label_maps
+                    )
+                except (BagError, GroundTruthError) as error:
+                    yield unit, str(error)
+                    continue
+                # What is of the whole bag is kept with its first piece; a run that goes on has that already.
+                of_whole = (player.seconds, player.dropped) if unit == first_of[path] else (0.0, {})
                 yield unit, replace(found, seconds=of_whole[0], dropped=of_whole[1], peak_memory=player.device_memory)
 
     return carry_out(order, plan, model, run_units)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.evaluate import ground_truth_of
-from ciae_ros.replay.measures.gate import check, figures
+from ciae_ros.replay.measures.gate import Requirement, check, figures
 from ciae_ros.replay.pictures import RunPictures
 from ciae_ros.replay.report import write_report
 from ciae_ros.replay.types import BagError, GroundTruth, GroundTruthError, Run
@@ -37,23 +37,21 @@ SHOWN = (
 )
 
 
-def report_and_judge(run: Run, required: str | None = None) -> int:
+def report_and_judge(run: Run, required: Sequence[Requirement] = ()) -> int:
     """Write a run's report, print its figures and what was wrong, and check what is required.
 
     Returns:
         The exit code.
 
     Raises:
-        ValueError: `required` is not as `measures.gate.check` takes it.
         OSError: the report cannot be written.
     """
     found = figures(run)
-    # What was typed wrongly should be known even if nothing else is.
-    broken = check(required, found) if required else []
     path = write_report(run, run.folder, pictures_of(run))
     print(summary(found))
     print(f"report: {path}")
     code = say(run.about.get("problems", []))
+    broken = check(required, found)
     for requirement in broken:
         print(f"replay: required: {requirement}", file=sys.stderr)
     return NOT_AS_REQUIRED if broken else code

@@ -29,13 +29,13 @@ import pandas as pd
 
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
-from ciae_ros.replay.types import ReplayError, Run
+from ciae_ros.replay.types import UNREADABLE, ReplayError, Run
 from ciae_ros.replay.unit_evaluation import UnitResult
 from ciae_ros.replay.units import Unit
 
 FORMAT = 1
 TABLES = {"frames": frames_table, "segments": segments_table, "confusion": confusion_table}
-SAME_RUN = ("format", "kind", "model", "settings", "ground_truth", "inputs", "rate")
+SAME_RUN = ("format", "kind", "model", "device", "settings", "ground_truth", "inputs", "rate")
 """What two commands must agree in for the second to go on with the first one's run."""
 
 
@@ -155,14 +155,15 @@ def read_run(folder: Path) -> Run:
 
 
 def with_time(frames: pd.DataFrame) -> pd.DataFrame:
-    """The table of frames with its column `time`: seconds since the first stamp of each bag."""
-    first = frames.groupby("bag")["stamp"].transform("min")
-    return frames.assign(time=(frames["stamp"] - first) * 1e-9)
+    """The table of frames with its column `time`: seconds since the first stamp of each bag; NaN without a stamp."""
+    stamps = frames["stamp"].where(frames["problem"] != UNREADABLE)
+    first = stamps.groupby(frames["bag"]).transform("min")
+    return frames.assign(time=(stamps - first) * 1e-9)
 
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
     unfinished = folder / "run.json.unfinished"
-    unfinished.write_text(json.dumps(about, indent=2) + "\n")
+    unfinished.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n")
     unfinished.replace(folder / "run.json")
 
 

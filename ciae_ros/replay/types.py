@@ -26,6 +26,10 @@ import pandas as pd
 from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.inference import CategorySet
 
+UNREADABLE = "unreadable message"
+NO_ANSWER = "no answer"
+"""Problems of frames: the message is damaged and its stamp unknown; the node has not answered."""
+
 
 @dataclass(frozen=True, order=True)
 class FrameKey:

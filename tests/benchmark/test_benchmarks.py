@@ -214,6 +214,7 @@ def test_pipeline(tmp_path: Path, images: Path) -> None:
         assert 0 < row[way]["p10"] <= row[way]["median"] <= row[way]["p90"]
 
 
+@pytest.mark.alone
 def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciae_ros.benchmark.node_load.SHARES_OF_CAPACITY", (0.5, 2.0))
     monkeypatch.setattr("ciae_ros.benchmark.node_load.BISECTIONS", 1)

@@ -90,6 +90,7 @@ def check(image: CameraImage) -> None:
     assert image.to_bgr().shape == (height, width, 3)
 
 
+@pytest.mark.beside_others
 @settings(ODD, max_examples=CONVERSIONS * 7 // 8)
 @given(message=raw_images())
 def test_raw_images_through_conversion(
@@ -100,6 +101,7 @@ def test_raw_images_through_conversion(
         samples.append(message)
 
 
+@pytest.mark.beside_others
 @settings(ODD, max_examples=CONVERSIONS // 4)
 @given(message=compressed_images())
 def test_compressed_images_through_decoding(
@@ -110,6 +112,7 @@ def test_compressed_images_through_decoding(
         samples.append(message)
 
 
+@pytest.mark.beside_others
 def test_conversion_keeps_nothing_of_the_messages(samples: list[Image | CompressedImage]) -> None:
     assert len(samples) > CONVERSIONS / 25
     process, counts = psutil.Process(), Counter[str]()

@@ -61,6 +61,7 @@ def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Cl
         assert all(stream.last is None for stream in node._streams.values())
 
 
+@pytest.mark.beside_others
 def test_cleanup_gives_the_memory_back(client: Client, ros: None) -> None:
     model = {"model": "untrained/r101_dcn_800", "input_size": "320", "expected_sizes": "[640x480]"}
     node = start_node(**model, autostart="false")

@@ -99,6 +99,7 @@ sys.exit(panoptic_node.main(load=interrupt_twice))
 """
 
 
+@pytest.mark.beside_others
 @pytest.mark.parametrize("place", ["constructor", "loading"])
 def test_two_interrupts_before_it_is_up_end_it_with_exit_code_0(ros: None, place: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, place]
@@ -128,6 +129,7 @@ for parameter in sys.argv[1:]:
 """
 
 
+@pytest.mark.beside_others
 def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) -> None:
     """One process tries them all: importing PyTorch takes longer than each of them."""
     command = [sys.executable, "-c", RUN_ALL, *REFUSED]
@@ -141,6 +143,7 @@ def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) 
     assert not list(lines), finished.stdout
 
 
+@pytest.mark.beside_others
 def test_a_refusal_is_the_processs_exit_code(ros: None) -> None:
     process = start_node(model="/no/such/file")
     output, _ = process.communicate(timeout=START_TIMEOUT)

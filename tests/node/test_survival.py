@@ -72,6 +72,7 @@ def test_two_nodes_of_one_name_are_an_error_in_the_diagnostics(client: Client) -
     rclpy.try_shutdown(context=elsewhere)
 
 
+@pytest.mark.beside_others
 @pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))),
     reason="needs root and unshare, nsenter and ip, to make network namespaces",

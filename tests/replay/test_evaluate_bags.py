@@ -192,6 +192,31 @@ def test_a_bad_bag_does_not_stop_the_rest(
     assert str(tmp_path / "nowhere") in problems[1]
 
 
+def test_a_damaged_sqlite_file_is_evaluated_as_far_as_it_goes(
+    images: list[np.ndarray], checkpoint: Path, tmp_path: Path
+) -> None:
+    frames = ((TOPIC, SECOND + i * SECOND // 10, image) for i, image in enumerate(images * 10))
+    write_bag(tmp_path / "drive", frames, storage="sqlite3")
+    (file,) = (tmp_path / "drive").glob("*.db3")
+    with file.open("r+b") as opened:
+        opened.truncate(int(0.6 * file.stat().st_size))
+    run = evaluate(order([tmp_path / "drive"], tmp_path / "run", checkpoint))
+    assert 0.4 * 70 < len(run.frames) < 70
+    assert (run.frames["problem"] == "").all()
+    assert any("damaged" in problem for problem in run.about["problems"])
+
+
+@pytest.mark.parametrize("wrong", [("--require", "speed>=3"), ("--require", "pq")])
+def test_what_cannot_be_required_is_said_before_the_run(
+    wrong: tuple[str, str], bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command("evaluate", bag, "--output", tmp_path / "run", *wrong)
+    assert ended.value.code == 2
+    assert wrong[1].split(">")[0] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [

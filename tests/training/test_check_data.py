@@ -63,16 +63,18 @@ def data_set(tmp_path: Path) -> Path:
                 "image_id": 1,
                 "file_name": "a.png",
                 "segments_info": [
-                    {"id": ROAD, "category_id": 3, "area": 16 * 24 - 48, "iscrowd": 0},
-                    {"id": SKY, "category_id": 7, "area": 8 * 24, "iscrowd": 0},
-                    {"id": CAR, "category_id": 9, "area": 24, "iscrowd": 0},
-                    {"id": OTHER_CAR, "category_id": 9, "area": 24, "iscrowd": 1},
+                    {"id": ROAD, "category_id": 3, "area": 16 * 24 - 48, "iscrowd": 0, "bbox": [0, 8, 24, 16]},
+                    {"id": SKY, "category_id": 7, "area": 8 * 24, "iscrowd": 0, "bbox": [0, 0, 24, 8]},
+                    {"id": CAR, "category_id": 9, "area": 24, "iscrowd": 0, "bbox": [4, 10, 6, 4]},
+                    {"id": OTHER_CAR, "category_id": 9, "area": 24, "iscrowd": 1, "bbox": [4, 16, 6, 4]},
                 ],
             },
             {
                 "image_id": 2,
                 "file_name": "b.png",
-                "segments_info": [{"id": ROAD, "category_id": 3, "area": HEIGHT * WIDTH, "iscrowd": 0}],
+                "segments_info": [
+                    {"id": ROAD, "category_id": 3, "area": HEIGHT * WIDTH, "iscrowd": 0, "bbox": [0, 0, WIDTH, HEIGHT]}
+                ],
             },
         ],
         "categories": CATEGORIES,
@@ -151,7 +153,8 @@ def test_segment_that_json_does_not_list(data_set: Path, capsys: pytest.CaptureF
 
 
 def test_segment_without_pixels(data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _change(data_set, lambda content: _segments_of_a(content).append({"id": 6, "category_id": 9, "area": 24}))
+    segment = {"id": 6, "category_id": 9, "area": 24, "bbox": [0, 0, 6, 4]}
+    _change(data_set, lambda content: _segments_of_a(content).append(segment))
     (fault,) = _faults(data_set, capsys)
     assert "a.png: segment 6 of the JSON file has no pixels" in fault
 
@@ -222,7 +225,14 @@ def test_annotation_lacks_a_field(key: str, data_set: Path, capsys: pytest.Captu
     assert f"no {key} in the annotation of a.jpg" in fault
 
 
-@pytest.mark.parametrize("key", ["id", "category_id"])
+@pytest.mark.parametrize("key", ["width", "height"])
+def test_image_lacks_its_size(key: str, data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _change(data_set, lambda content: content["images"][0].pop(key))
+    (fault,) = _faults(data_set, capsys)
+    assert f"no {key} of the image a.jpg" in fault
+
+
+@pytest.mark.parametrize("key", ["id", "category_id", "area", "bbox"])
 def test_segment_lacks_a_field(key: str, data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _change(data_set, lambda content: _segments_of_a(content)[0].pop(key))
     (fault,) = _faults(data_set, capsys)

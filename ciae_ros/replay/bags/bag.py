@@ -31,10 +31,7 @@ from ciae_ros.images.image_conversion import convert_image
 from ciae_ros.images.image_decoding import decode_image
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
 from ciae_ros.replay.bags.storage import RawMessage, Storage
-from ciae_ros.replay.types import BagError, BagFrame, FrameKey
-
-UNREADABLE = "unreadable message"
-"""Problem of a frame whose message does not follow its definition."""
+from ciae_ros.replay.types import UNREADABLE, BagError, BagFrame, FrameKey
 
 
 @dataclass(frozen=True)

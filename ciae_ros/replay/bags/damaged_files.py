@@ -99,7 +99,8 @@ class DamagedSqlite:
         """
         # An immutable database has no write-ahead log; one that is not wants to write beside it.
         mode = "mode=ro" if _has_log(path) else "immutable=1"
-        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+        # Opened here, read by the thread that reads ahead; never by two at once.
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, check_same_thread=False)
         try:
             # SQLite refuses a file that has fewer pages than it should, unless it is to be repaired.
             self._database.execute("PRAGMA writable_schema = ON")
@@ -124,6 +125,8 @@ class DamagedSqlite:
     def _rows(self) -> Iterator[tuple[int, int, bytes]]:
         try:
             yield from self._database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id")
+        except sqlite3.ProgrammingError:  # Ours, not the file's.
+            raise
         except sqlite3.Error:
             return
 

@@ -33,6 +33,8 @@ from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
 from ciae_ros.replay.bags.label_images import label_map_of
 from ciae_ros.replay.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
 
+EVERY_TOPIC = ""
+
 FIRST_STAMP = 10**12
 """A number in a file name from which on it is a stamp in nanoseconds (17 minutes after the epoch), not a frame's."""
 
@@ -43,7 +45,7 @@ def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
     An entry of `images` belongs to the frame whose header has its `stamp` (an integer in nanoseconds; or a string or a
     fraction in seconds). Where it has none, the name of its file without the suffix says which frame it is: a stamp in
     nanoseconds, or in seconds with a point; the frame_id of the header; or the number of the frame on its topic, from
-    0.
+    0. An entry with a `topic` belongs to frames of that topic only, one without to those of every topic.
 
     Args:
         spec: the JSON file, with its PNGs in the folder of the same name beside it; or the folder that holds both.
@@ -86,17 +88,17 @@ def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categor
 class _FileTruth:
     def __init__(self, annotations: PanopticAnnotations) -> None:
         self._annotations = annotations
-        self._by_stamp: dict[int, int] = {}
-        self._by_name: dict[str, int] = {}
-        self._by_number: dict[int, int] = {}
+        self._by_stamp: dict[tuple[str, int], int] = {}
+        self._by_name: dict[tuple[str, str], int] = {}
+        self._by_number: dict[tuple[str, int], int] = {}
         for image_id, entry in annotations.images.items():
             if image_id in annotations.annotations:
                 self._add(image_id, entry)
 
     def find(self, frame: BagFrame) -> TrueSegments | None:
-        found = self._by_stamp.get(frame.stamp)
+        found = self._find(frame, frame.key.topic)
         if found is None:
-            found = self._by_name.get(frame.frame_id, self._by_number.get(frame.key.index))
+            found = self._find(frame, EVERY_TOPIC)
         if found is None:
             return None
         try:
@@ -107,15 +109,22 @@ class _FileTruth:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
 
+    def _find(self, frame: BagFrame, topic: str) -> int | None:
+        found = self._by_stamp.get((topic, frame.stamp))
+        if found is not None:
+            return found
+        return self._by_name.get((topic, frame.frame_id), self._by_number.get((topic, frame.key.index)))
+
     def _add(self, image_id: int, entry: dict[str, Any]) -> None:
+        topic = str(entry.get("topic", EVERY_TOPIC))
         name = Path(str(entry.get("file_name", ""))).stem
         stamp = _nanoseconds(entry["stamp"]) if "stamp" in entry else _stamp_in(name)
         if stamp is not None:
-            self._by_stamp[stamp] = image_id
+            self._by_stamp[topic, stamp] = image_id
         elif name.isdecimal():
-            self._by_number[int(name)] = image_id
+            self._by_number[topic, int(name)] = image_id
         else:
-            self._by_name[name] = image_id
+            self._by_name[topic, name] = image_id
 
 
 class _TopicTruth:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,9 @@ def _cameras(bag: Bag, path: Path, topics: Sequence[str] | None) -> dict[str, st
         raise BagError(f"{path} has no images{f' on {missing[0]}' if missing else ''}; its topics of images: {there}")
     names = {topic: f"{NAMESPACE}/{namespace_of(topic)}" for topic in chosen} if len(chosen) > 1 else {}
     cameras = names or {chosen[0]: NAMESPACE}
+    if repeated := [one for one, count in Counter(cameras.values()).items() if count > 1]:
+        both = " and ".join(topic for topic, namespace in cameras.items() if namespace == repeated[0])
+        raise BagError(f"the results of {both} would both be below {repeated[0]}: choose one with --topics")
     results = {f"{namespace}/{name}" for namespace in cameras.values() for name in RESULTS}
     if there_already := sorted(results & set(bag.topics)):
         raise BagError(f"{path} has {there_already[0]} already: give a bag without results")

@@ -41,7 +41,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 """Serialised messages begin otherwise (with 0)."""
 
 READ_ERRORS = (
-    *(ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, TypeError, ValueError),
+    *(ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
     *(apsw.Error, zstd.ZstdError),
 )
 """What rosbags lets through for damaged files."""

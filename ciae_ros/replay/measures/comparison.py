@@ -72,11 +72,15 @@ def compare(a: Run, b: Run, samples: int = 1000, seed: int = 0) -> Comparison:
     Raises:
         ComparisonError: they have other categories, or no frame in common.
     """
-    if [one.id for one in a.categories.categories] != [one.id for one in b.categories.categories]:
+    if _described(a.categories) != _described(b.categories):
         raise ComparisonError("the two runs have other categories: PQ can be compared within one set only")
-    common = a.frames.merge(b.frames, on=KEY, suffixes=("_a", "_b"))
+    # Another recording of the same name has other stamps.
+    common = a.frames.merge(b.frames, on=[*KEY, "stamp"], suffixes=("_a", "_b"))
     if common.empty:
         raise ComparisonError("the two runs have no frame in common: evaluate the same bags with both models")
+    for name in ("changed", "latency"):
+        columns = [f"{name}_a", f"{name}_b"]
+        common.loc[common[columns].isna().any(axis=1), columns] = np.nan
     blocks = _blocks(common)
     weights = _weights(int(blocks.max()) + 1, samples, seed)
     found = [_measures(run, common, suffix, blocks, weights) for run, suffix in ((a, "_a"), (b, "_b"))]
@@ -90,6 +94,10 @@ def compare(a: Run, b: Run, samples: int = 1000, seed: int = 0) -> Comparison:
         losses=int((frames["delta"] < 0).sum()),
         ties=int((frames["delta"] == 0).sum()),
     )
+
+
+def _described(categories: CategorySet) -> list[tuple[int, str, bool]]:
+    return [(one.id, one.name, one.is_thing) for one in categories.categories]
 
 
 def _blocks(common: pd.DataFrame) -> np.ndarray:

@@ -19,12 +19,19 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ciae_ros.replay.measures.quality import mean_iou, quality, summary_quality
 from ciae_ros.replay.types import Run
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt}
+
+FIGURES = (
+    *("pq", "sq", "rq", "pq_things", "pq_stuff", "miou"),
+    *("latency_p50", "latency_p90", "latency_p99", "fps", "changed", "unlabelled", "dropped", "frames"),
+)
+"""What `figures` says of a run."""
 
 _REQUIREMENT = re.compile(r"([a-z_0-9]+)\s*(>=|<=|==|>|<)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)")
 
@@ -56,39 +63,52 @@ def figures(run: Run) -> dict[str, float]:
     }
 
 
-def check(requirements: str, found: Mapping[str, float]) -> list[str]:
-    """What does not hold.
+class Requirement(NamedTuple):
+    """What a figure has to be."""
 
-    Args:
-        requirements: as in "pq>=40 latency_p99<=0.05", separated by spaces or commas.
-        found: `figures`.
+    name: str
+    """One of `FIGURES`."""
+    sign: str
+    """One of `OPERATORS`."""
+    number: str
+    """As it was typed."""
 
-    Returns:
-        A line for each requirement that does not hold; a figure that is NaN holds nothing.
+
+def parse_requirements(text: str) -> list[Requirement]:
+    """Requirements as in "pq>=40 latency_p99<=0.05", separated by spaces or commas.
 
     Raises:
         ValueError: one is not understood, or there is no such figure.
     """
+    rest = _REQUIREMENT.sub("", text).replace(",", "").strip()
+    found = [Requirement(*parts) for parts in _REQUIREMENT.findall(text)]
+    if rest or not found:
+        raise ValueError(f"{(rest or text)!r} is no requirement such as pq>=40")
+    for one in found:
+        if one.name not in FIGURES:
+            raise ValueError(f"there is no figure {one.name!r}: use {', '.join(FIGURES)}")
+        try:
+            float(one.number)
+        except ValueError:
+            raise ValueError(f"{one.number!r} is no number") from None
+    return found
+
+
+def check(requirements: Sequence[Requirement], found: Mapping[str, float]) -> list[str]:
+    """What does not hold.
+
+    Args:
+        requirements: as `parse_requirements` returns them.
+        found: `figures`.
+
+    Returns:
+        A line for each requirement that does not hold; a figure that is NaN holds nothing.
+    """
     broken = []
-    for name, sign, text in _parsed(requirements, found):
+    for name, sign, number in requirements:
         value = found[name]
         if math.isnan(value):
-            broken.append(f"{name}{sign}{text}, and this run has no {name}")
-        elif not OPERATORS[sign](value, float(text)):
-            broken.append(f"{name}{sign}{text}, and it is {value:.6g}")
+            broken.append(f"{name}{sign}{number}, and this run has no {name}")
+        elif not OPERATORS[sign](value, float(number)):
+            broken.append(f"{name}{sign}{number}, and it is {value:.6g}")
     return broken
-
-
-def _parsed(requirements: str, found: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    rest = _REQUIREMENT.sub("", requirements).replace(",", "").strip()
-    matches = _REQUIREMENT.findall(requirements)
-    if rest or not matches:
-        raise ValueError(f"--require: {(rest or requirements)!r} is no requirement such as pq>=40")
-    for name, _, number in matches:
-        if name not in found:
-            raise ValueError(f"--require: there is no figure {name!r}: use {', '.join(found)}")
-        try:
-            float(number)
-        except ValueError:
-            raise ValueError(f"--require: {number!r} is no number") from None
-    return matches

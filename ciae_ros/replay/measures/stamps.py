@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ciae_ros.replay.types import UNREADABLE
+
 JUMP = 1.0
 """Seconds by which the time between two frames by their stamps may differ from that by their recording."""
 
@@ -26,7 +28,7 @@ def stamp_problems(frames: pd.DataFrame) -> list[str]:
     """A line for each topic whose stamps jump or go backwards: `changed`, gaps and drives' times are wrong there."""
     problems = []
     for (bag, topic), of_topic in frames.groupby(["bag", "topic"], sort=False):
-        ordered = of_topic.sort_values("index")
+        ordered = of_topic[of_topic["problem"] != UNREADABLE].sort_values("index")
         stamps, log_times = (ordered[name].diff().iloc[1:] * 1e-9 for name in ("stamp", "log_time"))
         backwards, repeated = stamps < 0, stamps == 0
         jumps = ((stamps - log_times).abs() > JUMP) & ~backwards

@@ -54,6 +54,7 @@ def write_comparison(a: Run, b: Run, folder: Path, pictures_a: PictureSource, pi
         The page's path.
 
     Raises:
+        ComparisonError: they have other categories, or no frame in common.
         OSError: the folder cannot be written.
     """
     found = compare(a, b)

@@ -24,7 +24,7 @@ import pandas as pd
 
 from ciae_ros.replay.report.formatting import MISSING, count, duration, mebibytes, milliseconds, number, percent
 from ciae_ros.replay.report.page import Fact, Tile
-from ciae_ros.replay.types import Run
+from ciae_ros.replay.types import NO_ANSWER, Run
 
 NAMED = 6
 """Bags that the first screen names."""
@@ -94,7 +94,7 @@ def problems(run: Run) -> tuple[str, ...]:
     """Of the run, and how many messages were no usable images."""
     found = [str(problem) for problem in run.about.get("problems", [])]
     # What the node did not answer is no fault of the bag; the section on drops has it.
-    broken = run.frames[~run.frames["problem"].isin(["", "no answer"])]
+    broken = run.frames[~run.frames["problem"].isin(["", NO_ANSWER])]
     for (bag, kind), frames in broken.groupby(["bag", "problem"], sort=False):
         found.append(f"{bag}: {count(len(frames), 'frame')} without a result: {kind}")
     return tuple(found)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ def test_frames_find_their_truth(names: list[str], additions: dict[str, Any], wa
         assert np.array_equal(found.ids, ids_of(1))
         assert found.segments == (TrueSegment(1, 1), TrueSegment(CAR, 3, is_crowd=True))
         assert truth.find(frame(7, 8)) is None
+
+
+def test_cameras_with_equal_stamps_find_their_own_truth(tmp_path: Path) -> None:
+    truth = open_ground_truth(write_truth(tmp_path, ["7.jpg", "7.jpg"], topic=["/image", "/rear"]), CATEGORIES)
+    for number, topic in enumerate(("/image", "/rear")):
+        found = truth.find(replace(frame(), key=FrameKey("drive", topic, 7)))
+        assert found is not None
+        assert np.array_equal(found.ids, ids_of(number))
+    assert truth.find(replace(frame(), key=FrameKey("drive", "/left", 7))) is None
 
 
 def edited(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:

@@ -141,6 +141,13 @@ def test_what_cannot_be_recorded(output: str, topics: list[str] | None, message:
         record_results(path, tmp_path / output, brighter_half, "bright", topics)
 
 
+def test_topics_whose_results_would_be_mixed_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "drive", ("/front/image_raw", "/front/image_rect"))
+    with pytest.raises(BagError, match=r"/front/image_raw and /front/image_rect would both .* --topics"):
+        record_results(path, tmp_path / "out.mcap", brighter_half, "bright")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["drive"]
+
+
 def test_results_are_not_recorded_twice(tmp_path: Path) -> None:
     record_results(write(tmp_path / "drive"), tmp_path / "out.mcap", brighter_half, "bright")
     with pytest.raises(BagError, match="has /panoptic_node/labels already"):

@@ -21,7 +21,7 @@ import math
 import numpy as np
 import pytest
 
-from ciae_ros.replay.measures.gate import check, figures
+from ciae_ros.replay.measures.gate import FIGURES, check, figures, parse_requirements
 from tests.replay.measures.tables import drive, frame, run
 
 
@@ -38,6 +38,7 @@ def test_figures() -> None:
     assert found["latency_p50"] == found["latency_p99"] == 0.04
     assert found["fps"] == 2
     assert found["frames"] == 4
+    assert tuple(found) == FIGURES
 
 
 def test_figures_count_frames_without_a_result() -> None:
@@ -62,7 +63,7 @@ def test_figures_count_frames_without_a_result() -> None:
 )
 def test_requirements(requirements: str, broken: int) -> None:
     found = {"pq": 41.0, "latency_p99": 0.05, "miou": math.nan}
-    lines = check(requirements, found)
+    lines = check(parse_requirements(requirements), found)
     assert len(lines) == broken
     for line in lines:
         assert line.split()[0].startswith(("pq", "miou"))
@@ -71,4 +72,4 @@ def test_requirements(requirements: str, broken: int) -> None:
 @pytest.mark.parametrize("requirements", ["pq", "pq>=", "pq=>40", "speed>=3", "pq>=40 and miou>=3", "pq>=forty"])
 def test_nonsense_is_refused(requirements: str) -> None:
     with pytest.raises(ValueError, match=r"pq|speed|and"):
-        check(requirements, {"pq": 41.0, "miou": 3.0})
+        parse_requirements(requirements)

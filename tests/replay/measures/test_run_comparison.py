@@ -64,6 +64,22 @@ def test_wins_and_losses_are_counted_by_frame() -> None:
     assert found.frames["delta"].max() == pytest.approx((of_b - of_a).max())
 
 
+def test_another_recording_of_the_same_name_is_refused() -> None:
+    other = drive(IOUS)
+    other = replace(other, frames=other.frames.assign(stamp=other.frames["stamp"] + 1))
+    with pytest.raises(ComparisonError, match="no frame in common"):
+        compare(drive(IOUS), other)
+
+
+def test_latencies_are_of_the_frames_that_both_have() -> None:
+    both = drive(IOUS, latency=0.03)
+    is_first = both.frames["index"] < 100
+    late = replace(both, frames=both.frames.assign(latency=both.frames["latency"].mask(is_first, 0.5)))
+    missing = replace(both, frames=both.frames.assign(latency=both.frames["latency"].mask(is_first)))
+    found = compare(late, missing)
+    assert found.deltas["latency_p99"]["delta"] == 0
+
+
 def test_intervals_hold_the_true_difference_as_often_as_they_say() -> None:
     """Two models whose true difference is 0.05 of SQ on every car."""
     hits, trials = 0, 60

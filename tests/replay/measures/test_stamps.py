@@ -20,8 +20,11 @@ from typing import Any
 
 import pytest
 
+from ciae_ros.replay.measures.latency import gaps
 from ciae_ros.replay.measures.stamps import stamp_problems
 from ciae_ros.replay.measures.tables import frames_table
+from ciae_ros.replay.run_folder import with_time
+from ciae_ros.replay.types import UNREADABLE
 from tests.replay.measures.tables import SECOND, frame
 
 
@@ -44,6 +47,16 @@ def test_one_topic(changes: dict[int, int], said: tuple[str, ...] | None) -> Non
     for words in said or ():
         assert words in problems[0]
         assert "drive, /image" in problems[0]
+
+
+def test_a_message_that_is_damaged_has_no_stamp_and_no_time() -> None:
+    rows = [frame(index) for index in range(5)]
+    rows[2] |= {"stamp": 10**18, "problem": UNREADABLE}
+    table = with_time(frames_table(rows))
+    assert stamp_problems(table) == []
+    assert list(table["time"].isna()) == [False, False, True, False, False]
+    assert table["time"].max() < 1
+    assert gaps(table).empty
 
 
 def test_a_clock_apart_from_the_recorders_is_no_problem() -> None:

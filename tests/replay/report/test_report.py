@@ -96,6 +96,19 @@ def test_sections_and_their_order(made: tuple[Run, Drawn, Path]) -> None:
     assert "Left out" not in text
 
 
+def test_gaps_are_told_with_their_place(made: tuple[Run, Drawn, Path], tmp_path: Path) -> None:
+    run, pictures, _ = made
+    frames = run.frames.copy()
+    frames.loc[(frames["bag"] == "tunnel") & (frames["index"] >= 10), "time"] += 4.25
+    text = Page(write_report(replace(run, frames=frames), tmp_path, pictures)).text
+    section = text[text.index('<section id="drops"') :]
+    section = section[: section.index("</section>")]
+    before = frames["time"][(frames["bag"] == "tunnel") & (frames["index"] == 9)].item()
+    assert "tunnel" in section
+    assert f"{before:.3f}" in section
+    assert "Gap, s" in section
+
+
 def test_points_link_to_pictures_or_to_the_table(made: tuple[Run, Drawn, Path]) -> None:
     page = Page(made[2])
     drawn = page.text[page.text.index('<section id="drive"') : page.text.index('<section id="classes"')]
@@ -156,11 +169,12 @@ def test_long_runs_are_listed_in_part(tmp_path: Path) -> None:
 
 def test_run_through_the_node_shows_what_it_cost(tmp_path: Path) -> None:
     lock_step = {"pq": 80.0, "latency_p50": 0.03, "fps": None}
-    about = {"kind": "node", "rate": 2.0, "dropped": {"newer frame": 4}, "lock_step": lock_step}
+    about = {"kind": "node", "rate": 2.0, "dropped": {"newer frame": 3}, "lock_step": lock_step}
     run, pictures = make_run(tmp_path, {"live": 20}, about=about)
     run.frames.loc[2:5, "problem"] = "no answer"
     page = Page(write_report(run, tmp_path, pictures))
     assert "newer frame" in page.text
+    assert "lost on the way" in page.text
     assert "What dropping and latency cost" in page.text
     assert ">80.0<" in page.text
     assert "2.0 times the recorded rate" in page.text

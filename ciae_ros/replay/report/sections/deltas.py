@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from ciae_ros.inference import CategorySet
+from ciae_ros.replay.measures.comparison import BLOCK
 from ciae_ros.replay.report.charts import Intervals, Labels, interval_chart
 from ciae_ros.replay.report.formatting import MISSING, number, signed
 from ciae_ros.replay.report.page import Cell, Column, Omission, Plot, Row, Section, Table
@@ -53,7 +54,8 @@ MEASURES = (
     Measure("latency_p50", "Latency p50", "ms", 1e3, more_is_better=False),
     Measure("latency_p99", "Latency p99", "ms", 1e3, more_is_better=False),
 )
-_VALUES = (Column("A"), Column("B"), Column("B − A"), Column("95 % interval", meaning="bootstrap over the frames"))
+_INTERVAL = Column("95 % interval", meaning=f"bootstrap over stretches of {BLOCK:g} s")
+_VALUES = (Column("A"), Column("B"), Column("B − A"), _INTERVAL)
 DRAWN = 40
 """Classes in the chart at most; the table has all."""
 _CAPTION = (

@@ -24,6 +24,9 @@ import pandas as pd
 
 from ciae_ros.replay.report.formatting import number, percent, signed
 from ciae_ros.replay.report.page import Cell, Column, Row, Section, Table
+from ciae_ros.replay.types import NO_ANSWER
+
+LOST = "lost on the way to the node or back"
 
 _COSTS = (
     ("PQ, %", "pq", 1.0, 1),
@@ -61,27 +64,18 @@ def _reasons(about: Mapping[str, Any], frames: pd.DataFrame) -> dict[str, int]:
     problems = frames.loc[frames["problem"] != "", "problem"].value_counts().to_dict()
     # Frames that the node dropped are those without an answer: counted once, by its own reasons.
     if counted:
-        problems.pop("no answer", None)
+        lost = problems.pop(NO_ANSWER, 0) - sum(counted.values())
+        counted |= {LOST: lost} if lost > 0 else {}
     return {**counted, **{str(kind): int(count) for kind, count in problems.items()}}
 
 
 def _gaps(gaps: pd.DataFrame) -> Table:
-    """The measure's columns as they are; floating point ones are seconds."""
-    kinds = {name: gaps[name].dtype.kind for name in gaps.columns}
-    columns = tuple(
-        Column(f"{name.replace('_', ' ').capitalize()}{', s' if kind == 'f' else ''}", numeric=kind in "fiu")
-        for name, kind in kinds.items()
-    )
+    columns = (Column("Bag", numeric=False), Column("Topic", numeric=False), Column("After, s"), Column("Gap, s"))
     rows = tuple(
-        Row(tuple(_gap_cell(row[name], kind) for name, kind in kinds.items())) for row in gaps.to_dict("records")
+        Row((Cell(bag), Cell(topic), Cell(number(time, 3), time), Cell(number(seconds, 3), seconds)))
+        for bag, topic, time, seconds in gaps[["bag", "topic", "time", "seconds"]].itertuples(index=False)
     )
-    return Table("Times between the stamps of a topic's frames.", columns, rows)
-
-
-def _gap_cell(value: Any, kind: str) -> Cell:
-    if kind == "f":
-        return Cell(number(value, 3), value)
-    return Cell(number(value), value) if kind in "iu" else Cell(str(value))
+    return Table("Times without a frame that are longer than usual on their topic.", columns, rows)
 
 
 def _drops(reasons: Mapping[str, int], frames: int) -> Table:

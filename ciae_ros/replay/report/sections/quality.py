@@ -20,6 +20,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ciae_ros.inference import CategorySet
@@ -44,8 +45,10 @@ _CLASS_COLUMNS = (
 )
 
 
-def drive_section(frames: pd.DataFrame, means: pd.DataFrame, anchors: Anchors) -> Section:
+def drive_section(frames: pd.DataFrame, means: pd.DataFrame, anchors: Anchors) -> Section | Omission:
     """PQ in the course of the drives."""
+    if not np.isfinite(frames["pq"] * frames["time"]).any():
+        return Omission("Quality over the drive", "no frame has a PQ of its own")
     caption = (
         "PQ of each frame alone (points, which link to the frames) and of the frames of a stretch together (line)."
     )
