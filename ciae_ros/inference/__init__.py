@@ -24,6 +24,7 @@ from ciae_ros.inference.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
+from ciae_ros.inference.fusing import NotFiniteError
 from ciae_ros.inference.named_models import DEFAULT_MODEL, load_model
 from ciae_ros.inference.onnx_model import OnnxModel
 from ciae_ros.inference.predictor import Predictor
@@ -39,6 +40,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "InferenceSettings",
+    "NotFiniteError",
     "OnnxModel",
     "PanopticResult",
     "Predictor",

@@ -39,7 +39,7 @@ def assign_pixels(
     """The query that each pixel of the original image is most similar to, among those that may have it.
 
     Args:
-        embedding: (D, h, w), the map of one padded image at stride 4, not normalised; h and w at least 2.
+        embedding: (D, h, w), the map of one padded image at stride 4, finite, not normalised; h and w at least 2.
         stuff_queries: (S, D) of any norm, S at least 1; they may win anywhere.
         instance_queries: (K, D) of any norm; S + K is below 32768.
         boxes: (K, 4) x1, y1, x2, y2 in pixels of the network's input: the instances may win only at pixels whose

@@ -87,7 +87,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check a checkpoint; the model is on the CPU, in float32 and in evaluation mode.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint of this package, or weights that do not fit its configuration.
+        CheckpointError: no such file, not a checkpoint of this package, or weights that do not fit its configuration
+            or are not finite.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of a .safetensors file")
@@ -112,6 +113,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except RuntimeError as error:
         first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
         raise CheckpointError(f"the weights in {path} do not fit its configuration: {first_line}") from None
+    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"{path} holds weights that are not finite ({broken}): use one of an earlier iteration")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings)
 

@@ -37,6 +37,16 @@ from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
 
 
+class NotFiniteError(ValueError):
+    """The network's output holds infinities or NaN: every pixel would go to whatever comparisons with them say."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the network's output is not finite: either its activations overflow in fp16 (set precision to bf16 or "
+            "fp32), or its weights are broken"
+        )
+
+
 @dataclass(frozen=True)
 class FusedImage:
     """A panoptic result as it lies on the device: a slot for each of Q queries, whether it won a pixel or not."""
@@ -48,7 +58,7 @@ class FusedImage:
     category: Tensor
     """(Q,) int64 index into the model's `CategorySet`."""
     score: Tensor
-    """(Q,) float32."""
+    """(Q,) float32; all of them NaN if the network's output was not finite."""
     statistics: SegmentStatistics
 
     def table(self) -> Tensor:
@@ -58,7 +68,11 @@ class FusedImage:
         return torch.cat((scalars, self.statistics.box.double(), self.statistics.centroid), dim=1)
 
     def to_result(self, categories: CategorySet) -> PanopticResult:
-        """Bring it to the host, with the slots that are segments only. Waits for the device."""
+        """Bring it to the host, with the slots that are segments only. Waits for the device.
+
+        Raises:
+            NotFiniteError: the network's output was not finite.
+        """
         label_map = self.label_map.cpu().numpy().view(np.uint16)
         return result_of_table(label_map, self.table().cpu().numpy(), categories)
 
@@ -74,7 +88,12 @@ def result_of_table(label_map: np.ndarray, table: np.ndarray, categories: Catego
         label_map: (H, W) uint16; the result takes it over.
         table: of `FusedImage.table`, or with further rows of zeros.
         categories: the model's.
+
+    Raises:
+        NotFiniteError: the network's output was not finite.
     """
+    if np.isnan(table[:, 2]).any():
+        raise NotFiniteError
     rows = table[np.flatnonzero(table[:, 0])]
     integers = rows.astype(np.int64)
     segments = (
@@ -156,7 +175,13 @@ def fuse_instances(
         min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: the image's sizes.
         semantic_logits: (S + 1, h, w), where the model tells stuff by a branch of its own (Table III).
+
+    Raises:
+        NotFiniteError: the map or the logits are not finite; on a CUDA device the host hears of it with the result.
     """
+    zero = _zero_if_finite(embedding, semantic_logits)
+    if zero.device.type == "cpu" and zero.isnan():
+        raise NotFiniteError
     num_stuff = len(stuff_queries)
     if semantic_logits is None and runs_triton(embedding.device):
         winners, statistics = _assign_with_triton(embedding, instances, stuff_queries, geometry)
@@ -173,9 +198,14 @@ def fuse_instances(
         label_map=_look_up(segment_id.to(torch.int16), winners),
         segment_id=segment_id,
         category=torch.cat((torch.arange(num_stuff, device=winners.device), instances.classes + num_stuff)),
-        score=torch.cat((instances.scores.new_ones(num_stuff), instances.scores)),
+        score=torch.cat((instances.scores.new_ones(num_stuff), instances.scores)) + zero,
         statistics=statistics,
     )
+
+
+def _zero_if_finite(*maps: Tensor | None) -> Tensor:
+    """() float32: NaN if there is an infinity or NaN in any of the maps."""
+    return 0 * torch.stack([each.sum(dtype=torch.float32) for each in maps if each is not None]).sum()
 
 
 def _assign_with_triton(

@@ -62,7 +62,7 @@ from ciae_ros.node.parameters import (
     declare_parameters,
     read_parameters,
 )
-from ciae_ros.node.segmenter import Segmenter, is_out_of_memory
+from ciae_ros.node.segmenter import DeviceLostError, Segmenter, is_out_of_memory
 from ciae_ros.node.signals import until_interrupted
 
 DIAGNOSTICS_PERIOD = 1.0
@@ -70,6 +70,9 @@ DIAGNOSTICS_PERIOD = 1.0
 
 EXIT_DEVICE_LOST = 75
 """Exit code after the device has stopped answering, so that a new process is worth a try (EX_TEMPFAIL)."""
+
+EXIT_INTERNAL_ERROR = 70
+"""Exit code after an error that no frame is to blame for (EX_SOFTWARE)."""
 
 LAST_WORDS = 5.0
 """Seconds that the process has for an orderly end after that: what hangs on the device may hang for ever."""
@@ -167,7 +170,7 @@ class PanopticNode(LifecycleNode):
             parameters=lambda: self._node_parameters,
             clock=self.get_clock(),
             logger=self.get_logger(),
-            on_device_lost=self._end_after_device_lost,
+            on_end=self._end_after,
             max_batch=self._max_batch,
             note="untrained weights: the segments mean nothing" if self._predictor.digest == UNTRAINED else "",
         )
@@ -327,14 +330,15 @@ class PanopticNode(LifecycleNode):
             values["images at once"] = self._max_batch
         return values
 
-    def _end_after_device_lost(self, error: Exception) -> None:
+    def _end_after(self, error: Exception) -> None:
         """Called on a thread of the segmenter: a process with a broken CUDA context can only be replaced."""
-        watchdog = threading.Timer(LAST_WORDS, os._exit, (EXIT_DEVICE_LOST,))
+        is_lost = isinstance(error, DeviceLostError)
+        self.exit_code = EXIT_DEVICE_LOST if is_lost else EXIT_INTERNAL_ERROR
+        watchdog = threading.Timer(LAST_WORDS, os._exit, (self.exit_code,))
         watchdog.daemon = True
         watchdog.start()
-        self._fault = f"the device does not answer any more: {error}"
-        self.exit_code = EXIT_DEVICE_LOST
-        self.get_logger().fatal(f"{self._fault}; ending with exit code {EXIT_DEVICE_LOST}, to be started again")
+        self._fault = f"{'the device does not answer any more' if is_lost else 'internal error'}: {error}"
+        self.get_logger().fatal(f"{self._fault}; ending with exit code {self.exit_code}, to be started again")
         self._publish_diagnostics()
         self._diagnostics.wait_for_all_acked(Duration(seconds=1))
         rclpy.try_shutdown()
@@ -345,7 +349,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
 
     Returns:
         0 after an orderly end, 1 if a parameter, the model or the device cannot be used, `EXIT_DEVICE_LOST` if the
-        device has stopped answering.
+        device has stopped answering, `EXIT_INTERNAL_ERROR` after a fault of the node itself.
     """
     use_one_heap()
     rclpy.init(args=args)

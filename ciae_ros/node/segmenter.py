@@ -95,7 +95,7 @@ class Segmenter:
         parameters: Callable[[], NodeParameters],
         clock: Clock,
         logger: RcutilsLogger,
-        on_device_lost: Callable[[Exception], None],
+        on_end: Callable[[Exception], None],
         max_batch: int = 1,
         note: str = "",
     ) -> None:
@@ -108,7 +108,7 @@ class Segmenter:
             parameters: asked for each batch, so that changes count for the next frame.
             clock: the node's; stamps are compared with it.
             logger: for frames that could not be segmented, once for each reason.
-            on_device_lost: called on one of the threads, which then end.
+            on_end: called on one of the threads, which then end, with a `DeviceLostError` or a fault of ours.
             max_batch: most frames that go through the network at once.
             note: a line of text for the overlays.
         """
@@ -116,7 +116,7 @@ class Segmenter:
         self._predictor, self._pipeline = predictor, pipeline
         self._streams, self._parameters = streams, parameters
         self._clock, self._logger = clock, logger
-        self._on_device_lost = on_device_lost
+        self._on_end = on_end
         self._max_batch, self._note = max_batch, note
         self._preparation = 0.0
         self._may_submit = threading.Semaphore(BATCHES_AHEAD)
@@ -153,21 +153,29 @@ class Segmenter:
             batch.answer.cancel()
 
     def _take_and_submit(self) -> None:
-        while True:
-            self._may_submit.acquire()
-            self._stopping.wait(max(0.0, self._pipeline.seconds_until_needed(self._preparation)))
-            turns = self.scheduler.take(self._max_batch)
-            if not turns:
-                break
-            parameters = self._parameters()
-            self._predictor.settings = parameters.settings(self._predictor.default_settings)
-            jobs = [job for camera, frame in turns if (job := self._convert(camera, frame, parameters)) is not None]
-            self._may_submit.release()
-            # Sorting is stable: the cameras' order stays within a batch.
-            for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
-                self._may_submit.acquire()
-                self._submit(list(batch))
+        try:
+            while turns := self._take():
+                self._submit_in_batches(turns)
+        except Exception as error:
+            self._give_up(error)
         self._submitted.put(None)
+
+    def _take(self) -> list[tuple[str, Frame]]:
+        """Cameras with their newest frames, as late as the network allows; none after the end."""
+        self._may_submit.acquire()
+        self._stopping.wait(max(0.0, self._pipeline.seconds_until_needed(self._preparation)))
+        turns = self.scheduler.take(self._max_batch)
+        self._may_submit.release()
+        return turns
+
+    def _submit_in_batches(self, turns: list[tuple[str, Frame]]) -> None:
+        parameters = self._parameters()
+        self._predictor.settings = parameters.settings(self._predictor.default_settings)
+        jobs = [job for camera, frame in turns if (job := self._convert(camera, frame, parameters)) is not None]
+        # Sorting is stable: the cameras' order stays within a batch.
+        for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
+            self._may_submit.acquire()
+            self._submit(list(batch))
 
     def _submit(self, jobs: list[_Job]) -> None:
         if self._stopping.is_set():
@@ -191,21 +199,25 @@ class Segmenter:
             return refused
 
     def _publish_and_survive(self) -> None:
-        lost = False
+        end: Exception | None = None
         while (batch := self._submitted.get()) is not None:
             wait([batch.answer])
             self._unanswered.popleft()
             self._may_submit.release()
             try:
-                if not lost:
+                if end is None:
                     self._finish(batch)
-            except DeviceLostError as error:
-                lost = True
-                self._close()
-                self._on_device_lost(error)
-            if lost:
+            except Exception as error:
+                end = error
+                self._give_up(error)
+            if end is not None:
                 for job in batch.jobs:
-                    self._count_dropped(job, DEVICE_LOST)
+                    self._count_dropped(job, DEVICE_LOST if isinstance(end, DeviceLostError) else FAILED)
+
+    def _give_up(self, error: Exception) -> None:
+        """A node that lives and segments nothing would be worse than one that is started again."""
+        self._close()
+        self._on_end(error if isinstance(error, DeviceLostError) else RuntimeError(_described(error)))
 
     def _padded_size(self, job: _Job) -> tuple[int, int]:
         return self._predictor.geometry(*job.image.pixels.shape[:2]).padded

@@ -26,7 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ciae_ros.inference import CategorySet, Predictor
+from ciae_ros.inference import CategorySet, NotFiniteError, Predictor
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.ground_truth import open_ground_truth, topic_ground_truth
@@ -171,7 +171,7 @@ def _one_by_one(
     for unit in units:
         try:
             yield unit, evaluator.run(unit, lambda: done(1))
-        except (BagError, GroundTruthError) as error:
+        except (BagError, GroundTruthError, NotFiniteError) as error:
             yield unit, str(error)
 
 

@@ -27,6 +27,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from ciae_ros.inference import NotFiniteError
 from ciae_ros.replay.evaluate import Order, carry_out, checked_plan, describe_model, evaluator_of
 from ciae_ros.replay.types import BagError, GroundTruthError, ReplayError, Run
 from ciae_ros.replay.unit_evaluation import UnitResult
@@ -64,7 +65,7 @@ class Worker:
         """A unit's result, or in one line why there is none."""
         try:
             return self._evaluator.run(unit)
-        except (BagError, GroundTruthError) as error:
+        except (BagError, GroundTruthError, NotFiniteError) as error:
             return str(error)
 
 

@@ -49,6 +49,7 @@ class LockStep:
         """Frames in their order.
 
         Raises:
+            NotFiniteError: the network's output for a frame is not finite.
             RuntimeError: of the device, as for too little memory.
         """
         waiting: deque[tuple[BagFrame, Answer | None]] = deque()

@@ -108,6 +108,7 @@ class UnitEvaluator:
         Raises:
             BagError: the bag or the topic cannot be read.
             GroundTruthError: there is no such ground truth.
+            NotFiniteError: the network's output for a frame is not finite.
             RuntimeError: of the device, as for too little memory.
         """
         start = time.perf_counter()

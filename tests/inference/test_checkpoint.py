@@ -114,6 +114,14 @@ def test_weights_that_do_not_fit(path: Path) -> None:
     assert "do not fit" in refused(path)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_of_a_training_that_diverged(path: Path, value: float) -> None:
+    values, tensors = metadata(path), load_file(path)
+    tensors["memory.vectors"][2, 3] = value
+    save_file(tensors, path, values)
+    assert "holds weights that are not finite (memory.vectors)" in refused(path)
+
+
 @pytest.mark.parametrize("field", ["config", "categories"])
 def test_damaged_description(path: Path, field: str) -> None:
     values = metadata(path)

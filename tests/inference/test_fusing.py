@@ -22,10 +22,11 @@ import torch
 from torch.nn import functional as F
 
 from ciae_ros.inference import Category, CategorySet, PanopticResult
-from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.fusing import FusedImage, Instances, NotFiniteError, fuse, fuse_instances
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.proposals import Proposals
 from ciae_ros.inference.sampling_grid import sampling_grid
+from ciae_ros.inference.segment_statistics import SegmentStatistics
 from ciae_ros.inference.semantic_assignment import assign_by_semantics
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
@@ -142,3 +143,23 @@ def test_a_semantic_branch_without_instances_gives_stuff() -> None:
     geometry = ImageGeometry((32, 64), (32, 64), (32, 64))
     nothing = torch.zeros(0, 8), torch.zeros(0, 4)
     assert (assign_by_semantics(torch.randn(8, 8, 16), logits, *nothing, geometry) == 1).all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("of_semantic_branch", [False, True])
+def test_what_is_not_finite_becomes_no_map(value: float, of_semantic_branch: bool) -> None:
+    embedding, logits = torch.randn(4, 16, 16), torch.randn(3, 16, 16)
+    (logits if of_semantic_branch else embedding)[1, 5, 7] = value
+    nothing = torch.empty(0, dtype=torch.int64)
+    instances = Instances(torch.empty(0, 4), torch.empty(0, 4), nothing, torch.empty(0))
+    geometry = image_geometry(64, 64, 64, 64)
+    with pytest.raises(NotFiniteError, match="fp16"):
+        fuse_instances(embedding, instances, torch.eye(4)[:2], 0, geometry, logits if of_semantic_branch else None)
+
+
+def test_what_was_not_finite_on_a_device_is_heard_of_with_the_result() -> None:
+    nothing = torch.zeros(3, dtype=torch.int64)
+    statistics = SegmentStatistics(nothing, torch.zeros(3, 4, dtype=torch.int64), torch.zeros(3, 2))
+    fused = FusedImage(torch.zeros(4, 4, dtype=torch.int16), nothing, nothing, torch.full((3,), torch.nan), statistics)
+    with pytest.raises(NotFiniteError):
+        fused.to_result(CATEGORIES)

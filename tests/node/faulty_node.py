@@ -31,13 +31,17 @@ from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import main
 from ciae_ros.node.parameters import NodeParameters
 
-OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY = 201, 202, 203, 204
+OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY, NOT_FINITE = 201, 202, 203, 204, 205
+
+BROKEN_HEIGHT = 62
+"""Of an image that brings up a fault outside of the network."""
 
 
 def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
     """A predictor with faults."""
     predictor = load_predictor(parameters)
     prepare, healthy, check = predictor.preprocess, predictor.compute, predictor.check_device
+    sizes = predictor.geometry
     codes: dict[int, list[int]] = {}
     faults: dict[int, Callable[[], Exception]] = {
         OUT_OF_MEMORY: lambda: torch.OutOfMemoryError("CUDA out of memory (injected)"),
@@ -58,6 +62,8 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
             is_lost = is_lost or code == LOST_DEVICE
             if code in faults:
                 raise faults[code]()
+            if code == NOT_FINITE:
+                batch = torch.full_like(batch, torch.nan)
         return healthy(batch, *arguments)
 
     def check_device() -> None:
@@ -66,8 +72,13 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
             raise faults[LOST_DEVICE]()
         check()
 
+    def geometry(height: int, width: int) -> ImageGeometry:
+        if height == BROKEN_HEIGHT:
+            raise KeyError("a mistake (injected)")
+        return sizes(height, width)
+
     predictor.preprocess, predictor.compute = preprocess, compute  # type: ignore[method-assign]
-    predictor.check_device = check_device  # type: ignore[method-assign]
+    predictor.check_device, predictor.geometry = check_device, geometry  # type: ignore[method-assign]
     return predictor
 
 

@@ -24,12 +24,14 @@ import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.panoptic_node import EXIT_DEVICE_LOST
+from ciae_ros.node.panoptic_node import EXIT_DEVICE_LOST, EXIT_INTERNAL_ERROR
 from ciae_ros.node.segmenter import is_out_of_memory
 from tests.node.faulty_node import (
+    BROKEN_HEIGHT,
     EXCEPTION,
     HOST_OUT_OF_MEMORY,
     LOST_DEVICE,
+    NOT_FINITE,
     OUT_OF_MEMORY,
     load_faulty_predictor,
 )
@@ -43,11 +45,16 @@ def image(code: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"),
-    [(OUT_OF_MEMORY, "out of memory"), (HOST_OUT_OF_MEMORY, "out of memory"), (EXCEPTION, "failed")],
+    ("code", "reason", "description"),
+    [
+        (OUT_OF_MEMORY, "out of memory", "injected"),
+        (HOST_OUT_OF_MEMORY, "out of memory", "injected"),
+        (EXCEPTION, "failed", "injected"),
+        (NOT_FINITE, "failed", "the network's output is not finite"),
+    ],
 )
 def test_a_frame_that_fails_is_dropped_and_counted_and_the_next_one_is_segmented(
-    client: Client, capfd: pytest.CaptureFixture[str], code: int, reason: str
+    client: Client, capfd: pytest.CaptureFixture[str], code: int, reason: str, description: str
 ) -> None:
     with node_in_this_process(load_faulty_predictor):
         client.wait_for_answers()
@@ -63,7 +70,7 @@ def test_a_frame_that_fails_is_dropped_and_counted_and_the_next_one_is_segmented
         assert reason in status.message
     lines = [line for line in capfd.readouterr().err.splitlines() if "dropped a frame" in line]
     assert len(lines) == 1
-    assert "injected" in lines[0]
+    assert description in lines[0]
 
 
 def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
@@ -88,13 +95,23 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
             client.destroy_node()
 
 
-def test_a_lost_device_ends_the_process_with_its_own_exit_code_and_no_wrong_map(client: Client, ros: None) -> None:
+@pytest.mark.parametrize(
+    ("bad", "exit_code", "fault"),
+    [
+        (image(LOST_DEVICE), EXIT_DEVICE_LOST, "the device does not answer any more: RuntimeError: CUDA error"),
+        (np.zeros((BROKEN_HEIGHT, 80, 3), np.uint8), EXIT_INTERNAL_ERROR, "internal error: KeyError: 'a mistake"),
+    ],
+    ids=["lost device", "mistake of ours"],
+)
+def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_and_no_wrong_map(
+    client: Client, ros: None, bad: np.ndarray, exit_code: int, fault: str
+) -> None:
     process = start_node(module="tests.node.faulty_node", **SMALL)
     try:
         client.wait_until_active(process)
         # One after the other: of images that come together, only the newest reaches the network.
         for stamp in range(1, 60):
-            client.publish(image(LOST_DEVICE if stamp < 4 else 0), stamp)
+            client.publish(bad if stamp < 4 else image(0), stamp)
             until = time.monotonic() + 0.2
             client.wait(lambda until=until: time.monotonic() > until)
             if process.poll() is not None:
@@ -102,13 +119,13 @@ def test_a_lost_device_ends_the_process_with_its_own_exit_code_and_no_wrong_map(
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == EXIT_DEVICE_LOST, output
-    assert "the device does not answer any more" in output
-    assert f"ending with exit code {EXIT_DEVICE_LOST}, to be started again" in output
+    assert process.returncode == exit_code, output
+    assert fault in output
+    assert f"ending with exit code {exit_code}, to be started again" in output
     assert "Traceback" not in output
     assert not client.labels
     client.wait(lambda: client.statuses["/panoptic_node: node"].level == DiagnosticStatus.ERROR)
-    assert "does not answer" in client.statuses["/panoptic_node: node"].message
+    assert fault in client.statuses["/panoptic_node: node"].message
 
 
 def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> None:
