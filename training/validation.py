@@ -69,7 +69,7 @@ def _validate(
 ) -> None:
     assert config.data.val is not None
     # A predictor folds batch normalisations: it gets a model of its own.
-    model = copy.deepcopy(state.best_model)
+    model = copy.deepcopy(state.evaluated_model)
     predictor = Predictor(
         Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
     )
@@ -90,4 +90,4 @@ def _validate(
     )
     if scores.all.pq > state.best:
         state.best = scores.all.pq
-        save_checkpoint(output / "best.safetensors", config.name, state.best_model, categories, config.inference)
+        save_checkpoint(output / "best.safetensors", config.name, state.evaluated_model, categories, config.inference)

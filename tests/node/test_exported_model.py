@@ -58,6 +58,7 @@ def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) 
         stop(process)
 
 
+@pytest.mark.beside_others
 @pytest.mark.parametrize(
     ("choices", "message"),
     [

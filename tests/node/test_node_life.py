@@ -69,6 +69,7 @@ def test_failed_configuration_leaves_the_node_unconfigured(client: Client, capfd
     assert "no checkpoint at /no/such/model" in capfd.readouterr().err
 
 
+@pytest.mark.beside_others
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
     client: Client, ros: None, end: signal.Signals

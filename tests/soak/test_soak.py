@@ -26,6 +26,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 
+@pytest.mark.beside_others
 def test_half_a_minute_accounts_for_every_image(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.soak", "--minutes", "0.5", "--input-size", "128", "--output", str(tmp_path)]
     finished = subprocess.run(

@@ -73,11 +73,6 @@ class Bag:
         """What is wrong with it as far as it has been read, a line each."""
         return list(self._storage.problems)
 
-    @property
-    def connections(self) -> list[Any]:
-        """rosbags' Connections: a topic may have several."""
-        return self._storage.connections
-
     def image_topics(self) -> list[str]:
         """Names of those that carry images."""
         return sorted(topic for topic, info in self.topics.items() if info.type in (IMAGE, COMPRESSED_IMAGE))

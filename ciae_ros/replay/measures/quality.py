@@ -33,7 +33,6 @@ class Quality:
     pq: float
     sq: float
     rq: float
-    num_classes: int
 
 
 def quality(segments: pd.DataFrame, categories: CategorySet) -> pd.DataFrame:
@@ -81,9 +80,9 @@ def summary_quality(per_class: pd.DataFrame, which: Literal["all", "things", "st
     chosen = per_class if which == "all" else per_class[per_class["is_thing"] == (which == "things")]
     occurring = chosen[chosen["pq"].notna()]
     if occurring.empty:
-        return Quality(np.nan, np.nan, np.nan, 0)
+        return Quality(np.nan, np.nan, np.nan)
     pq, sq, rq = (float(occurring[name].mean()) for name in ("pq", "sq", "rq"))
-    return Quality(pq, sq, rq, len(occurring))
+    return Quality(pq, sq, rq)
 
 
 def mean_pq(segments: pd.DataFrame) -> float:

@@ -61,7 +61,7 @@ class Anchors:
         return np.union1d(spread, rows[np.isin(rows, list(self.shown))])
 
 
-def frame_title(frame: pd.Series | dict[str, object], several_topics: bool = True) -> str:
+def frame_title(frame: pd.Series | dict[str, object], several_topics: bool) -> str:
     """How a frame is called: its drive, topic and number."""
     topic = f" {frame['topic']}" if several_topics else ""
     return f"{frame['bag']}{topic} #{frame['index']}"

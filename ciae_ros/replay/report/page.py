@@ -85,8 +85,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     sorted_by: int | None = None
-    """The column that the rows are in the order of, if any."""
-    descending: bool = True
+    """The column in whose descending order the rows are, if any."""
     wide: bool = True
     """Takes the whole width of the page."""
 

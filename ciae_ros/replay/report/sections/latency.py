@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ciae_ros.replay.measures.latency import STAGES, WHOLE
 from ciae_ros.replay.report.anchors import Anchors
 from ciae_ros.replay.report.charts import Labels, histogram, stacked_bars
 from ciae_ros.replay.report.formatting import milliseconds
@@ -26,10 +27,9 @@ from ciae_ros.replay.report.page import Cell, Column, Omission, Plot, Row, Secti
 from ciae_ros.replay.report.svg import BLUE
 from ciae_ros.replay.report.time_plots import TimeCurve, time_plot
 
-STAGES = ("decode", "preprocess", "network", "proposals", "fusing", "download")
 AHEAD = "decode"
 """Is done while earlier frames are segmented, and not part of the latency."""
-_TITLES = {"latency": "whole", AHEAD: "decode (ahead)"}
+_TITLES = {WHOLE: "whole", AHEAD: "decode (ahead)"}
 _COLUMNS = {"p50": "p50", "p90": "p90", "p99": "p99", "mean": "Mean"}
 
 
@@ -51,11 +51,11 @@ def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anch
         plots.append(_stages(latencies, parts))
     curve = TimeCurve("latency", "latency, ms", 1e3, write="{:.1f} ms".format)
     plots.append(time_plot(frames, curve, anchors, "Latency of each frame; line: running mean."))
-    table = _table(latencies, ["latency", *stages])
-    return Section("latency", "Latency", () if parts else (_WHOLE,), tuple(plots), (table,))
+    table = _table(latencies, [WHOLE, *stages])
+    return Section("latency", "Latency", () if parts else (_STAGES_UNSEEN,), tuple(plots), (table,))
 
 
-_WHOLE = (
+_STAGES_UNSEEN = (
     "Through the node the latency is from publishing an image to having its result; its stages cannot be seen from "
     "outside."
 )
