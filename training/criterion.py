@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -40,15 +41,22 @@ class Losses(NamedTuple):
 
 
 def training_loss(
-    outputs: RawOutputs, target: Target, memory: Tensor, model: ModelConfig, config: EmbeddingLossConfig
+    outputs: RawOutputs,
+    target: Target,
+    memory: Tensor,
+    model: ModelConfig,
+    config: EmbeddingLossConfig,
+    after_detection: Callable[[], object] = lambda: None,
 ) -> Losses:
     """Eq. 15, with the cross-entropy of the semantic branch added where the model has one (Table III).
 
     Losses are divided by means over all ranks, so that the mean of their gradients is that of one rank with all images.
+    `after_detection` is called between the detector's losses and the embedding's.
     """
     parts = detection_losses(outputs, target, model.num_stuff_classes, model.class_agnostic_detector)
     if outputs.semantic_logits is not None:
         parts["semantic"] = _semantic_loss(outputs.semantic_logits, target, model.num_stuff_classes)
+    after_detection()
     embedding = embedding_loss(outputs.embedding, target, memory, model, config)
     total = sum(parts.values(), embedding.total)
     parts |= {"cae": embedding.cae, "iae": embedding.iae}

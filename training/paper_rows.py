@@ -38,7 +38,7 @@ from training.paper_tables import Evaluation, Row
 from training.preparation import choose_device
 from training.pretrained import PretrainedError
 from training.server_results import IMAGE_INFO_PREFIX, write_server_results
-from training.train import NonFiniteLossError, train
+from training.train import DivergedError, train
 from training.training_state import MAY_CHANGE
 
 CONFIGS = Path(__file__).parents[1] / "config" / "training"
@@ -140,7 +140,7 @@ def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: 
     """`scores` as `Scores.to_dict` gives them, or the `results` that were written, or how the training `diverged`."""
     try:
         _train(config, folder)
-    except NonFiniteLossError as error:
+    except DivergedError as error:
         return {"diverged": str(error)}
     assert config.data.val is not None
     predictor = _predictor(evaluation, config, folder / "model.safetensors")

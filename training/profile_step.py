@@ -20,7 +20,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -28,14 +27,14 @@ import torch
 
 from ciae_ros.inference.host_memory import keep_freed_memory
 from training.config import ConfigError, TrainingConfig, load_config
-from training.data.dataset import Batch, BatchSampler, PanopticDataset, collate, normalized
+from training.data.dataset import Batch, BatchSampler, PanopticDataset, collate
 from training.data.sample import DataError
-from training.detection_loss import detection_losses
-from training.embedding_loss import embedding_loss
 from training.optimization import set_training_mode
-from training.preparation import AUTOCAST, build_dataset, build_state, choose_device
+from training.preparation import build_dataset, build_state, choose_device
 from training.pretrained import PretrainedError
+from training.schedule import scaled_schedule
 from training.training_state import TrainingState
+from training.training_step import NonFiniteStepError, training_step
 
 GPUS = 8
 """Of the machine that the number of workers is computed for."""
@@ -53,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = build_state(config, dataset.categories, device)
         batches, seconds_per_image = _decode(dataset, config, options.steps)
         times = [step_times(config, state, batch.to(device)) for batch in batches]
-    except (ConfigError, DataError, PretrainedError, OSError) as error:
+    except (ConfigError, DataError, PretrainedError, NonFiniteStepError, OSError) as error:
         print(f"profile_step: {error}", file=sys.stderr)
         return 1
     _report(config, batches, times, seconds_per_image)
@@ -76,27 +75,16 @@ def _decode(dataset: PanopticDataset, config: TrainingConfig, steps: int) -> tup
 
 
 def step_times(config: TrainingConfig, state: TrainingState, batch: Batch) -> dict[str, float]:
-    """Seconds of each part of one step; on a CUDA device each ends when the device has ended it."""
-    model, lap = state.model, _clock(batch.images.device)
-    set_training_mode(model, config.optimization)
-    times = {}
-    images = normalized(batch, model.config.pixel_mean, model.config.pixel_std)
-    dtype = AUTOCAST.get(config.optimization.autocast)
-    with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
-        outputs = model(images.contiguous(memory_format=torch.channels_last))
-    times["forward"] = lap()
-    num_stuff = model.config.num_stuff_classes
-    detection = detection_losses(outputs, batch.target, num_stuff, model.config.class_agnostic_detector)
-    times["detection loss"] = lap()
-    embedding = embedding_loss(
-        outputs.embedding, batch.target, model.memory.vectors, model.config, config.embedding_loss
-    )
-    times["embedding loss"] = lap()
-    sum(detection.values(), embedding.total).backward()
-    times["backward"] = lap()
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    times["optimiser"] = lap()
+    """Seconds of each part of one step; on a CUDA device each ends when the device has ended it.
+
+    Raises:
+        NonFiniteStepError: the loss or the gradient is not finite.
+    """
+    set_training_mode(state.model, config.optimization)
+    times: dict[str, float] = {}
+    clock = _clock(batch.images.device)
+    schedule = scaled_schedule(config.optimization)
+    training_step(config, state.model, state, batch, schedule, lambda part: times.__setitem__(part, clock()))
     return times
 
 

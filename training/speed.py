@@ -31,8 +31,6 @@ from training.preparation import build_dataset, build_state, choose_device
 from training.profile_step import step_times
 
 DATA_WAIT = "waiting for data"
-EMBEDDING_LOSS = "embedding loss"
-"""The category- and instance-aware parts, with their gradient for the embedding map; as `step_times` calls it."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -41,21 +40,20 @@ from ciae_ros.inference.host_memory import keep_freed_memory
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig, load_config
-from training.criterion import Losses, training_loss
-from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches, normalized
+from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches
 from training.data.sample import DataError
-from training.memory_update import update_memory
 from training.monitoring import Monitor
-from training.optimization import set_rate, set_training_mode
-from training.preparation import AUTOCAST, build_dataset, build_state, choose_device, load_annotations
+from training.optimization import set_training_mode
+from training.preparation import build_dataset, build_state, choose_device, load_annotations
 from training.pretrained import PretrainedError
 from training.schedule import Schedule, scaled_schedule
 from training.training_state import TrainingState
+from training.training_step import NonFiniteStepError, training_step
 from training.validation import validate
 
 
-class NonFiniteLossError(Exception):
-    """The loss is not a number; the message names the iteration and the file that keeps the batch."""
+class DivergedError(Exception):
+    """Loss or gradient are not finite; the message names the iteration and the file that keeps the batch."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config, options.overrides)
         with distributed.process_group(config.device):
             train(config, options.output or Path("out/training") / config.name)
-    except (ConfigError, DataError, PretrainedError, CheckpointError, NonFiniteLossError, OSError) as error:
+    except (ConfigError, DataError, PretrainedError, CheckpointError, DivergedError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0
@@ -121,7 +119,10 @@ def _run(
             return
         monitor.data_wait = time.perf_counter() - waiting
         state.skipped_images += int(distributed.sum_over_ranks(torch.tensor(batch.skipped, device=device)))
-        losses = _step(config, network, state, batch, schedule, output)
+        try:
+            losses = training_step(config, network, state, batch, schedule)
+        except NonFiniteStepError as error:
+            raise DivergedError(f"{error}; its batch is kept in {_kept(batch, state.iteration, output)}") from None
         monitor.log(state, batch, losses)
         state.iteration += 1
         last = state.iteration == schedule.iterations
@@ -146,37 +147,8 @@ def _validation_is_due(config: TrainingConfig, schedule: Schedule, state: Traini
     return state.iteration == schedule.iterations or (every is not None and state.iteration % every == 0)
 
 
-def _step(
-    config: TrainingConfig, network: nn.Module, state: TrainingState, batch: Batch, schedule: Schedule, output: Path
-) -> Losses:
-    """One iteration: losses, gradients, weights, memory, average."""
-    optimization, model = config.optimization, state.model
-    images = normalized(batch, model.config.pixel_mean, model.config.pixel_std)
-    dtype = AUTOCAST.get(optimization.autocast)
-    with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
-        outputs = network(images.contiguous(memory_format=torch.channels_last))
-    losses = training_loss(outputs, batch.target, model.memory.vectors, model.config, config.embedding_loss)
-    _check_finite(losses, batch, state.iteration, output)
-    set_rate(state.optimizer, schedule.rate(state.iteration))
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(losses.total).backward()
-    if optimization.gradient_clipping is not None:
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), optimization.gradient_clipping)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    update_memory(model.memory, losses.category_sums, config.memory.at(state.iteration, schedule.iterations))
-    if state.average is not None:
-        state.average.update(model, state.iteration)
-    return losses
-
-
-def _check_finite(losses: Losses, batch: Batch, iteration: int, output: Path) -> None:
-    """Stop all ranks if the loss of any is not finite; the weights are still those of the iteration before."""
-    finite = bool(losses.total.isfinite())
-    bad_ranks = distributed.sum_over_ranks(torch.tensor(float(not finite), device=losses.total.device))
-    if bad_ranks == 0:
-        return
+def _kept(batch: Batch, iteration: int, output: Path) -> Path:
+    """Write a batch that cannot be trained with; returns the file."""
     path = output / f"non_finite_{iteration}_rank{distributed.rank()}.pt"
     target = batch.target
     torch.save(
@@ -186,12 +158,10 @@ def _check_finite(losses: Losses, batch: Batch, iteration: int, output: Path) ->
             "images": batch.images,
             "segments": target.segments,
             "classes": target.classes,
-            "losses": losses.parts,
         },
         path,
     )
-    parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.parts.items())
-    raise NonFiniteLossError(f"the loss of iteration {iteration} is not finite ({parts}); its batch is kept in {path}")
+    return path
 
 
 def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:

@@ -29,15 +29,15 @@ from ciae_ros.benchmark.results import NOT_MEASURED, Results, markdown_table, nu
 from ciae_ros.model import PRESETS
 from training.config import load_config
 from training.data.sample import DataError
-from training.speed import DATA_WAIT, EMBEDDING_LOSS, TrainingSpeed, measure_speed
+from training.speed import DATA_WAIT, TrainingSpeed, measure_speed
+from training.training_step import EMBEDDING_LOSS
 
 DEFAULT_PRESETS = ("light_512", "r50_512", "r50_800")
 AUTOCAST = {"fp32": "none", "fp16": "fp16", "bf16": "bf16"}
 NOTES = [
     "Each preset in a process of its own, with random weights, the configuration's data, augmentation at the preset's "
-    "size, and the configuration's batch and workers. A round is a step: loading, forward, losses, backward, "
-    "optimiser. A training's schedule, check for finite losses, loss scaling, clipping, memory update and average of "
-    "weights are left out.",
+    "size, and the configuration's batch and workers. A round is a step of a training: loading, forward, "
+    "losses, backward, optimiser with schedule, memory update and average of weights.",
     "Waiting for data is what the step waits for the loader, the upload included. The CIAE loss is that of the "
     "embedding, category- and instance-aware parts, with its gradient for the embedding map; what flows back from "
     "there is in backward. Shares are of the medians.",

@@ -20,6 +20,7 @@ import errno
 import io
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 import training.train as train_module
+import training.training_step as step_module
 from tests.training.run.tiny_run import (
     CHECKPOINT_EVERY,
     ITERATIONS,
@@ -38,6 +40,7 @@ from tests.training.run.tiny_run import (
 )
 from training import monitoring
 from training.atomic_file import written_atomically
+from training.criterion import Losses
 from training.data.dataset import Batch
 from training.training_state import TrainingState
 
@@ -171,14 +174,14 @@ def test_a_nan_stops_the_run_before_it_reaches_the_weights(
     config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "run"
-    batches, normalized = [], train_module.normalized
+    batches, normalized = [], step_module.normalized
 
     def normalized_once_wrongly(batch: Batch, *arguments: Any) -> Tensor:
         batches.append(batch)
         return normalized(batch, *arguments) * (math.nan if len(batches) == 7 else 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "normalized", normalized_once_wrongly)
+        patch.setattr(step_module, "normalized", normalized_once_wrongly)
         assert train_with(config, output, "checkpoint_every=3") == 1
     (message,) = _errors(capsys)
     assert message.startswith("training: the loss of iteration 6 is not finite")
@@ -189,6 +192,27 @@ def test_a_nan_stops_the_run_before_it_reaches_the_weights(
     assert torch.equal(kept["segments"], batches[6].target.segments)
     assert saved_state(output)["iteration"] == 6
     assert all(tensor.isfinite().all() for tensor in tensors_in(saved_state(output)).values())
+    assert train_with(config, output) == 0
+    assert_same_result(output, finished)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_reaches_the_weights(
+    config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The root of 0 is 0, its slope is infinite."""
+    output = tmp_path / "run"
+    calls, training_loss = iter(range(1, 100)), step_module.training_loss
+
+    def with_a_steep_loss(outputs: Any, *arguments: Any) -> Losses:
+        losses = training_loss(outputs, *arguments)
+        nothing = (0 * outputs.embedding).sum()
+        return losses._replace(total=losses.total + nothing.sqrt()) if next(calls) == 7 else losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_module, "training_loss", with_a_steep_loss)
+        assert train_with(config, output, "checkpoint_every=3") == 1
+    (message,) = _errors(capsys)
+    assert message.startswith("training: the gradient of iteration 6 is not finite; its batch is kept in ")
     assert train_with(config, output) == 0
     assert_same_result(output, finished)
 
@@ -205,7 +229,7 @@ def test_an_exploding_run_stops_and_leaves_finite_weights(
     assert train_with(config, tmp_path / "run", *overrides) == 1
     (message,) = _errors(capsys)
     iteration = saved_state(tmp_path / "run")["iteration"]
-    assert message.startswith(f"training: the loss of iteration {iteration} is not finite")
+    assert re.match(f"training: the (loss|gradient) of iteration {iteration} is not finite", message)
     assert 0 < iteration < ITERATIONS
     weights = tensors_in(saved_state(tmp_path / "run")["model"])
     assert [name for name, tensor in weights.items() if not tensor.isfinite().all()] == []

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import training.train as train_module
+import training.training_step as step_module
 from ciae_ros.inference import load_checkpoint
 from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import ModelConfig
@@ -104,14 +104,14 @@ def test_half_precision_is_used_and_trains(
     config: Path, finished: Path, tmp_path: Path, autocast: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = set()
-    training_loss = train_module.training_loss
+    training_loss = step_module.training_loss
 
     def spy(outputs: Any, *arguments: Any) -> Any:
         losses = training_loss(outputs, *arguments)
         seen.add((outputs.embedding.dtype, outputs.class_logits[0].dtype, losses.total.dtype))
         return losses
 
-    monkeypatch.setattr(train_module, "training_loss", spy)
+    monkeypatch.setattr(step_module, "training_loss", spy)
     overrides = [f"optimization.autocast={autocast}", "optimization.iterations=8"]
     assert train_with(config, tmp_path / "run", *overrides) == 0
     assert seen == {(dtype, dtype, torch.float32)}
@@ -153,13 +153,13 @@ def test_unreadable_images_are_skipped_and_counted(config: Path, tmp_path: Path)
 def test_the_run_takes_the_samplers_batches(
     config: Path, data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, normalized = [], train_module.normalized
+    seen, normalized = [], step_module.normalized
 
     def spy(batch: Batch, *arguments: Any) -> Tensor:
         seen.append(batch.images)
         return normalized(batch, *arguments)
 
-    monkeypatch.setattr(train_module, "normalized", spy)
+    monkeypatch.setattr(step_module, "normalized", spy)
     assert train_with(config, tmp_path / "run", "optimization.iterations=3", "seed=4") == 0
     transform = load_config(config, []).augmentation.build(ModelConfig().pixel_mean)
     dataset = PanopticDataset(PanopticAnnotations.load(data_set), data_set.parents[1] / "tiny", transform)

@@ -79,7 +79,7 @@ def test_the_best_model_survives_a_crash(
     output = tmp_path / "run"
     overrides = [f"data.val={data_set}", "evaluate_every=4", "checkpoint_every=4", "optimization.iterations=8"]
     calls = iter(range(100))
-    step = train_module._step
+    step = train_module.training_step
 
     def die_in_iteration_6(*arguments: Any) -> Any:
         if next(calls) == 6:
@@ -88,7 +88,7 @@ def test_the_best_model_survives_a_crash(
 
     with monkeypatch.context() as patch:
         _pretend_scores({4: 0.7}, patch)
-        patch.setattr(train_module, "_step", die_in_iteration_6)
+        patch.setattr(train_module, "training_step", die_in_iteration_6)
         with pytest.raises(KeyboardInterrupt):
             train_with(config, output, *overrides)
     best = (output / "best.safetensors").read_bytes()

@@ -46,6 +46,7 @@ from training.optimization import build_optimizer, freeze, set_training_mode
 from training.schedule import scaled_schedule
 from training.train import main
 from training.training_state import TrainingState
+from training.training_step import training_step
 from training.weight_average import WeightAverage
 
 TINY = {
@@ -228,7 +229,7 @@ def steps(model: CIAE, config: Path, data_set: Path, tmp_path: Path, count: int,
     )
     schedule, batch = scaled_schedule(training.optimization), batch_of(data_set)
     for _ in range(count):
-        train_module._step(training, model, state, batch, schedule, tmp_path)
+        training_step(training, model, state, batch, schedule)
         state.iteration += 1
     return state
 
