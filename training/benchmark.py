@@ -39,8 +39,8 @@ from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model import PRESETS, ModelConfig
 from training.arguments import positive
 from training.data.sample import read_rgb
-from training.paper_report import NOTHING, aligned
-from training.paper_tables import TABLES, TIMES
+from training.paper.report import NOTHING, aligned
+from training.paper.tables import TABLES, TIMES
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 DEFAULT_PRESETS = ("r50_512", "r50_640", "r50_800")

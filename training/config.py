@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, Val
 from ciae_ros.inference import InferenceSettings
 from ciae_ros.model import PRESETS, ModelConfig
 from training.data.augmentation import Augmentation
-from training.embedding_loss import EmbeddingLossConfig
+from training.losses.embedding_loss import EmbeddingLossConfig
 from training.memory_update import MemoryConfig
 
 REFERENCE_BATCH_SIZE = 16

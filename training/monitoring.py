@@ -28,8 +28,8 @@ from tqdm import tqdm
 from ciae_ros.inference import CategorySet
 from training import distributed
 from training.config import TrainingConfig
-from training.criterion import Losses
 from training.data.dataset import Batch
+from training.losses.criterion import Losses
 from training.pictures import training_pictures
 from training.schedule import Schedule
 from training.training_state import TrainingState

@@ -30,9 +30,9 @@ import sys
 from pathlib import Path
 
 from training.config import ConfigError, TrainingConfig
-from training.paper_report import Plan, format_table
-from training.paper_rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
-from training.paper_tables import TABLES, Row, Table
+from training.paper.report import Plan, format_table
+from training.paper.rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
+from training.paper.tables import TABLES, Row, Table
 from training.schedule import scaled_schedule
 
 SCALES = ("full", "small")

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from training import distributed
 from training.config import TrainingConfig
-from training.criterion import Losses, training_loss
 from training.data.dataset import Batch, normalized
+from training.losses.criterion import Losses, training_loss
 from training.memory_update import update_memory
 from training.optimization import set_rate
 from training.preparation import AUTOCAST

@@ -28,7 +28,7 @@ from ciae_ros.benchmark.measuring import Rounds, in_turns, milliseconds
 from ciae_ros.benchmark.paper_times import paper_time
 from ciae_ros.benchmark.planted_masks import MaskOutputs, planted_outputs
 from ciae_ros.benchmark.plots import CameraRow, plot_cameras
-from training.paper_tables import TABLES
+from training.paper.tables import TABLES
 
 
 def test_a_convolution_is_counted() -> None:

@@ -39,10 +39,10 @@ from ciae_ros.model import CIAE, ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
 from tests.training.synthetic import scene, write_split
 from training import distributed
-from training.criterion import training_loss
 from training.data.augmentation import Augmentation
 from training.data.dataset import Batch, Draw, PanopticDataset, collate, normalized
-from training.embedding_loss import EmbeddingLossConfig
+from training.losses.criterion import training_loss
+from training.losses.embedding_loss import EmbeddingLossConfig
 from training.memory_update import MemoryConfig, update_memory
 from training.optimization import freeze, set_training_mode
 from training.train import main

@@ -40,8 +40,8 @@ from tests.training.run.tiny_run import (
 )
 from training import monitoring
 from training.atomic_file import written_atomically
-from training.criterion import Losses
 from training.data.dataset import Batch
+from training.losses.criterion import Losses
 from training.training_state import TrainingState
 
 # A full disk.

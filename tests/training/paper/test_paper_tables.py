@@ -24,13 +24,13 @@ from typing import Any
 import pytest
 
 from ciae_ros.model import PRESETS
-from training import paper_report
 from training.config import TrainingConfig, load_config
-from training.paper_report import format_table
-from training.paper_rows import CONFIGS, PAPER_CONFIGS, SMALL, Outcome, row_config
-from training.paper_tables import TABLES, Row
+from training.paper import report
+from training.paper.cost import forward_flops, training_gpu_hours
+from training.paper.report import format_table
+from training.paper.rows import CONFIGS, PAPER_CONFIGS, SMALL, Outcome, row_config
+from training.paper.tables import TABLES, Row
 from training.reproduce import main
-from training.training_cost import forward_flops, training_gpu_hours
 
 LONG = {
     "augmentation.shorter_side": (640, 800),
@@ -184,7 +184,7 @@ def test_list_shows_every_row_and_its_cost(monkeypatch: pytest.MonkeyPatch, caps
     def hours(config: TrainingConfig, tflops: float) -> float:
         return config.optimization.iterations / tflops
 
-    monkeypatch.setattr(paper_report, "training_gpu_hours", hours)
+    monkeypatch.setattr(report, "training_gpu_hours", hours)
     assert main(["all", "--list", "--tflops", "10", "--seeds", "0", "1"]) == 0
     printed = capsys.readouterr().out
     rows = [row for table in TABLES.values() for row in table.rows]

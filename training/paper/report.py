@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from training.config import TrainingConfig
-from training.paper_rows import MEASURES, Outcome
-from training.paper_tables import Evaluation, Row, Table
-from training.training_cost import training_gpu_hours
+from training.paper.cost import training_gpu_hours
+from training.paper.rows import MEASURES, Outcome
+from training.paper.tables import Evaluation, Row, Table
 
 NOTHING = "-"
 DIVERGED = "diverges"

@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ciae_ros.model import ModelConfig
-from training import embedding_loss as module
 from training.data.sample import CROWD, VOID
 from training.data.target import Target, make_target, stack_targets
-from training.embedding_loss import POLE, EmbeddingLossConfig, embedding_loss
+from training.losses import embedding_loss as module
+from training.losses.embedding_loss import POLE, EmbeddingLossConfig, embedding_loss
 
 MODEL = ModelConfig(num_stuff_classes=3, num_thing_classes=4, embedding_dim=6)
 HEIGHT, WIDTH = 20, 28

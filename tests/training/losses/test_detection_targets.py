@@ -25,12 +25,12 @@ from torch import Tensor
 
 from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import RawOutputs
-from training import detection_loss
 from training.data.augmentation import Augmentation, augment
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import Target, make_target, stack_targets
-from training.detection_loss import detection_losses
-from training.detection_targets import BACKGROUND, DetectionTargets, detection_targets
+from training.losses import detection_loss
+from training.losses.detection_loss import detection_losses
+from training.losses.detection_targets import BACKGROUND, DetectionTargets, detection_targets
 
 STRIDES = (8, 16, 32, 64, 128)
 RANGES = ((0, 64), (64, 128), (128, 256), (256, 512), (512, math.inf))

@@ -25,9 +25,10 @@ import pytest
 
 from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from tests.training.synthetic import scene, write_split
-from training import paper_rows, train
+from training import train
 from training.config import TrainingConfig
-from training.paper_rows import PAPER_CONFIGS
+from training.paper import rows
+from training.paper.rows import PAPER_CONFIGS
 from training.reproduce import main
 
 TINY = [
@@ -70,7 +71,7 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(config: TrainingConfig, folder: Path) -> None:
         pytest.fail(f"{folder} was trained")
 
-    monkeypatch.setattr(paper_rows, "train", trained)
+    monkeypatch.setattr(rows, "train", trained)
 
 
 def test_rows_are_trained_evaluated_and_compared_once(
@@ -172,7 +173,7 @@ def test_a_stopped_training_stops_all(
     output: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = []
-    monkeypatch.setattr(paper_rows, "train", lambda config, folder: started.append(folder.name))
+    monkeypatch.setattr(rows, "train", lambda config, folder: started.append(folder.name))
     assert run(output, "table9 --scale small --rows 0.15 0.00", tiny) == 1
     assert started == ["default-seed0"]
     assert capsys.readouterr().err.endswith("is not trained to the end; the same command goes on\n")

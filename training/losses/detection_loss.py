@@ -23,8 +23,8 @@ from torchvision.ops import sigmoid_focal_loss
 
 from ciae_ros.model import RawOutputs
 from training.data.target import Target
-from training.detection_targets import DetectionTargets, detection_targets
 from training.distributed import mean_over_ranks
+from training.losses.detection_targets import DetectionTargets, detection_targets
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 """RetinaNet's."""

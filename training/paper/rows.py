@@ -34,14 +34,14 @@ from training.data.coco_panoptic import image_folder_of
 from training.evaluation.metrics import EngineError
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.run import evaluate
-from training.paper_tables import Evaluation, Row
+from training.paper.tables import Evaluation, Row
 from training.preparation import choose_device
 from training.pretrained import PretrainedError
 from training.server_results import IMAGE_INFO_PREFIX, write_server_results
 from training.train import DivergedError, train
 from training.training_state import MAY_CHANGE
 
-CONFIGS = Path(__file__).parents[1] / "config" / "training"
+CONFIGS = Path(__file__).parents[2] / "config" / "training"
 PAPER_CONFIGS = CONFIGS / "paper"
 SMALL = CONFIGS / "small.yaml"
 TEST_DEV_INFO = f"{IMAGE_INFO_PREFIX}test-dev2017.json"

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from ciae_ros.model import ModelConfig, RawOutputs
 from training.data.target import Target
-from training.detection_loss import detection_losses
 from training.distributed import mean_over_ranks
-from training.embedding_loss import EmbeddingLossConfig, embedding_loss
+from training.losses.detection_loss import detection_losses
+from training.losses.embedding_loss import EmbeddingLossConfig, embedding_loss
 
 
 class Losses(NamedTuple):
