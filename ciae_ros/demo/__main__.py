@@ -74,7 +74,8 @@ def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder
             if not _wait_until_ready(*processes):
                 print("demo: the node did not start; its message is above", file=sys.stderr)
                 return 1
-            playing = {"source": source, "rate": float(arguments.rate), "wait_for_subscribers": 1}
+            # The node and the recorder.
+            playing = {"source": source, "rate": float(arguments.rate), "wait_for_subscribers": 2}
             processes.append(start_module("ciae_ros.node.image_player", playing, environment))
             return _wait_for_end(*processes)
         finally:

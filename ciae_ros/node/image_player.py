@@ -35,6 +35,9 @@ from ciae_ros.node.diagnostics import OK, Finding, diagnostic_array, status
 from ciae_ros.node.image_messages import bgr_image
 from ciae_ros.node.signals import until_interrupted
 
+ACQUAINTANCE = Duration(seconds=10)
+"""For which the first image waits for the reliable subscribers."""
+
 
 class ImagePlayer(Node):
     """Plays a source once or in a loop; how many images it has published is on /diagnostics."""
@@ -62,16 +65,19 @@ class ImagePlayer(Node):
         self._wait()
         rate = self._rate if self._rate > 0 else source.rate
         self.get_logger().info(f"playing {self._source} at {rate:.3g} images/s")
-        start, frames = time.monotonic(), 0
+        start = time.monotonic()
         while True:
             for frame in source.frames:
                 if not source.is_live:
-                    time.sleep(max(0.0, start + frames / rate - time.monotonic()))
+                    time.sleep(max(0.0, start + self.published / rate - time.monotonic()))
                 rclpy.spin_once(self, timeout_sec=0)
                 self._publisher.publish(self._message(frame))
-                frames += 1
-                self.published = frames
-            if frames == 0:
+                self.published += 1
+                if self.published == 1 and self._wait_for_subscribers:
+                    # A subscriber that is known here may not know this publisher yet, but will ask for what it missed.
+                    self._publisher.wait_for_all_acked(ACQUAINTANCE)
+                    start = time.monotonic()
+            if self.published == 0:
                 raise SourceError(f"nothing in {self._source} could be decoded")
             if not self._loop:
                 break
