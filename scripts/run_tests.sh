@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests: first those that share the machine well, two at a time, then those that mind what else it does.
+# All tests: first those that share the machine well, three at a time, for many wait for processes of theirs; then those
+# that mind what else it does.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,6 +14,6 @@ run() {
 }
 
 code=0
-OMP_NUM_THREADS=1 run -m "not alone" --numprocesses 2 --dist worksteal "$@" || code=$?
+OMP_NUM_THREADS=1 run -m "not alone" --numprocesses 3 --dist worksteal "$@" || code=$?
 run -m alone "$@" || code=$?
 exit $code

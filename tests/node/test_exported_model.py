@@ -30,6 +30,8 @@ from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.processes import stop
 from tests.node.harness import Client, header, start_node
 
+pytestmark = pytest.mark.beside_others
+
 STAMP = 123_456_789
 
 
@@ -58,7 +60,6 @@ def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) 
         stop(process)
 
 
-@pytest.mark.beside_others
 @pytest.mark.parametrize(
     ("choices", "message"),
     [

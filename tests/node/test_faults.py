@@ -95,6 +95,7 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
             client.destroy_node()
 
 
+@pytest.mark.beside_others
 @pytest.mark.parametrize(
     ("bad", "exit_code", "fault"),
     [

@@ -36,6 +36,7 @@ from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_thi
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
+@pytest.mark.beside_others
 def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) -> None:
     process = start_node(**SMALL, autostart="false")
     try:
