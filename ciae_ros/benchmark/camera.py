@@ -24,29 +24,28 @@ from array import array
 import cv2
 import numpy as np
 import rclpy
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from ciae_ros.node.signals import until_interrupted
+
 
 def main(topic: str, width: int, height: int) -> int:
-    """Publish until the input ends; print how many images each line has sent, and 0 as soon as somebody listens."""
+    """Publish until the input ends or Ctrl-C; print how many images each line has sent, and 0 as soon as somebody listens."""
     rclpy.init()
     node = rclpy.create_node(f"benchmark_camera_{os.getpid()}")
     publisher = node.create_publisher(Image, topic, QoSProfile(depth=5))
     scene = smooth_scene(width, height)
     # Other pixels each time, but nothing to compute: a camera costs the machine as little as it can.
     images = [np.roll(scene, 40 * number, axis=1) for number in range(4)]
-    while publisher.get_subscription_count() == 0:
-        time.sleep(0.05)
-    print(0, flush=True)
-    for line in sys.stdin:
-        rate, seconds = map(float, line.split())
-        start, sent = time.monotonic(), 0
-        while sent < rate * seconds:
-            time.sleep(max(0.0, start + sent / rate - time.monotonic()))
-            publisher.publish(_stamped(images[sent % len(images)]))
-            sent += 1
-        print(sent, flush=True)
+    with until_interrupted():
+        while publisher.get_subscription_count() == 0:
+            time.sleep(0.05)
+        print(0, flush=True)
+        for line in sys.stdin:
+            rate, seconds = map(float, line.split())
+            print(_publish(publisher, images, rate, seconds), flush=True)
     node.destroy_node()
     rclpy.try_shutdown()
     return 0
@@ -56,6 +55,15 @@ def smooth_scene(width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: colours that change slowly, as in photographs; noise would be harder to segment."""
     noise = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _publish(publisher: Publisher, images: list[np.ndarray], rate: float, seconds: float) -> int:
+    start, sent = time.monotonic(), 0
+    while sent < rate * seconds:
+        time.sleep(max(0.0, start + sent / rate - time.monotonic()))
+        publisher.publish(_stamped(images[sent % len(images)]))
+        sent += 1
+    return sent
 
 
 def _stamped(pixels: np.ndarray) -> Image:
