@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+
+"""Mutate lines of the core, one at a time, and check that a test fails each time (mutation testing).
+
+    python scripts/check_mutations.py [WORD...]
+
+Each line is changed in a copy of the checkout, where the tests named with it are run up to the first that fails; that
+one is run again with the line as it was, and has to pass. Prints a table; the exit code is 1 if no test noticed a
+mutation, or if a line is no longer where it was. With words, only the mutations whose names contain one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared"
+
+
+class Mutation(NamedTuple):
+    """A line of the core, and a fault to put in its place."""
+
+    name: str
+    file: str
+    original: str
+    """Part of the file's text that is in it once."""
+    mutated: str
+    tests: str
+    """Paths for pytest, of which one must fail."""
+
+
+MUTATIONS = (
+    Mutation(
+        "loss: no margin between the queries",
+        "training/losses/embedding_loss.py",
+        "violation = similarity.gather(0, highest) - positive + config.margin",
+        "violation = similarity.gather(0, highest) - positive",
+        "tests/training/losses",
+    ),
+    Mutation(
+        "loss: one query more than K",
+        "training/losses/embedding_loss.py",
+        "config.top_k - 1)",
+        "config.top_k)",
+        "tests/training/losses",
+    ),
+    Mutation(
+        "loss: the gradient through the queries is left out",
+        "training/losses/embedding_loss.py",
+        "gradient += _of_each_pixel(of_sums, image)",
+        "gradient += 0 * _of_each_pixel(of_sums, image)",
+        "tests/training/losses",
+    ),
+    Mutation(
+        "targets: a level also takes the next level's boxes",
+        "training/losses/detection_targets.py",
+        "(longest <= limits[1])",
+        "(longest <= 2 * limits[1])",
+        "tests/training/losses",
+    ),
+    Mutation(
+        "targets: crowds count as background",
+        "training/losses/detection_loss.py",
+        "(losses * targets.counts[:, :, None]).sum()",
+        "losses.sum()",
+        "tests/training/losses tests/training/run/test_optimization.py",
+    ),
+    Mutation(
+        "memory update: the momentum goes to the new embedding",
+        "training/memory_update.py",
+        "momentum * memory.vectors + (1 - momentum) * means",
+        "(1 - momentum) * memory.vectors + momentum * means",
+        "tests/training/test_memory_update.py",
+    ),
+    Mutation(
+        "memory update: the momentum rises linearly",
+        "training/memory_update.py",
+        "(1 - iteration / iterations) ** 3",
+        "(1 - iteration / iterations)",
+        "tests/training/test_memory_update.py",
+    ),
+    Mutation(
+        "scheduler: the rate falls an iteration late",
+        "training/schedule.py",
+        "iteration >= milestone",
+        "iteration > milestone",
+        "tests/training/run/test_optimization.py",
+    ),
+    Mutation(
+        "scheduler: milestones stay when the batch is scaled",
+        "training/schedule.py",
+        "tuple(round(milestone / factor) for milestone in config.milestones)",
+        "config.milestones",
+        "tests/training/run/test_optimization.py tests/training/run/test_configuration.py",
+    ),
+    Mutation(
+        "resume: the counters begin anew",
+        "training/training_state.py",
+        "setattr(self, name, content[name])",
+        "content[name]",
+        "tests/training/run/test_interruptions.py",
+    ),
+    Mutation(
+        "resume: the optimiser's momentum is lost",
+        "training/training_state.py",
+        "part.load_state_dict(content[name])",
+        'name == "optimizer" or part.load_state_dict(content[name])',
+        "tests/training/run/test_interruptions.py",
+    ),
+    Mutation(
+        "assignment: a cell is settled by three corners",
+        "ciae_ros/inference/cell_assignment.py",
+        "if q == best[i, j + 1] and q == best[i + 1, j] and q == best[i + 1, j + 1]:",
+        "if q == best[i, j + 1] and q == best[i + 1, j]:",
+        "tests/inference/test_assignment.py",
+    ),
+    Mutation(
+        "assignment: an instance wins outside of its box",
+        "ciae_ros/inference/assignment.py",
+        "at_pixels[..., num_stuff:].masked_fill_(outside_y[rows, None] | outside_x, -torch.inf)",
+        "at_pixels[..., num_stuff:].masked_fill_(outside_y[rows, None] & outside_x, -torch.inf)",
+        "tests/inference/test_assignment.py",
+    ),
+    Mutation(
+        "filter: small stuff stays",
+        "ciae_ros/inference/fusing.py",
+        "is_segment[:num_stuff] &= statistics.area[:num_stuff] >= min_stuff_area",
+        "pass",
+        "tests/inference/test_fusing.py",
+    ),
+    Mutation(
+        "filter: a network's NaN becomes a map",
+        "ciae_ros/inference/fusing.py",
+        'if zero.device.type == "cpu" and zero.isnan():',
+        "if False:",
+        "tests/inference/test_fusing.py",
+    ),
+    Mutation(
+        "NMS: classes suppress each other",
+        "ciae_ros/inference/proposals.py",
+        "batched_nms(boxes, scores, classes, settings.nms_threshold)",
+        "batched_nms(boxes, scores, 0 * classes, settings.nms_threshold)",
+        "tests/inference/test_proposals.py",
+    ),
+    Mutation(
+        "NMS in slots: a box suppresses itself",
+        "ciae_ros/inference/triton_nms.py",
+        "(row[:, None] < column[None, :])",
+        "(row[:, None] <= column[None, :])",
+        "tests/inference/test_triton_interpreter.py",
+    ),
+    Mutation(
+        "batch normalisation folded without its epsilon",
+        "ciae_ros/inference/fold_batch_norm.py",
+        "torch.sqrt(variance + norm.eps)",
+        "torch.sqrt(variance)",
+        "tests/inference/test_predictor.py tests/model",
+    ),
+    Mutation(
+        "conversion: red and blue change places",
+        "ciae_ros/inference/preprocessing.py",
+        '(2, 1, 0) if channel_order == "bgr"',
+        '(2, 1, 0) if channel_order == "rgb"',
+        "tests/inference/test_predictor.py",
+    ),
+    Mutation(
+        "conversion: the bytes that pad a row are taken for pixels",
+        "ciae_ros/images/image_conversion.py",
+        ".reshape(-1, message.step)[:, : message.width * encoding.bytes_per_pixel]",
+        ".reshape(-1, message.step)",
+        "tests/images",
+    ),
+    Mutation(
+        "conversion: a message whose data is too long goes through",
+        "ciae_ros/images/image_conversion.py",
+        "if len(message.data) != rows * step:",
+        "if len(message.data) < rows * step:",
+        "tests/images",
+    ),
+    Mutation(
+        "stamps: labels carry the time of publishing",
+        "ciae_ros/node/result_publisher.py",
+        "header, result = frame.header, frame.result",
+        "header, result = Header(stamp=self._node.get_clock().now().to_msg()), frame.result",
+        "tests/node/test_node_over_dds.py",
+    ),
+    Mutation(
+        "turns: the first camera is always served first",
+        "ciae_ros/node/frame_scheduler.py",
+        "self._turns.append(camera)",
+        "self._turns.insert(0, camera)",
+        "tests/node/test_frame_scheduler.py",
+    ),
+    Mutation(
+        "pipeline: a slot is free while its results are read",
+        "ciae_ros/inference/stream_pipeline.py",
+        "slot.downloaded.wait()\n",
+        "slot.downloaded.wait()\n            self._free.put(slot)\n",
+        "tests/inference/test_stream_pipeline.py",
+    ),
+)
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    chosen = [each for each in MUTATIONS if not words or any(word in each.name for word in words)]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "checkout"
+        _copy_checkout(copy)
+        if DATA.is_dir():
+            (copy.parent / "shared").symlink_to(DATA)
+        print("| Mutation | Test that fails |\n|---|---|", flush=True)
+        survivors = 0
+        for number, each in enumerate(chosen):
+            print(f"[{number + 1}/{len(chosen)}] {each.name}", file=sys.stderr)
+            failed = _failed_test(copy, each)
+            survivors += not failed
+            print(f"| {each.name} (`{each.file}`) | {f'`{failed}`' if failed else '**none**'} |", flush=True)
+    return int(survivors > 0)
+
+
+def _copy_checkout(copy: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+
+
+def _failed_test(copy: Path, each: Mutation) -> str:
+    """The first test that fails because of the mutation, or nothing.
+
+    Raises:
+        SystemExit: the line is not there, pytest could not run, or the test fails without the mutation too.
+    """
+    path = copy / each.file
+    text = path.read_text()
+    if text.count(each.original) != 1:
+        raise SystemExit(f"{each.file} has {text.count(each.original)} times, not once: {each.original}")
+    path.write_text(text.replace(each.original, each.mutated))
+    try:
+        run = _run_tests(copy, each.tests.split())
+    finally:
+        path.write_text(text)
+    if run.returncode == 0:
+        return ""
+    failed = re.search(r"^FAILED (.+?)(?: - |$)", run.stdout, re.MULTILINE)
+    if run.returncode != 1 or not failed:
+        raise SystemExit(f"{each.name}: pytest ended with {run.returncode}\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
+    if _run_tests(copy, [failed[1]]).returncode:
+        raise SystemExit(f"{failed[1]} does not pass either without the mutation")
+    return failed[1]
+
+
+def _run_tests(copy: Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    path = os.pathsep.join([str(copy), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
