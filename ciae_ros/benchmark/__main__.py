@@ -35,6 +35,7 @@ COMMANDS = {
     "roofline": "roofline",
     "pipeline": "pipeline",
     "node": "node_load",
+    "pacing": "pacing",
     "profile": "profiling",
     "training": "training_speed",
 }
@@ -46,6 +47,7 @@ SUMMARIES = {
     "roofline": "each stage's time against what the device's measured rates allow",
     "pipeline": "frames through the pipeline, one after the other, and the bare network",
     "node": "the running node with 1 to 8 cameras at rates from half to twice what it can do",
+    "pacing": "how busy the node keeps a network whose batches take now short and now long",
     "profile": "a trace and a table of operators, into out/profile",
     "training": "images a second, memory and shares of a training step, by preset",
 }

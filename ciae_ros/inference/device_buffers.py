@@ -12,18 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Fixed memory for batches of one kind on a CUDA device, and the graph that works on it."""
+"""Fixed memory on a CUDA device for batches of one kind, and the graph that works on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ciae_ros.inference.device_settings import DeviceSettings
 from ciae_ros.inference.fusing import TABLE_COLUMNS
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.settings import InferenceSettings
@@ -49,7 +52,6 @@ class DeviceBuffers:
         """
         device = predictor.device
         self._predictor, self._geometries = predictor, geometries
-        self.host_images = [torch.empty(shape, dtype=torch.uint8, pin_memory=True) for shape in shapes]
         self._images = [torch.empty(shape, dtype=torch.uint8, device=device) for shape in shapes]
         self._batch = torch.empty(
             (len(shapes), 3, *geometries[0].padded),
@@ -61,11 +63,23 @@ class DeviceBuffers:
         slots = predictor.config.num_stuff_classes + settings.max_instances, TABLE_COLUMNS
         self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
         self._tables = [torch.empty(slots, dtype=torch.float64, device=device) for _ in sizes]
-        self.host_label_maps = [torch.empty(size, dtype=torch.int16, pin_memory=True) for size in sizes]
-        self.host_tables = [torch.empty(slots, dtype=torch.float64, pin_memory=True) for _ in sizes]
+        self.host_images: list[Tensor] = []
+        self.host_label_maps: list[Tensor] = []
+        self.host_tables: list[Tensor] = []
         # External: recorded anew at every replay when they are in a graph.
         self.laps = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
         self._graph: torch.cuda.CUDAGraph | None = None
+
+    def attach(self, memory: PinnedMemory) -> None:
+        """Use this memory for what goes up and comes down, until it is attached to other buffers."""
+        on_device = self._images, self._label_maps, self._tables
+        kinds = [(tensor.shape, tensor.dtype) for tensors in on_device for tensor in tensors]
+        host = iter(memory.arrays(kinds))
+        self.host_images, self.host_label_maps, self.host_tables = (list(islice(host, len(each))) for each in on_device)
+
+    def detach(self) -> None:
+        """Let go of the host's memory."""
+        self.host_images, self.host_label_maps, self.host_tables = [], [], []
 
     @property
     def has_graph(self) -> bool:

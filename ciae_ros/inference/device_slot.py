@@ -27,6 +27,7 @@ from ciae_ros.inference.device_buffers import DeviceBuffers
 from ciae_ros.inference.fusing import result_of_table
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.lanes import StreamMark
+from ciae_ros.inference.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.result import PanopticResult
 from ciae_ros.inference.settings import InferenceSettings
@@ -56,6 +57,7 @@ class DeviceSlot:
         self.loading = 0.0
         """Seconds that `load` took."""
         self._kinds: dict[tuple[object, ...], DeviceBuffers] = {}
+        self._memory = PinnedMemory()
 
     def clear(self) -> None:
         """The batch has been read; its buffers stay for the next one."""
@@ -75,6 +77,9 @@ class DeviceSlot:
         unexpected = [kind for kind, buffers in self._kinds.items() if not buffers.has_graph]
         if len(unexpected) > KINDS_OF_BATCHES:
             del self._kinds[unexpected[0]]
+        for buffers in self._kinds.values():
+            buffers.detach()
+        self._buffers.attach(self._memory)
         self._settings, self._orders = settings, [order for _, order in images]
         for buffer, (image, _) in zip(self._buffers.host_images, images, strict=True):
             np.copyto(buffer.numpy(), image)
@@ -90,6 +95,7 @@ class DeviceSlot:
     def forget(self) -> None:
         """Give back all buffers and graphs, when nothing is on its way."""
         self._kinds.clear()
+        self._memory = PinnedMemory()
         if hasattr(self, "_buffers"):
             del self._buffers
 

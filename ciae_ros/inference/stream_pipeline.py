@@ -136,13 +136,18 @@ class StreamPipeline:
             answer.result()
         return (time.perf_counter() - start) / self._warm_up_batches
 
-    def seconds_until_needed(self, preparation: float) -> float:
-        """How long to wait before taking a frame that is to be ready just when the network gets free.
+    def wait_until_needed(self, preparation: float, stopping: threading.Event) -> None:
+        """Wait for the moment to take a frame that is to be ready just when the network gets free.
 
         Args:
             preparation: seconds that the frame needs before the network can begin with it.
+            stopping: ends the waiting when it is set and `wake` is called.
         """
-        return self._turns.seconds_until_free() - preparation
+        self._turns.wait_until_free(preparation, stopping)
+
+    def wake(self) -> None:
+        """Have whoever is in `wait_until_needed` look whether to stop."""
+        self._turns.wake()
 
     def busy_for(self) -> float:
         """Seconds for which the oldest batch has been on its way; 0 if there is none."""

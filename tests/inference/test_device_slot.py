@@ -19,7 +19,9 @@ Whether the order between real streams is right is for test_device_pipeline, on 
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,7 +34,8 @@ from torch import Tensor
 
 from ciae_ros.inference import Predictor, coco_categories, stream_pipeline, untrained_checkpoint
 from ciae_ros.inference.device_slot import KINDS_OF_BATCHES
-from ciae_ros.inference.fusing import FusedImage
+from ciae_ros.inference.fusing import TABLE_COLUMNS, FusedImage
+from ciae_ros.inference.pinned_memory import ALIGNMENT, PinnedMemory
 from ciae_ros.inference.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.model import PRESETS
 
@@ -106,6 +109,31 @@ def test_sizes_channels_and_orders_in_turns_give_the_predictors_answers(
         assert np.array_equal(found.label_map, expected.label_map)
         assert found.segments == expected.segments
         assert min(times.preprocess, times.network, times.proposals, times.fusing, times.download) > 0
+
+
+def test_pinned_memory_is_that_of_the_largest_batch_however_many_sizes_come(
+    pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned: list[weakref.ref[Tensor]] = []
+    pin = PinnedMemory.arrays
+
+    def counted(self: PinnedMemory, *kinds: Any) -> list[Tensor]:
+        before = self._block
+        arrays = pin(self, *kinds)
+        if self._block is not before:
+            pinned.append(weakref.ref(self._block.untyped_storage()))
+        return arrays
+
+    monkeypatch.setattr(PinnedMemory, "arrays", counted)
+    for number in range(12 * DEPTH):
+        image = np.zeros((60 + (37 * number) % 90, 80 + (53 * number) % 70, 3), np.uint8)
+        pipeline.submit([(image, "rgb")]).result()
+    gc.collect()
+    sizes = [storage.nbytes() for each in pinned if (storage := each()) is not None]
+    largest = 150 * 150 * (3 + 2) + 8 * TABLE_COLUMNS * (len(coco_categories().stuff) + 100)
+    assert len(pinned) > DEPTH, "the sizes have grown"
+    assert len(sizes) == DEPTH
+    assert sum(sizes) <= DEPTH * (largest + 3 * ALIGNMENT)
 
 
 def test_an_error_while_launching_frees_the_slot(

@@ -227,6 +227,35 @@ def test_any_thread_may_submit(predictor: Predictor, pipeline: StreamPipeline) -
     assert all(same(found[number], expected[number]) for number in range(len(scenes)))
 
 
+def waiter(turns: TurnEstimate, stopping: threading.Event) -> threading.Thread:
+    """Waits until the network is free, which is in an hour by what is known."""
+    turns.begin()
+    turns.end(StageTimes(preprocess=0, network=3600, proposals=0, fusing=0, download=0))
+    turns.begin()
+    thread = threading.Thread(target=turns.wait_until_free, args=(0.0, stopping), daemon=True)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    return thread
+
+
+def test_whoever_waits_for_the_network_goes_on_as_soon_as_it_has_nothing_to_do() -> None:
+    turns = TurnEstimate()
+    thread = waiter(turns, threading.Event())
+    turns.end(None)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_whoever_waits_for_the_network_can_be_stopped() -> None:
+    turns, stopping = TurnEstimate(), threading.Event()
+    thread = waiter(turns, stopping)
+    stopping.set()
+    turns.wake()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
 def test_the_network_is_expected_to_be_free_when_it_has_done_what_it_was_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
