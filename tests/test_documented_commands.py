@@ -22,6 +22,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -136,6 +137,7 @@ def make_runs(folder: Path) -> None:
         evaluate(Order([folder / "drive.mcap"], folder / "out" / name, ModelOptions(device="cpu"), ground_truth=truth))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name, page in PAGES.items() if commands_run_here(page)])
 def test_the_commands_of_a_page_run_one_after_the_other(
     page: str, folder: Path, capsys: pytest.CaptureFixture[str]
@@ -177,13 +179,18 @@ def test_the_code_for_consumers_reads_what_the_node_sends() -> None:
     labels = Image(height=4, width=6, encoding="16UC1", step=12, data=expected.tobytes())
     box = RegionOfInterest(x_offset=2, y_offset=1, width=3, height=2)
     segment = PanopticSegment(id=1, category_id=7, area=6, box=box)
-    full, run_lengths = blocks(PAGES["consuming"], "python")
+    full, of_detections, run_lengths = blocks(PAGES["consuming"], "python")
     names = {"np": np, "labels": labels, "segment": segment, "table": PanopticSegments(segments=[segment])}
     exec(full, names)
     assert np.array_equal(names["ids"], expected)
     assert names["mask"].sum() == segment.area
     assert names["part"].all()
     assert np.array_equal(names["semantic"], expected * 7)
+    stuff, thing = PanopticSegment(id=2), PanopticSegment(id=1, is_thing=True)
+    detections = SimpleNamespace(detections=[object()])  # vision_msgs is not everywhere.
+    names |= {"table": PanopticSegments(segments=[stuff, thing]), "detections": detections, "mask": None}
+    exec(of_detections, names)
+    assert np.array_equal(names["mask"], expected == 1)
     message = RunLengthLabels(height=4, width=6, ids=[0, 1, 0, 1, 0], lengths=[8, 3, 3, 3, 7])
     exec(run_lengths, names := {"np": np, "message": message})
     assert np.array_equal(names["ids"], expected)

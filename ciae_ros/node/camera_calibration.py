@@ -12,47 +12,78 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A camera's calibration for an image of another size."""
+"""The calibration of a label image."""
 
 from __future__ import annotations
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
-def scaled_camera_info(info: CameraInfo, header: Header, height: int, width: int) -> CameraInfo:
-    """The calibration of the same view with height x width pixels, under an image's header.
+
+def labels_camera_info(info: CameraInfo, header: Header, image: Size, labels: Size) -> CameraInfo:
+    """The calibration for labels of an image, read as `image_geometry` reads it.
+
+    `CameraInfo` is about the whole sensor: k and p count its pixels, the region of interest (roi) says which of them
+    were read out, and binning how many of them one pixel of the image stands for. Labels of the image's own size have
+    all of it as it came. For another size, region and binning are applied, and what is published is the calibration of
+    a sensor of the labels' size without them.
+
+    Args:
+        info: the camera's.
+        header: of the image.
+        image: its size.
+        labels: their size.
+    """
+    if labels == image:
+        return CameraInfo(
+            header=header,
+            height=info.height,
+            width=info.width,
+            distortion_model=info.distortion_model,
+            d=info.d,
+            k=info.k,
+            r=info.r,
+            p=info.p,
+            binning_x=info.binning_x,
+            binning_y=info.binning_y,
+            roi=info.roi,
+        )
+    scales = labels[1] / image[1], labels[0] / image[0]
+    return CameraInfo(
+        header=header,
+        height=labels[0],
+        width=labels[1],
+        distortion_model=info.distortion_model,
+        d=info.d,
+        k=_resized(_of_image(list(info.k), 3, info), 3, *scales),
+        r=info.r,
+        p=_resized(_of_image(list(info.p), 4, info), 4, *scales),
+        roi=RegionOfInterest(do_rectify=info.roi.do_rectify),
+    )
+
+
+def _of_image(matrix: list[float], columns: int, info: CameraInfo) -> list[float]:
+    """A 3 x `columns` projection to the image's pixels instead of the sensor's, as `image_geometry` computes it."""
+    result = list(matrix)
+    if any(matrix):
+        result[2] -= info.roi.x_offset
+        result[columns + 2] -= info.roi.y_offset
+    for row, binning in ((0, info.binning_x), (1, info.binning_y)):
+        if binning > 1:
+            start = row * columns
+            result[start : start + columns] = [value / binning for value in result[start : start + columns]]
+    return result
+
+
+def _resized(matrix: list[float], columns: int, x: float, y: float) -> list[float]:
+    """A 3 x `columns` projection for pixels scaled by x and y; zeros mean that the camera is not calibrated.
 
     Pixel (0, 0) has its centre at (0, 0), as OpenCV and ROS have it: resizing maps u + 1/2 to s * (u + 1/2), so a
     principal point c becomes s * (c + 1/2) - 1/2. Distortion and rectification do not depend on the size.
     """
-    scaled = CameraInfo(
-        header=header,
-        height=height,
-        width=width,
-        distortion_model=info.distortion_model,
-        d=info.d,
-        r=info.r,
-        binning_x=info.binning_x,
-        binning_y=info.binning_y,
-    )
-    # A camera that is not calibrated may leave even its size out.
-    x = width / info.width if info.width else 1.0
-    y = height / info.height if info.height else 1.0
-    scaled.k = _scaled(list(info.k), 3, x, y)
-    scaled.p = _scaled(list(info.p), 4, x, y)
-    scaled.roi = RegionOfInterest(
-        x_offset=round(info.roi.x_offset * x),
-        y_offset=round(info.roi.y_offset * y),
-        width=round(info.roi.width * x),
-        height=round(info.roi.height * y),
-        do_rectify=info.roi.do_rectify,
-    )
-    return scaled
-
-
-def _scaled(matrix: list[float], columns: int, x: float, y: float) -> list[float]:
-    """A 3 x `columns` projection for pixels scaled by x and y; zeros mean that the camera is not calibrated."""
     if not any(matrix):
         return matrix
     rows = [matrix[start : start + columns] for start in range(0, 3 * columns, columns)]

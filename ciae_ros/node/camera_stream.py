@@ -25,8 +25,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, info_topic_beside
 from ciae_ros.node.cameras import Camera
-from ciae_ros.node.frame_statistics import CLOCK_JUMP, OVER_RATE, SUPERSEDED, FrameStatistics
+from ciae_ros.node.frame_statistics import CLOCK_JUMP, OVER_RATE, STOPPED, SUPERSEDED, FrameStatistics
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.qos import input_events, input_qos, output_qos
 from ciae_ros.node.rate_limiter import RateLimiter
@@ -71,6 +72,19 @@ class CameraStream:
         """Full name of the image topic, with remappings."""
         return self._node.resolve_topic_name(self.camera.topic)
 
+    @property
+    def info_topic(self) -> str:
+        """Topic of the camera's CameraInfo: where it is remapped to, else beside the images, wherever those are."""
+        by_parameter = self.camera.info_topic
+        resolve = self._node.resolve_topic_name
+        is_remapped = resolve(by_parameter) != resolve(by_parameter, only_expand=True)
+        return by_parameter if is_remapped else info_topic_beside(self.topic)
+
+    @property
+    def is_compressed(self) -> bool:
+        """The images are sensor_msgs/CompressedImage, which a remapped topic says too."""
+        return self.camera.is_compressed or self.topic.endswith(COMPRESSED_SUFFIX)
+
     def subscribe(self, put: Put, max_rate: Callable[[], float]) -> None:
         """Listen to the camera.
 
@@ -84,20 +98,22 @@ class CameraStream:
             now = self._node.get_clock().now().nanoseconds * 1e-9
             if not self._limiter.admits(now, max_rate()):
                 self.statistics.count_dropped(OVER_RATE)
-            elif put(self.camera.name, Frame(message, time.perf_counter())) is not None:
-                self.statistics.count_dropped(SUPERSEDED)
+                return
+            frame = Frame(message, time.perf_counter())
+            dropped = put(self.camera.name, frame)
+            if dropped is not None:
+                # Nobody takes the new one: the node has been deactivated meanwhile.
+                self.statistics.count_dropped(STOPPED if dropped is frame else SUPERSEDED)
 
         def calibrate(message: CameraInfo) -> None:
             self.calibration = message
 
         self._limiter.reset()
-        image_type = CompressedImage if self.camera.is_compressed else Image
+        image_type = CompressedImage if self.is_compressed else Image
         events = input_events(self.topic, self._parameters, self._report)
         info_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         # One by one: if the second cannot be made, the first is known and can be taken away.
-        self._subscriptions.append(
-            self._node.create_subscription(CameraInfo, self.camera.info_topic, calibrate, info_qos)
-        )
+        self._subscriptions.append(self._node.create_subscription(CameraInfo, self.info_topic, calibrate, info_qos))
         self._subscriptions.append(
             self._node.create_subscription(
                 image_type, self.camera.topic, receive, input_qos(self._parameters), event_callbacks=events
@@ -123,7 +139,7 @@ class CameraStream:
 
     def why_silent(self) -> str:
         """What the ROS graph says about a camera without images, and what to do."""
-        wanted = "sensor_msgs/msg/CompressedImage" if self.camera.is_compressed else "sensor_msgs/msg/Image"
+        wanted = "sensor_msgs/msg/CompressedImage" if self.is_compressed else "sensor_msgs/msg/Image"
         types = {publisher.topic_type for publisher in self._node.get_publishers_info_by_topic(self.topic)}
         if not types:
             return f"nobody publishes {self.topic}: start the camera, or set cameras"

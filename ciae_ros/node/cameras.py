@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, namespace_of
+from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, info_topic_beside, namespace_of
 from ciae_ros.node.parameters import NodeParameters, ParameterError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -52,9 +52,8 @@ class Camera:
 
     @property
     def info_topic(self) -> str:
-        """Of its sensor_msgs/CameraInfo: beside the images, as image_transport has it."""
-        folder, slash, _ = self.topic.removesuffix(COMPRESSED_SUFFIX).rpartition("/")
-        return f"{folder}{slash}camera_info"
+        """Of its sensor_msgs/CameraInfo, where neither topic is remapped."""
+        return info_topic_beside(self.topic)
 
 
 def cameras_of(parameters: NodeParameters) -> list[Camera]:

@@ -19,14 +19,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from ciae_ros.node.frame_statistics import INTENDED, Snapshot
-from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.qos import INCOMPATIBLE
+
+if TYPE_CHECKING:  # Parameters need PyTorch, which a player of images does not.
+    from ciae_ros.node.parameters import NodeParameters
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,

@@ -20,11 +20,8 @@ import sys
 from array import array
 
 import numpy as np
-from ciae_msgs.msg import RunLengthLabels
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-
-from ciae_ros.inference.run_lengths import encode_runs
 
 
 def label_image(header: Header, labels: np.ndarray) -> Image:
@@ -35,15 +32,6 @@ def label_image(header: Header, labels: np.ndarray) -> Image:
 def bgr_image(header: Header, pixels: np.ndarray) -> Image:
     """A bgr8 image of (H, W, 3) uint8."""
     return _image(header, pixels, "bgr8")
-
-
-def run_length_labels(header: Header, labels: np.ndarray) -> RunLengthLabels:
-    """The ids (H, W) uint16 as runs: for a street scene of 1080 x 1920 under a hundredth of the label image's bytes."""
-    found = encode_runs(labels)
-    ids, lengths = array("H"), array("I")
-    for values, runs in zip((ids, lengths), found, strict=True):
-        values.frombytes(runs.tobytes())
-    return RunLengthLabels(header=header, height=labels.shape[0], width=labels.shape[1], ids=ids, lengths=lengths)
 
 
 def _image(header: Header, pixels: np.ndarray, encoding: str) -> Image:

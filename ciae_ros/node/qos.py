@@ -17,13 +17,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 
-from ciae_ros.node.parameters import NodeParameters
+if TYPE_CHECKING:  # Parameters need PyTorch, which a player of images does not.
+    from ciae_ros.node.parameters import NodeParameters
 
 INCOMPATIBLE = "incompatible QoS"
 DEADLINE_MISSED = "deadline missed"

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -30,10 +31,17 @@ from std_msgs.msg import Header
 
 from ciae_ros.images.camera_image import CameraImage
 from ciae_ros.inference import CategorySet, PanopticResult
-from ciae_ros.node.camera_calibration import scaled_camera_info
+from ciae_ros.node.camera_calibration import labels_camera_info
 from ciae_ros.node.cameras import Camera
-from ciae_ros.node.image_messages import bgr_image, label_image, run_length_labels
-from ciae_ros.node.messages import Detection2DArray, LabelInfo, detections_message, label_info, segments_message
+from ciae_ros.node.image_messages import bgr_image, label_image
+from ciae_ros.node.messages import (
+    Detection2DArray,
+    LabelInfo,
+    detections_message,
+    label_info,
+    run_length_labels,
+    segments_message,
+)
 from ciae_ros.node.qos import Report, output_events
 from ciae_ros.visualization import OverlayStyle, draw_overlay
 
@@ -81,7 +89,9 @@ class ResultPublisher:
         style: OverlayStyle,
         note: str = "",
     ) -> tuple[float, float]:
-        """Send one result.
+        """Send one result: labels and segments first, then what is made of them, and last the picture for people.
+
+        Each message is sent as soon as it is made, so that nobody waits for what somebody else has asked for.
 
         Args:
             frame: the result.
@@ -93,26 +103,33 @@ class ResultPublisher:
         Returns:
             The seconds spent on making messages and on publishing them.
         """
+        making = publishing = 0.0
         start = time.perf_counter()
-        header, result = frame.header, frame.result
-        messages: list[tuple[Publisher, object]] = [
-            (self._labels, label_image(header, result.label_map)),
-            (self._segments, segments_message(header, result, model)),
-        ]
-        if calibration is not None:
-            messages.append((self._camera_info, scaled_camera_info(calibration, header, *result.label_map.shape)))
-        if self._detections is not None and self._detections.get_subscription_count():
-            messages.append((self._detections, detections_message(header, result)))
-        if self._run_lengths.get_subscription_count():
-            messages.append((self._run_lengths, run_length_labels(header, result.label_map)))
-        if self._semantic.get_subscription_count():
-            messages.append((self._semantic, label_image(header, result.semantic_map())))
-        if self._overlay.get_subscription_count():
-            messages.append((self._overlay, bgr_image(header, overlay_of(frame, style, note))))
-        filled = time.perf_counter()
-        for publisher, message in messages:
+        for publisher, message in self._messages(frame, model, calibration, style, note):
+            made = time.perf_counter()
             publisher.publish(message)
-        return filled - start, time.perf_counter() - filled
+            published = time.perf_counter()
+            making, publishing, start = making + made - start, publishing + published - made, published
+        return making, publishing
+
+    def _messages(
+        self, frame: SegmentedFrame, model: str, calibration: CameraInfo | None, style: OverlayStyle, note: str
+    ) -> Iterator[tuple[Publisher, object]]:
+        """Publishers with their messages, each made when the one before has been sent."""
+        header, result = frame.header, frame.result
+        yield self._labels, label_image(header, result.label_map)
+        yield self._segments, segments_message(header, result, model)
+        if calibration is not None:
+            image_size, labels_size = frame.image.pixels.shape[:2], result.label_map.shape
+            yield self._camera_info, labels_camera_info(calibration, header, image_size, labels_size)
+        if self._detections is not None and self._detections.get_subscription_count():
+            yield self._detections, detections_message(header, result)
+        if self._run_lengths.get_subscription_count():
+            yield self._run_lengths, run_length_labels(header, result.label_map)
+        if self._semantic.get_subscription_count():
+            yield self._semantic, label_image(header, result.semantic_map())
+        if self._overlay.get_subscription_count():
+            yield self._overlay, bgr_image(header, overlay_of(frame, style, note))
 
     def publish_label_info(self, header: Header, categories: CategorySet) -> None:
         """Send the names of the category ids, once for all who come later; nothing where vision_msgs is missing."""

@@ -23,8 +23,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from std_msgs.msg import Header
 
 from ciae_ros.inference import PanopticResult, Segment, coco_categories
-from ciae_ros.node.image_messages import run_length_labels
-from ciae_ros.node.messages import Detection2DArray, detections_message, segments_message
+from ciae_ros.node.messages import Detection2DArray, detections_message, run_length_labels, segments_message
 
 CATEGORIES = coco_categories()
 HEADER = Header(frame_id="front")
@@ -75,7 +74,7 @@ def test_segments_message_describes_each_segment() -> None:
 @pytest.mark.skipif(Detection2DArray is None, reason="needs vision_msgs, which a ROS distribution has")
 def test_detections_are_the_things() -> None:
     (detection,) = detections_message(HEADER, result()).detections
-    assert detection.id == "2"
+    assert detection.id == ""
     assert detection.results[0].hypothesis.class_id == str(CATEGORIES.things[0].id)
     assert detection.results[0].hypothesis.score == pytest.approx(0.75)
     assert (detection.bbox.size_x, detection.bbox.size_y) == (6.0, 3.0)

@@ -104,9 +104,12 @@ def test_detections_belong_to_the_segments(client: Client, node: subprocess.Pope
     array = received[0]
     stamp = nanoseconds(array.header)
     client.wait(lambda: stamp in client.segments)
-    things = {str(segment.id) for segment in client.segments[stamp].segments if segment.is_thing}
+    things = [segment for segment in client.segments[stamp].segments if segment.is_thing]
     assert things
-    assert {detection.id for detection in array.detections} == things
+    for detection, segment in zip(array.detections, things, strict=True):
+        assert detection.id == "", "an id would mean the same object in every message"
+        assert detection.results[0].hypothesis.class_id == str(segment.category_id)
+        assert (detection.bbox.size_x, detection.bbox.size_y) == (segment.box.width, segment.box.height)
 
 
 def test_run_lengths_are_the_labels(client: Client, node: subprocess.Popen[str]) -> None:

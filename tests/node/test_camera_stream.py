@@ -1,0 +1,110 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One camera's topics: where they are after remapping, and what becomes of frames that nobody takes."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ciae_ros.node.camera_stream import CameraStream
+from ciae_ros.node.cameras import cameras_of
+from ciae_ros.node.frame_scheduler import FrameScheduler
+from ciae_ros.node.parameters import NodeParameters
+from tests.node.harness import Client, node_in_this_process
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "remappings", "images", "info"),
+    [
+        (("image",), ("image:=/front/image_raw",), "/front/image_raw", "/front/camera_info"),
+        (("image",), ("image:=/front/image_raw/compressed",), "/front/image_raw/compressed", "/front/camera_info"),
+        (("image",), ("image:=/front/image_raw", "camera_info:=/calibrated"), "/front/image_raw", "/calibrated"),
+        (("image",), ("camera_info:=/calibrated",), "/image", "/calibrated"),
+        (("/a/image",), ("/a/image:=/b/image", "/b/camera_info:=/c/info"), "/b/image", "/c/info"),
+        (("/a/image",), (), "/a/image", "/a/camera_info"),
+    ],
+)
+def test_the_calibration_is_looked_for_beside_the_images_wherever_they_are(
+    ros: None, cameras: tuple[str, ...], remappings: tuple[str, ...], images: str, info: str
+) -> None:
+    rules = [argument for remapping in remappings for argument in ("-r", remapping)]
+    node = Node("remapped", cli_args=["--ros-args", *rules] if rules else None)
+    parameters = NodeParameters(cameras=cameras)
+    (camera,) = cameras_of(parameters)
+    stream = CameraStream(node, camera, parameters)
+    stream.subscribe(lambda name, frame: None, lambda: 0.0)
+    subscribed = {subscription.topic_name: subscription.msg_type for subscription in node.subscriptions}
+    expected = CompressedImage if images.endswith("/compressed") else Image
+    assert (subscribed[images], subscribed[info]) == (expected, CameraInfo)
+    node.destroy_node()
+
+
+def test_frames_that_come_after_the_end_are_counted_as_stopped(ros: None) -> None:
+    node, parameters = Node("stopped"), NodeParameters(cameras=("image",))
+    (camera,) = cameras_of(parameters)
+    stream = CameraStream(node, camera, parameters)
+    scheduler = FrameScheduler([camera.name])
+    stream.subscribe(scheduler.put, lambda: 0.0)
+    receive = next(each.callback for each in node.subscriptions if each.msg_type is Image)
+    receive(Image())
+    receive(Image())
+    assert stream.statistics.snapshot().dropped == {"superseded": 1}
+    waiting = scheduler.close()
+    receive(Image())
+    receive(Image())
+    assert len(waiting) == 1
+    assert stream.statistics.snapshot().dropped == {"superseded": 1, "stopped": 2}
+    node.destroy_node()
+
+
+def test_labels_and_segments_do_not_wait_for_the_picture(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ciae_ros.node import result_publisher  # noqa: PLC0415
+
+    draw, may_draw = result_publisher.overlay_of, threading.Event()
+    may_draw.set()
+
+    def wait_and_draw(*arguments: object) -> np.ndarray:
+        assert may_draw.wait(120)
+        return draw(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(result_publisher, "overlay_of", wait_and_draw)
+    with node_in_this_process():
+        client.listen_to_pictures()
+        client.wait_for_answers()
+        for stamp in itertools.count(10):
+            # One after the other, so that nothing is on its way when drawing has to wait.
+            client.publish(IMAGE, stamp)
+            client.wait(lambda stamp=stamp: stamp in client.labels)
+            if client.overlays and client.semantics:
+                client.wait(lambda stamp=stamp: stamp in client.overlays)
+                break
+        may_draw.clear()
+        try:
+            client.publish(IMAGE, 7)
+            client.wait(lambda: 7 in client.labels and 7 in client.segments and 7 in client.semantics)
+            assert 7 not in client.overlays
+        finally:
+            may_draw.set()
+        client.wait(lambda: 7 in client.overlays)
