@@ -26,13 +26,12 @@ from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from ciae_ros.node.exit_codes import FINAL
+
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
 FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "fastdds.xml"])
 # Jazzy's Fast DDS knows the older name.
 PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS") + "_DEFAULT_PROFILES_FILE"
-
-ORDERLY_END, REFUSAL = 0, 1
-"""Exit codes after which starting the node again would be wrong, or would end in the same way."""
 
 LEAST_DELAY = 0.1
 """Seconds in which launch hears that a process has ended, and can still be kept from starting it again."""
@@ -97,7 +96,7 @@ def _after_exit(event: ProcessExited, context: LaunchContext) -> list[object]:
     """Announce the new start, or call it off: launch would also repeat an orderly end and a refusal."""
     if context.is_shutdown:
         return []
-    if event.returncode in (ORDERLY_END, REFUSAL):
+    if event.returncode in FINAL:
         return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action)))]
     return [LogInfo(msg=f"panoptic_node ended with exit code {event.returncode}; starting it again")]
 

@@ -88,6 +88,12 @@ class NodeParameters:
         limits=(0.0, 3600.0),
         changeable=True,
     )
+    max_future: float = _parameter(
+        60.0,
+        "Images whose stamps are more seconds ahead of the node's clock are dropped as stamped in the future; 0: none.",
+        limits=(0.0, 1e9),
+        changeable=True,
+    )
     max_pixels: int = _parameter(MAX_PIXELS, "Images with more pixels are dropped.", limits=(1, 1_000_000_000))
     latency_budget: float = _parameter(
         0.0,
@@ -201,6 +207,31 @@ class NodeParameters:
     )
     output_depth: int = _parameter(
         2, "Results kept for a slow reliable subscriber.", name="qos.output_depth", limits=(1, 100)
+    )
+
+    stop_timeout: float = _parameter(
+        5.0,
+        "Seconds that deactivation, cleanup and the end of the process wait for the device; then the process ends with "
+        "exit code 75.",
+        name="timeouts.stop",
+        limits=(0.1, 3600.0),
+        changeable=True,
+    )
+    batch_timeout: float = _parameter(
+        30.0,
+        "Seconds after which a batch that is still on the device ends the process with exit code 75; 0: never. Must be "
+        "longer than the slowest batch, which with compile is the first one of an unexpected size.",
+        name="timeouts.batch",
+        limits=(0.0, 3600.0),
+        changeable=True,
+    )
+    configure_timeout: float = _parameter(
+        600.0,
+        "Seconds after which a configuration (loading, warm-up, compile) that has not finished ends the process with "
+        "exit code 75; 0: never.",
+        name="timeouts.configure",
+        limits=(0.0, 86400.0),
+        changeable=True,
     )
 
     stale_after: float = _parameter(

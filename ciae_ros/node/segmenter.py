@@ -47,7 +47,15 @@ from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.frame_scheduler import FrameScheduler
-from ciae_ros.node.frame_statistics import DEVICE_LOST, FAILED, OUT_OF_MEMORY, STALE, STOPPED, FrameTimes
+from ciae_ros.node.frame_statistics import (
+    DEVICE_LOST,
+    FAILED,
+    FUTURE_STAMP,
+    OUT_OF_MEMORY,
+    STALE,
+    STOPPED,
+    FrameTimes,
+)
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.result_publisher import SegmentedFrame
 
@@ -75,6 +83,10 @@ class _Batch:
 
 class DeviceLostError(Exception):
     """The device answers no more; nothing that it may still say can be trusted."""
+
+
+class DeviceHungError(Exception):
+    """The device has not answered within the time that it was given."""
 
 
 BATCHES_AHEAD = 2
@@ -122,6 +134,7 @@ class Segmenter:
         self._may_submit = threading.Semaphore(BATCHES_AHEAD)
         self._submitted: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._unanswered: deque[_Batch] = deque()
+        self._finishing_since: float | None = None
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=target, name=f"ciae-{name}", daemon=True)
@@ -131,24 +144,32 @@ class Segmenter:
             thread.start()
 
     def busy_for(self) -> float:
-        """Seconds since the oldest batch began that is in the pipeline now; 0 if there is none."""
-        return self._pipeline.busy_for()
+        """Seconds since the oldest batch began that is in the pipeline or being finished now; 0 if there is none."""
+        finishing_since = self._finishing_since
+        finishing = time.perf_counter() - finishing_since if finishing_since is not None else 0.0
+        return max(self._pipeline.busy_for(), finishing)
 
     def drop_waiting(self) -> list[str]:
         """Forget the frames that wait; returns their cameras' names. They are not counted here."""
         return [camera for camera, _ in self.scheduler.clear()]
 
-    def stop(self) -> None:
-        """End after the batch that is in the network now; frames that wait are dropped."""
+    def stop(self, timeout: float) -> bool:
+        """End after the batch that is in the network now; frames that wait are dropped.
+
+        Returns:
+            False if that batch has not come out of the network within so many seconds.
+        """
         self._close()
+        end = time.monotonic() + timeout
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _close(self) -> None:
         for camera, _ in self.scheduler.close():
             self._streams[camera].statistics.count_dropped(STOPPED)
         self._stopping.set()
+        self._pipeline.wake()
         for batch in list(self._unanswered):
             batch.answer.cancel()
 
@@ -163,7 +184,7 @@ class Segmenter:
     def _take(self) -> list[tuple[str, Frame]]:
         """Cameras with their newest frames, as late as the network allows; none after the end."""
         self._may_submit.acquire()
-        self._stopping.wait(max(0.0, self._pipeline.seconds_until_needed(self._preparation)))
+        self._pipeline.wait_until_needed(self._preparation, self._stopping)
         turns = self.scheduler.take(self._max_batch)
         self._may_submit.release()
         return turns
@@ -202,6 +223,7 @@ class Segmenter:
         end: Exception | None = None
         while (batch := self._submitted.get()) is not None:
             wait([batch.answer])
+            self._finishing_since = time.perf_counter()
             self._unanswered.popleft()
             self._may_submit.release()
             try:
@@ -213,11 +235,12 @@ class Segmenter:
             if end is not None:
                 for job in batch.jobs:
                     self._count_dropped(job, DEVICE_LOST if isinstance(end, DeviceLostError) else FAILED)
+            self._finishing_since = None
 
     def _give_up(self, error: Exception) -> None:
         """A node that lives and segments nothing would be worse than one that is started again."""
         self._close()
-        self._on_end(error if isinstance(error, DeviceLostError) else RuntimeError(_described(error)))
+        self._on_end(error if isinstance(error, DeviceLostError) else RuntimeError(described(error)))
 
     def _padded_size(self, job: _Job) -> tuple[int, int]:
         return self._predictor.geometry(*job.image.pixels.shape[:2]).padded
@@ -226,9 +249,18 @@ class Segmenter:
         """The frame's pixels; None if it is dropped."""
         stream = self._streams[camera]
         stamp = frame.message.header.stamp
-        age = self._clock.now().nanoseconds * 1e-9 - (stamp.sec + 1e-9 * stamp.nanosec)
+        now = self._clock.now().nanoseconds * 1e-9
+        age = now - (stamp.sec + 1e-9 * stamp.nanosec)
         if parameters.max_age and age > parameters.max_age:
             self._drop(stream, STALE, f"an image was {age:.3f} s old, more than max_age ({parameters.max_age} s)")
+            return None
+        # Simulated time is 0 until somebody publishes /clock: nothing is known about stamps then.
+        if parameters.max_future and now > 0 and -age > parameters.max_future:
+            reason = (
+                f"an image was stamped {-age:.3f} s after the node's time, more than max_future "
+                f"({parameters.max_future} s): compare the clocks of camera and node, and use_sim_time of both"
+            )
+            self._drop(stream, FUTURE_STAMP, reason)
             return None
         start = time.perf_counter()
         try:
@@ -240,7 +272,7 @@ class Segmenter:
             self._drop(stream, error.kind, str(error))
             return None
         except Exception as error:  # Whatever one message does must not end the stream.
-            self._drop(stream, OUT_OF_MEMORY if is_out_of_memory(error) else FAILED, _described(error))
+            self._drop(stream, OUT_OF_MEMORY if is_out_of_memory(error) else FAILED, described(error))
             return None
         return _Job(stream, frame, image, time.perf_counter() - start)
 
@@ -269,7 +301,7 @@ class Segmenter:
             )
         except Exception as error:
             # When ROS shuts down, a frame may find its topics gone.
-            self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, _described(error))
+            self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, described(error))
             return
         stream.last = job.frame, frame
         fusing = stages.proposals + stages.fusing + stages.download
@@ -286,7 +318,7 @@ class Segmenter:
     def _survive(self, error: Exception, jobs: list[_Job]) -> None:
         """After an exception in the network: drop what cannot be segmented, go on if the device still answers."""
         reason = OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
-        description = _described(error)
+        description = described(error)
         # The traceback's frames hold the tensors that the memory is full of.
         traceback.clear_frames(error.__traceback__)
         self._check_device()
@@ -304,7 +336,7 @@ class Segmenter:
             self._predictor.check_device()
         except Exception as error:
             if not is_out_of_memory(error):
-                raise DeviceLostError(_described(error)) from None
+                raise DeviceLostError(described(error)) from None
 
     def _count_dropped(self, job: _Job, reason: str, description: str = "") -> None:
         if job.is_counted:
@@ -329,7 +361,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _described(error: Exception) -> str:
+def described(error: Exception) -> str:
     """The error with where it was raised, in one line."""
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" (in {last[0].name}, {last[0].filename}:{last[0].lineno})" if last else ""

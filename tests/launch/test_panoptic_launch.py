@@ -38,8 +38,10 @@ if not importlib.util.find_spec("launch_ros") or not importlib.util.find_spec("r
 
 import rclpy
 from lifecycle_msgs.msg import Transition
+from std_srvs.srv import Trigger
 
 from ciae_ros.replay.bags.bag_writing import write_bag
+from tests.node.faulty_node import HANG
 from tests.node.harness import START_TIMEOUT, Client
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -211,11 +213,65 @@ def test_a_node_that_is_killed_is_started_again_in_its_namespace_and_answers(
     print(f"answers after a kill: {seconds} s")
 
 
+FAULTY = """#!{python}
+import sys, threading
+from ciae_ros.node import panoptic_node
+from tests.node.faulty_node import load_faulty_predictor
+
+def fail(*arguments):
+    raise KeyError("injected")
+
+panoptic_node.PanopticNode._reset_statistics = fail
+sys.exit(panoptic_node.main(load=load_faulty_predictor))
+"""
+
+
+@pytest.fixture
+def faulty_workspace(workspace: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The installed node with a network that can be made to hang, and a service that raises."""
+    prefix = Path(next(path for path in workspace["AMENT_PREFIX_PATH"].split(":") if path.endswith("/ciae_ros")))
+    executable = prefix / "lib" / "ciae_ros" / "panoptic_node"
+    healthy = executable.read_text()
+    executable.write_text(FAULTY.format(python=sys.executable))
+    yield workspace | {"PYTHONPATH": os.pathsep.join([str(ROOT), workspace.get("PYTHONPATH", "")])}
+    executable.write_text(healthy)
+
+
+@pytest.mark.parametrize(("kind", "code"), [("crash", 70), ("hang", 75)])
+def test_a_node_that_crashes_or_hangs_is_started_again(
+    faulty_workspace: dict[str, str], client: Client, tmp_path: Path, kind: str, code: int
+) -> None:
+    parameters = f"params_file:={write_parameters(tmp_path, **{'timeouts.batch': 2.0})}"
+    process = launch(
+        faulty_workspace, tmp_path, "panoptic.launch.py", f"params_file:={parameters}", "image_topic:=/image"
+    )
+    try:
+        client.wait_until_active(process)
+        first = node_process(process)
+        assert first is not None
+        if kind == "crash":
+            service = client.create_client(Trigger, "/panoptic_node/reset_statistics")
+            client.wait(service.service_is_ready, START_TIMEOUT)
+            service.call_async(Trigger.Request())
+        else:
+            client.publish(np.full((60, 80, 3), HANG, np.uint8), 1)
+        client.wait(lambda: not first.is_running() or first.status() == psutil.STATUS_ZOMBIE, 60)
+        client.labels.clear()
+        client.arrivals.clear()
+        client.wait_until_active(process)
+        second = node_process(process)
+        assert second is not None and second.pid != first.pid
+    finally:
+        output = interrupt(process)
+    assert process.returncode == 0, output
+    assert f"ended with exit code {code}; starting it again" in output, output
+
+
 def test_a_refusal_is_not_repeated(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
     process = launch(workspace, tmp_path, "panoptic.launch.py", "model:=/no/such/file", "respawn_delay:=0.1")
     output, _ = process.communicate(timeout=START_TIMEOUT)
     assert output.count("no checkpoint at /no/such/file") == 1
-    assert "exit code 1" in output
+    assert "exit code 78" in output
     assert "starting it again" not in output
 
 

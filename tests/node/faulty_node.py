@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import main
 from ciae_ros.node.parameters import NodeParameters
 
-OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY, NOT_FINITE = 201, 202, 203, 204, 205
+OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY, NOT_FINITE, HANG = 201, 202, 203, 204, 205, 206
 
 BROKEN_HEIGHT = 62
 """Of an image that brings up a fault outside of the network."""
@@ -60,6 +61,8 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
         nonlocal is_lost
         for code in codes.pop(id(batch)):
             is_lost = is_lost or code == LOST_DEVICE
+            if code == HANG:
+                threading.Event().wait()
             if code in faults:
                 raise faults[code]()
             if code == NOT_FINITE:

@@ -38,6 +38,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from torch import Tensor
@@ -48,6 +49,9 @@ from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
 
 START_TIMEOUT = 120.0
 """Seconds; importing PyTorch on a busy machine with two cores takes its time."""
+
+PATIENCE = 60.0
+"""Seconds in which something has to happen that takes a moment on an idle machine."""
 
 GREETING = 0
 """Stamp of images that only ask whether the node answers."""
@@ -76,6 +80,8 @@ def node_in_this_process(
     Its messages go over DDS all the same; it saves the seconds that a process takes to import PyTorch.
     """
     chosen = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]} | parameters
+    # A process would be ended when a machine with other work takes longer for a batch.
+    chosen = {"timeouts__stop": 60.0, "timeouts__batch": 0.0} | chosen
     overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]
     node = PanopticNode(load, parameter_overrides=overrides)
     executor = SingleThreadedExecutor()
@@ -194,7 +200,7 @@ class Client(Node):
             )
         )
 
-    def wait(self, condition: Callable[[], object], timeout: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Serve the topics until the condition holds.
 
         Raises:
@@ -248,6 +254,14 @@ class Client(Node):
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in parameters])
         return [result.reason for result in self.call("set_parameters", SetParameters, request).results]
 
+    def request_transition(self, transition: int) -> Future[ChangeState.Response]:
+        """Ask for a transition without waiting for it."""
+        changer = self.create_client(ChangeState, "/panoptic_node/change_state")
+        self.wait(changer.service_is_ready, START_TIMEOUT)
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return changer.call_async(request)
+
     def change_state(self, transition: int) -> bool:
         request = ChangeState.Request()
         request.transition.id = transition
@@ -288,7 +302,7 @@ def resident_megabytes(process: subprocess.Popen[str]) -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
 
-def wait_together(clients: Sequence[Client], condition: Callable[[], object], timeout: float = 20.0) -> None:
+def wait_together(clients: Sequence[Client], condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Serve the topics of several clients until the condition holds.
 
     Raises:

@@ -30,8 +30,6 @@ from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.processes import stop
 from tests.node.harness import Client, header, start_node
 
-pytestmark = pytest.mark.beside_others
-
 STAMP = 123_456_789
 
 

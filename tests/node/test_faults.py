@@ -23,8 +23,8 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from ciae_ros.node.exit_codes import DEVICE_FAILURE, INTERNAL_ERROR
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.panoptic_node import EXIT_DEVICE_LOST, EXIT_INTERNAL_ERROR
 from ciae_ros.node.segmenter import is_out_of_memory
 from tests.node.faulty_node import (
     BROKEN_HEIGHT,
@@ -95,12 +95,11 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
             client.destroy_node()
 
 
-@pytest.mark.beside_others
 @pytest.mark.parametrize(
     ("bad", "exit_code", "fault"),
     [
-        (image(LOST_DEVICE), EXIT_DEVICE_LOST, "the device does not answer any more: RuntimeError: CUDA error"),
-        (np.zeros((BROKEN_HEIGHT, 80, 3), np.uint8), EXIT_INTERNAL_ERROR, "internal error: KeyError: 'a mistake"),
+        (image(LOST_DEVICE), DEVICE_FAILURE, "the device does not answer any more: RuntimeError: CUDA error"),
+        (np.zeros((BROKEN_HEIGHT, 80, 3), np.uint8), INTERNAL_ERROR, "internal error: KeyError: 'a mistake"),
     ],
     ids=["lost device", "mistake of ours"],
 )

@@ -33,8 +33,6 @@ from ciae_ros.images.image_source import SourceError, open_source
 from ciae_ros.processes import stop
 from tests.node.harness import nanoseconds
 
-pytestmark = pytest.mark.beside_others
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -36,7 +36,6 @@ from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_thi
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
-@pytest.mark.beside_others
 def test_every_state_can_be_left_and_reached_again(client: Client, ros: None) -> None:
     process = start_node(**SMALL, autostart="false")
     try:
@@ -70,7 +69,6 @@ def test_failed_configuration_leaves_the_node_unconfigured(client: Client, capfd
     assert "no checkpoint at /no/such/model" in capfd.readouterr().err
 
 
-@pytest.mark.beside_others
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
     client: Client, ros: None, end: signal.Signals
@@ -86,7 +84,7 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, threading
 from ciae_ros.node import panoptic_node
 
 def interrupt_twice(*args):
@@ -97,11 +95,15 @@ def interrupt_twice(*args):
 
 if sys.argv[1] == "constructor":
     panoptic_node.declare_parameters = interrupt_twice
-sys.exit(panoptic_node.main(load=interrupt_twice))
+
+def load(parameters):
+    interrupt_twice()
+    threading.Event().wait()  # Loading takes as long as it takes.
+
+sys.exit(panoptic_node.main(load=load))
 """
 
 
-@pytest.mark.beside_others
 @pytest.mark.parametrize("place", ["constructor", "loading"])
 def test_two_interrupts_before_it_is_up_end_it_with_exit_code_0(ros: None, place: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, place]
@@ -131,7 +133,6 @@ for parameter in sys.argv[1:]:
 """
 
 
-@pytest.mark.beside_others
 def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) -> None:
     """One process tries them all: importing PyTorch takes longer than each of them."""
     command = [sys.executable, "-c", RUN_ALL, *REFUSED]
@@ -141,15 +142,14 @@ def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) 
     lines = iter(line for line in finished.stdout.splitlines() if line.strip())
     for parameter, message in REFUSED.items():
         assert message in next(lines), f"{parameter}: {finished.stdout}"
-        assert next(lines) == "exit code 1", f"{parameter}: {finished.stdout}"
+        assert next(lines) == "exit code 78", f"{parameter}: {finished.stdout}"
     assert not list(lines), finished.stdout
 
 
-@pytest.mark.beside_others
 def test_a_refusal_is_the_processs_exit_code(ros: None) -> None:
     process = start_node(model="/no/such/file")
     output, _ = process.communicate(timeout=START_TIMEOUT)
-    assert process.returncode == 1, output
+    assert process.returncode == 78, output
 
 
 def test_compressed_images_are_decoded_off_the_executors_thread(ros: None, monkeypatch: pytest.MonkeyPatch) -> None:

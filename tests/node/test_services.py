@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -89,6 +90,23 @@ def test_nothing_to_save_and_nowhere_to_save_it_are_said(client: Client, tmp_pat
         assert response.message.startswith("cannot write below save_folder:")
         client.publish(IMAGE, 3)
         client.wait(lambda: 3 in client.labels)
+
+
+def test_a_frame_that_cannot_be_saved_for_whatever_reason_ends_nothing(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise KeyError("injected")
+
+    monkeypatch.setattr("ciae_ros.node.panoptic_node.save_frame", fail)
+    with node_in_this_process(save_folder=str(tmp_path)) as node:
+        client.wait_for_answers()
+        response = call(client, "save_frame")
+        assert not response.success
+        assert response.message.startswith("the frame cannot be saved: KeyError: 'injected' (in fail")
+        client.publish(IMAGE, 3)
+        client.wait(lambda: 3 in client.labels)
+        assert not node.end.fault
 
 
 def test_names_of_cameras_stay_apart_and_cannot_leave_the_folder(client: Client, tmp_path: Path) -> None:

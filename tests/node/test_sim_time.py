@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 from rosgraph_msgs.msg import Clock
 
 from tests.node.harness import Client, header, held_network, node_in_this_process
@@ -96,3 +97,20 @@ def test_a_frame_that_waits_while_the_clock_jumps_back_is_dropped_and_counted(cl
         bag.show(11 * SECOND)
         client.wait(lambda: 11 * SECOND in client.labels)
         assert 1003 * SECOND not in client.labels
+
+
+def test_a_stamp_far_in_the_future_is_refused_with_its_reason(
+    client: Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with node_in_this_process():
+        client.wait_for_answers()
+        now = time.time_ns()
+        client.publish(IMAGE, now + 3600 * SECOND)
+        client.wait(lambda: client.counts.get("dropped, stamp in the future") == "1")
+        client.publish(IMAGE, now + 5 * SECOND)
+        client.wait(lambda: now + 5 * SECOND in client.labels)
+        assert client.set_parameters_of_node(max_future=0.0) == [""]
+        client.publish(IMAGE, now + 3600 * SECOND)
+        client.wait(lambda: now + 3600 * SECOND in client.labels)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "dropped a frame" in line]
+    assert "after the node's time, more than max_future (60.0 s): compare the clocks" in line

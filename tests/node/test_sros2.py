@@ -32,6 +32,7 @@ import rclpy
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from ciae_ros.node.exit_codes import REFUSAL
 from ciae_ros.node.messages import Detection2DArray, LabelInfo
 from ciae_ros.processes import stop
 from tests.node.harness import SMALL, Client, node_in_this_process
@@ -186,12 +187,12 @@ def test_node_answers_a_client_with_an_enclave_and_is_not_seen_without(secure: N
 def test_node_cannot_hear_a_topic_outside_of_the_policy(secure: None) -> None:
     process = start_secure_node(**SMALL, cameras="[/elsewhere/image_raw]")
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, output
-    assert "on_activate failed: Failed to create subscription" in output
+    assert process.returncode == REFUSAL, output
+    assert "cannot be activated: Failed to create subscription" in output
 
 
 def test_node_without_an_enclave_does_not_start(secure: None) -> None:
     command = [sys.executable, "-m", "ciae_ros.node.panoptic_node"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert finished.returncode == 1
+    assert finished.returncode == REFUSAL
     assert "error creating node" in finished.stderr, finished.stderr

@@ -1,0 +1,266 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Which end of the process follows from what: refusals, exceptions in callbacks, and a device that hangs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from rclpy.node import Node
+from std_msgs.msg import Empty
+from std_srvs.srv import Trigger
+
+from ciae_ros.node.exit_codes import DEVICE_FAILURE, FINAL, INTERNAL_ERROR, ORDERLY_END, REFUSAL
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.process_end import ProcessEnd, serve
+from ciae_ros.processes import stop
+from tests.node.faulty_node import HANG
+from tests.node.harness import SMALL, Client, node_in_this_process, start_node
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+NODE = "/panoptic_node: node"
+
+
+def test_codes_of_failures_are_none_after_which_the_node_stays_down() -> None:
+    assert {ORDERLY_END, REFUSAL} == FINAL == {0, 78}
+    assert not FINAL & {INTERNAL_ERROR, DEVICE_FAILURE, 1, -signal.SIGSEGV, -signal.SIGKILL}
+
+
+def test_the_first_fault_decides_the_exit_code_also_after_an_orderly_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("ciae_ros.node.process_end.end_process_after", lambda seconds, code: ended.append(code))
+    end = ProcessEnd()
+    assert end.request()
+    assert not end.request(REFUSAL)
+    assert end.request(DEVICE_FAILURE, "it hangs")
+    assert not end.request(INTERNAL_ERROR, "something that follows from it")
+    assert (end.exit_code, end.fault, ended) == (DEVICE_FAILURE, "it hangs", [DEVICE_FAILURE])
+
+
+def broken_timer(node: Node, client: Node, fail: Any) -> None:
+    node.create_timer(0.01, fail)
+
+
+def broken_subscription(node: Node, client: Node, fail: Any) -> None:
+    node.create_subscription(Empty, "broken", fail, 10)
+    publisher = client.create_publisher(Empty, "broken", 10)
+    client.create_timer(0.05, lambda: publisher.publish(Empty()))
+
+
+def broken_service(node: Node, client: Node, fail: Any) -> None:
+    node.create_service(Trigger, "broken", fail)
+    caller = client.create_client(Trigger, "broken")
+    client.create_timer(0.05, lambda: caller.service_is_ready() and caller.call_async(Trigger.Request()))
+
+
+def broken_thread(node: Node, client: Node, fail: Any) -> None:
+    client.create_timer(0.05, lambda: threading.Thread(target=fail).start())
+
+
+@pytest.mark.parametrize("create", [broken_timer, broken_subscription, broken_service, broken_thread])
+def test_an_exception_in_a_callback_or_on_a_thread_is_an_internal_error(
+    client: Client, monkeypatch: pytest.MonkeyPatch, create: Any
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # Put back in the end.
+
+    def fail(*messages: object) -> None:
+        raise KeyError("injected")
+
+    node, end = Node("faulty"), ProcessEnd()
+    faults: list[tuple[int, str]] = []
+    create(node, client, fail)
+    serve(node, end, lambda code, fault: faults.append((code, fault)))
+    client.wait(lambda: faults, 60)
+    assert faults[0] == (INTERNAL_ERROR, "internal error: KeyError: 'injected'")
+    if create is not broken_thread:
+        end.wait()
+    node.destroy_node()
+
+
+FAULTY_SERVICE = """
+import sys
+from ciae_ros.node import panoptic_node
+
+def fail(*arguments):
+    raise KeyError("injected")
+
+panoptic_node.PanopticNode._reset_statistics = fail
+sys.exit(panoptic_node.main(sys.argv))
+"""
+
+
+def test_a_node_whose_service_raises_ends_with_the_code_of_an_internal_error(client: Client, ros: None) -> None:
+    parameters = [argument for name, value in SMALL.items() for argument in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-c", FAULTY_SERVICE, "--ros-args", *parameters]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        client.wait_until_active(process)
+        service = client.create_client(Trigger, "/panoptic_node/reset_statistics")
+        client.wait(service.service_is_ready, 60)
+        service.call_async(Trigger.Request())
+        client.wait(lambda: process.poll() is not None, 60)
+    finally:
+        process.kill()
+        output, _ = process.communicate()
+    assert process.returncode == INTERNAL_ERROR, output
+    assert "internal error: KeyError: 'injected'; ending with exit code 70, to be started again" in output
+    assert "Traceback (most recent call last)" in output, output
+
+
+def hang(client: Client, process: subprocess.Popen[str]) -> None:
+    """Have the node's network take an image and never give it back."""
+    client.wait_until_active(process)
+    pixels = IMAGE.copy()
+    pixels[0, 0, 0] = HANG
+    client.publish(pixels, 1)
+    client.wait(lambda: NODE in client.statuses and client.statuses[NODE].level == DiagnosticStatus.ERROR, 60)
+    assert "a frame has been in the network for" in client.statuses[NODE].message
+
+
+def start_hanging_node(**parameters: str) -> subprocess.Popen[str]:
+    quickly = {"diagnostics.stuck_after": "0.5", "timeouts.batch": "0.0", "timeouts.stop": "2.0"}
+    return start_node(module="tests.node.faulty_node", **(SMALL | quickly | parameters))
+
+
+def test_a_batch_that_never_comes_back_keeps_nobody_from_asking_and_deactivating(client: Client, ros: None) -> None:
+    process = start_hanging_node(**{"timeouts.stop": "6.0"})
+    try:
+        hang(client, process)
+        assert client.state() == "active"
+        assert client.call("reset_statistics", Trigger, Trigger.Request()).success
+        assert client.set_parameters_of_node(max_rate=5.0) == [""]
+        deactivation = client.request_transition(Transition.TRANSITION_DEACTIVATE)
+        client.wait(lambda: client.state() == "deactivating")
+        client.statuses.clear()
+        client.wait(lambda: NODE in client.statuses)
+        assert not deactivation.done()
+        client.wait(deactivation.done, 60)
+        assert not deactivation.result().success
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == DEVICE_FAILURE, output
+    assert "the device has not finished a batch for" in output
+    client.wait(lambda: "the device has not finished a batch for" in client.statuses[NODE].message)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_batch_that_never_comes_back_does_not_outlive_a_signal(
+    client: Client, ros: None, end: signal.Signals
+) -> None:
+    process = start_hanging_node()
+    try:
+        hang(client, process)
+        process.send_signal(end)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == DEVICE_FAILURE, output
+    assert "the device has not finished a batch for" in output
+
+
+def test_a_batch_that_takes_too_long_ends_the_process(client: Client, ros: None) -> None:
+    process = start_hanging_node(**{"timeouts.batch": "3.0"})
+    try:
+        hang(client, process)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == DEVICE_FAILURE, output
+    assert "the device has not finished a batch for" in output
+    assert "to be started again" in output
+
+
+HANGING_LOAD = """
+import sys, threading
+from ciae_ros.node import panoptic_node
+
+sys.exit(panoptic_node.main(sys.argv, load=lambda parameters: threading.Event().wait()))
+"""
+
+
+def test_a_configuration_that_hangs_ends_at_a_signal_or_at_its_timeout(client: Client, ros: None) -> None:
+    command = [sys.executable, "-c", HANGING_LOAD, "--ros-args", "-p"]
+    patient = subprocess.Popen([*command, "timeouts.configure:=0.0"])
+    try:
+        client.wait(lambda: NODE in client.statuses, 120)
+        assert client.state() == "configuring"
+    finally:
+        code = stop(patient)
+    assert code == ORDERLY_END
+    limited = subprocess.run([*command, "timeouts.configure:=1.0"], capture_output=True, text=True, check=False)
+    assert limited.returncode == DEVICE_FAILURE, limited.stderr
+    assert "the configuration has not finished within" in limited.stderr
+
+
+def test_state_diagnostics_and_services_answer_while_the_node_is_being_configured(client: Client) -> None:
+    loading, may_go_on = threading.Event(), threading.Event()
+
+    def load(parameters: NodeParameters) -> Any:
+        loading.set()
+        assert may_go_on.wait(120)
+        return load_predictor(parameters)
+
+    with node_in_this_process(load, state="unconfigured") as node:
+        configuration = client.request_transition(Transition.TRANSITION_CONFIGURE)
+        try:
+            client.wait(loading.is_set, 60)
+            assert client.state() == "configuring"
+            client.statuses.clear()
+            client.wait(lambda: NODE in client.statuses)
+            (reason,) = client.set_parameters_of_node(model="untrained/r50_512")
+            assert "only while the node is unconfigured" in reason
+            assert client.set_parameters_of_node(max_rate=7.0) == [""]
+        finally:
+            may_go_on.set()
+        client.wait(configuration.done, 60)
+        assert configuration.result().success
+        assert node._node_parameters.max_rate == 7.0
+
+
+def test_transitions_in_a_flood_of_images_leave_the_node_alive(client: Client) -> None:
+    with node_in_this_process() as node:
+        client.wait_for_answers()
+        flooding = threading.Event()
+
+        def flood() -> None:
+            stamp = 1
+            while not flooding.is_set():
+                client.publish(IMAGE, stamp := stamp + 1)
+                time.sleep(0.002)
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for _ in range(30):
+                assert client.change_state(Transition.TRANSITION_DEACTIVATE)
+                assert client.change_state(Transition.TRANSITION_ACTIVATE)
+        finally:
+            flooding.set()
+            thread.join()
+        assert not node.end.fault
+        client.labels.clear()
+        client.arrivals.clear()
+        client.wait_for_answers()
