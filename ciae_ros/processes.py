@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -26,12 +27,27 @@ from pathlib import Path
 
 import domain_coordinator
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
 
 @contextmanager
 def isolated_ros_environment() -> Iterator[dict[str, str]]:
     """Environment variables of a domain that nobody else on this machine uses while the context lasts."""
     with domain_coordinator.domain_id() as domain:
         yield os.environ | {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+@contextmanager
+def environment_of_this_process(environment: Mapping[str, str]) -> Iterator[None]:
+    """Have `os.environ` hold these variables, too, while the context lasts, and then what it held before."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def start_module(
@@ -41,7 +57,7 @@ def start_module(
     capture: bool = False,
     params_file: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """Start `python -m MODULE` with ROS parameters.
+    """Start `python -m MODULE` with ROS parameters; it is sent SIGTERM when the calling thread or its process ends.
 
     Args:
         module: has a node.
@@ -53,7 +69,15 @@ def start_module(
     settings = [] if params_file is None else ["--params-file", str(params_file)]
     settings += [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={_yaml(value)}")]
     command = [sys.executable, "-m", module, "--ros-args", *settings]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE if capture else None, text=True)
+    output = subprocess.PIPE if capture else None
+    # Nothing but a system call happens between fork and exec, which other threads cannot hold up.
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=output,
+        text=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509
+    )
 
 
 def stop(process: subprocess.Popen[str], timeout: float = 15.0) -> int:
@@ -65,6 +89,11 @@ def stop(process: subprocess.Popen[str], timeout: float = 15.0) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _end_with_parent() -> None:
+    """Called in the child: have the kernel terminate it when its parent ends, however that happens."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _yaml(value: object) -> str:

@@ -32,7 +32,7 @@ from ciae_ros.node.signals import until_interrupted
 
 
 def main(topic: str, width: int, height: int) -> int:
-    """Publish until the input ends or Ctrl-C; print how many images each line has sent, and 0 as soon as somebody listens."""
+    """Publish until the input ends or Ctrl-C; print the number of images of each line, and 0 once somebody listens."""
     rclpy.init()
     node = rclpy.create_node(f"benchmark_camera_{os.getpid()}")
     publisher = node.create_publisher(Image, topic, QoSProfile(depth=5))

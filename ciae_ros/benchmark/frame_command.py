@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from ciae_ros.benchmark.options import Run
 from ciae_ros.benchmark.results import Results, markdown_table, spread_cell
 from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
 from ciae_ros.model import PRESETS
-from ciae_ros.processes import isolated_ros_environment
+from ciae_ros.processes import environment_of_this_process, isolated_ros_environment
 
 SIZES = ((512, 672), (1080, 1920))
 COMPARED_SIZE = (512, 672)
@@ -57,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, run_of: Run) -> Results:
     """Measure; a round is a frame."""
     rows = []
-    with isolated_ros_environment() as environment:
-        os.environ.update(environment)
+    with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
         predictor = _predictor("light_512", options)
         for size in SIZES:

@@ -42,7 +42,7 @@ from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.stage_times import HostClock
-from ciae_ros.processes import isolated_ros_environment, stop
+from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, stop
 
 TOLERATED_DROPS = 0.05
 SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0
@@ -127,8 +127,7 @@ def run(options: argparse.Namespace, run_of: Run) -> Results:
     """Measure."""
     rows = []
     network = Network(options.model, options.device, options.precision, options.input_size or 0)
-    with isolated_ros_environment() as environment:
-        os.environ.update(environment)
+    with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
         for text in options.sizes:
             width, height = map(int, text.split("x"))

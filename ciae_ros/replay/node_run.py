@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.node import Node
 
-from ciae_ros.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
 from ciae_ros.replay.answers import Answer, measure_answers
 from ciae_ros.replay.bag_playback import BagPlayback, PlaybackError, Record, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag
@@ -152,15 +151,13 @@ def _node(
         with _ros():
             yield _routes_of(playback.attach, topics), lambda: True
         return
-    with isolated_ros_environment() as environment:
-        os.environ.update(environment)
-        with _ros():
-            routes = {topic: _own_route(bag, number, topic) for number, topic in enumerate(topics)}
-            process = _start(bag, routes, order, playback, environment)
-            try:
-                yield routes, lambda: process.poll() is None
-            finally:
-                stop(process)
+    with isolated_ros_environment() as environment, environment_of_this_process(environment), _ros():
+        routes = {topic: _own_route(bag, number, topic) for number, topic in enumerate(topics)}
+        process = _start(bag, routes, order, playback, environment)
+        try:
+            yield routes, lambda: process.poll() is None
+        finally:
+            stop(process)
 
 
 def _own_route(bag: Bag, number: int, topic: str) -> Route:

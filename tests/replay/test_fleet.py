@@ -114,6 +114,7 @@ def workers(cluster: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [one for one in children if "ray::Worker" in " ".join(one.cmdline())]
 
 
+@pytest.mark.slow
 def test_the_same_results_although_a_worker_is_killed(
     cluster: subprocess.Popen[bytes],
     port: int,
@@ -142,6 +143,7 @@ def test_the_same_results_although_a_worker_is_killed(
     assert str(bags[1]) in problem
 
 
+@pytest.mark.slow
 def test_no_cluster_and_no_model_are_said_in_one_line(bags: list[Path], tmp_path: Path) -> None:
     nowhere = Order(bags, tmp_path / "run", ModelOptions("/no/such.safetensors", "cpu"))
     with pytest.raises(FleetError, match="no checkpoint at /no/such"):

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,6 @@ from ciae_ros.replay.run_folder import read_run
 from ciae_ros.replay.types import NO_ANSWER
 from tests.node.harness import Client, start_node
 
-pytestmark = pytest.mark.alone
-
 TOPIC = "/front/image_raw"
 SECOND = 10**9
 RATE = 5
@@ -60,7 +59,9 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_node_and_lock_step_agree_where_the_node_answers(bag: Path, tmp_path: Path) -> None:
     command = ["node", bag, "--device", "cpu", "--input-size", "128", "--output", tmp_path / "run"]
+    environment = dict(os.environ)
     assert main([str(one) for one in command]) == 0
+    assert dict(os.environ) == environment
     node, lock_step = read_run(tmp_path / "run" / "node"), read_run(tmp_path / "run" / "lock_step")
     assert node.about["kind"] == "node"
     assert node.about["lock_step"]["frames"] == 12

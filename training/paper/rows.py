@@ -41,7 +41,16 @@ from training.server_results import IMAGE_INFO_PREFIX, write_server_results
 from training.train import DivergedError, train
 from training.training_state import MAY_CHANGE
 
-CONFIGS = Path(__file__).parents[2] / "config" / "training"
+
+def _configs() -> Path:
+    """config/training of the checkout; of an installed package in share/ciae_ros below the prefix."""
+    here = Path(__file__).resolve()
+    installed = (parent / "share" / "ciae_ros" / "config" / "training" for parent in here.parents)
+    checkout = here.parents[2] / "config" / "training"
+    return next((folder for folder in (checkout, *installed) if folder.is_dir()), checkout)
+
+
+CONFIGS = _configs()
 PAPER_CONFIGS = CONFIGS / "paper"
 SMALL = CONFIGS / "small.yaml"
 TEST_DEV_INFO = f"{IMAGE_INFO_PREFIX}test-dev2017.json"

@@ -1,0 +1,97 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The package as it is installed: it declares what it imports, and finds its files outside of the checkout."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[1]
+OWN = {"ciae_ros", "training", "ciae_msgs"}
+PART_OF_OTHERS = {"triton": "torch", "builtin_interfaces": "std_msgs", "compression": "backports-zstd"}
+"""Modules that come with a package that is declared under another name; `compression` is Python 3.14's own."""
+
+
+def imported_modules() -> set[str]:
+    modules: set[str] = set()
+    for path in (path for folder in ("ciae_ros", "training") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                modules.add(node.module.partition(".")[0])
+    return modules - set(sys.stdlib_module_names) - OWN
+
+
+def normalized(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
+
+
+def declared_packages() -> set[str]:
+    """In setup.py, its extras too, and of ROS in package.xml."""
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup"
+    )
+    arguments = {word.arg: word.value for word in call.keywords}
+    required = ast.literal_eval(arguments["install_requires"])
+    extras = [name for extra in ast.literal_eval(arguments["extras_require"]).values() for name in extra]
+    of_ros = [
+        depend.text or "" for depend in ElementTree.parse(ROOT / "package.xml").getroot() if "depend" in depend.tag
+    ]
+    return set(map(normalized, required + extras + of_ros))
+
+
+def test_everything_that_is_imported_is_declared() -> None:
+    distributions, declared = importlib.metadata.packages_distributions(), declared_packages()
+
+    def is_declared(module: str) -> bool:
+        names = [PART_OF_OTHERS.get(module, module), *distributions.get(module, [])]
+        return not declared.isdisjoint(map(normalized, names))
+
+    assert [module for module in sorted(imported_modules()) if not is_declared(module)] == []
+
+
+def test_the_installed_package_finds_its_training_configurations(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "installed"
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=shutil.ignore_patterns(".*", "build", "install", "log", "out", "tests", "docs", "__pycache__"),
+    )
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True, timeout=120)
+    shutil.rmtree(source)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "training.reproduce", "table8", "--list"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert "share/ciae_ros/config/training/paper/" in listed.stdout, listed.stdout

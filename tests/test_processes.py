@@ -1,0 +1,65 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Child processes end with their parents, and leave the environment as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("domain_coordinator", reason="needs ROS 2")
+from ciae_ros.processes import environment_of_this_process
+from tests.leftovers import command_of
+
+PARENT = """
+import os, sys, time
+from ciae_ros.processes import start_module
+child = start_module("sleeper", {}, dict(os.environ), capture=True)
+assert child.stdout.readline() == "ready\\n"
+print(child.pid, flush=True)
+time.sleep(1000)
+"""
+SLEEPER = """
+import time
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_module_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(tmp_path)])}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    end = time.monotonic() + 60
+    while command_of(child):
+        assert time.monotonic() < end, f"process {child} goes on"
+        time.sleep(0.05)
+
+
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEPT", "before")
+    before = dict(os.environ)
+    with environment_of_this_process({"KEPT": "meanwhile", "NEW": "1"}):
+        assert (os.environ["KEPT"], os.environ["NEW"]) == ("meanwhile", "1")
+    assert dict(os.environ) == before
