@@ -102,7 +102,7 @@ install_uv() {
 
 uv_install() {
   logged "packages cannot be installed; if it happens again, type: rm -rf .venv build install" \
-    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install "${OVERRIDES[@]}" "$@"
+    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --compile-bytecode "${OVERRIDES[@]}" "$@"
 }
 
 install_ros() {

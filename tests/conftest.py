@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 from collections.abc import Iterator
@@ -25,20 +26,35 @@ import numpy as np
 import pytest
 import torch
 
+pytest_plugins = ["tests.process_cleanup"]
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real images beside the checkout; not part of the project."""
 
 
-MIND_THE_REST = ("demo", "launch", "node", "soak")
-"""Folders whose tests wait for other processes or look at times, but for those marked `beside_others`."""
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that are to run alone."""
-    folders = [Path(__file__).parent / name for name in MIND_THE_REST]
-    for item in items:
-        if any(folder in item.path.parents for folder in folders) and not item.get_closest_marker("beside_others"):
-            item.add_marker("alone")
+    """Let each worker begin with its share of the slow tests, so that none is left to the end."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    if workers:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        others = [item for item in items if not item.get_closest_marker("slow")]
+        share = -(-len(others) // workers)
+        items[:] = [
+            item
+            for worker in range(workers)
+            for item in slow[worker::workers] + others[worker * share : (worker + 1) * share]
+        ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep all ROS processes of this test process among themselves, also those of tests that forget to."""
+    if importlib.util.find_spec("domain_coordinator"):
+        from ciae_ros.processes import isolated_ros_environment  # noqa: PLC0415
+
+        own_domain = isolated_ros_environment()
+        os.environ.update(own_domain.__enter__())
+        config.add_cleanup(lambda: own_domain.__exit__(None, None, None))
 
 
 @pytest.fixture(autouse=True)
@@ -71,17 +87,10 @@ def exported_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ros_environment() -> Iterator[dict[str, str]]:
-    """A ROS domain that no other process uses, on this machine only; for children, and set in this process too."""
+def ros_environment() -> dict[str, str]:
+    """The environment, with a ROS domain that no other test process uses, on this machine only."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
-    from ciae_ros.processes import isolated_ros_environment  # noqa: PLC0415
-
-    with isolated_ros_environment() as environment:
-        before = dict(os.environ)
-        os.environ.update(environment)
-        yield environment
-        os.environ.clear()
-        os.environ.update(before)
+    return dict(os.environ)
 
 
 @pytest.fixture(scope="module")

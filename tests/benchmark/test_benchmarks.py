@@ -214,7 +214,6 @@ def test_pipeline(tmp_path: Path, images: Path) -> None:
         assert 0 < row[way]["p10"] <= row[way]["median"] <= row[way]["p90"]
 
 
-@pytest.mark.alone
 def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciae_ros.benchmark.node_load.SHARES_OF_CAPACITY", (0.5, 2.0))
     monkeypatch.setattr("ciae_ros.benchmark.node_load.BISECTIONS", 1)
@@ -230,6 +229,13 @@ def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], mon
         assert 0 < load["p50"] <= load["p99"]
         assert load["throughput"] <= 1.3 * load["offered_rate"]
     assert row["highest_rate"] <= 1.2 * row["capacity"]
+
+
+def test_pacing(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
+    from ciae_ros.benchmark.pacing import PATTERNS  # noqa: PLC0415
+
+    results = measure("pacing", tmp_path, images, "--batches", "4")
+    assert {row["pattern"]: 0 < row["busy"] <= 1 for row in results["rows"]} == dict.fromkeys(PATTERNS, True)
 
 
 def test_peak_memory_in_a_process_of_its_own() -> None:

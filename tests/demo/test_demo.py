@@ -31,7 +31,7 @@ from ciae_ros.demo.__main__ import main
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
-@pytest.mark.beside_others
+@pytest.mark.slow
 def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     source = tmp_path / "images"
     source.mkdir()

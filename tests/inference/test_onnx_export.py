@@ -76,6 +76,7 @@ CHECKPOINTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_an_exported_network_gives_what_pytorch_gives(name: str, tmp_path: Path) -> None:
     checkpoint = CHECKPOINTS[name]()

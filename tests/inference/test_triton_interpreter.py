@@ -27,6 +27,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_kernels_in_the_interpreter() -> None:
     pytest.importorskip("triton")
     paths = [f"tests/inference/{module}.py" for module in ("test_triton_assignment", "test_triton_nms")]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
-from ciae_ros.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
 
 CAMERAS = {"front": "good", "left": "good", "rear": "bad"}
 SETTLING = 180.0
@@ -127,8 +126,7 @@ class Cameras:
 def main() -> int:
     """Run, write the report, and return 0 if everything has held."""
     arguments = _parse_arguments()
-    with isolated_ros_environment() as environment:
-        os.environ.update(environment)
+    with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
         report = _run(arguments, environment)
         rclpy.try_shutdown()

@@ -26,15 +26,25 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 
-@pytest.mark.beside_others
-def test_half_a_minute_accounts_for_every_image(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.soak", "--minutes", "0.5", "--input-size", "128", "--output", str(tmp_path)]
+@pytest.mark.slow
+def test_a_short_soak_accounts_for_every_image(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.soak",
+        "--minutes",
+        "0.25",
+        "--input-size",
+        "128",
+        "--output",
+        str(tmp_path),
+    ]
     finished = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False
     )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["held"]["the node lived, and ended with code 0"], finished.stderr
     assert report["held"]["every image is accounted for"], report["cameras"]
-    assert all(camera["sent"] > 50 for camera in report["cameras"].values())
+    assert all(camera["sent"] > 20 for camera in report["cameras"].values())
     assert report["cameras"]["rear"]["dropped, unknown encoding"] > 0
-    assert len(report["samples"]) > 10
+    assert len(report["samples"]) > 5

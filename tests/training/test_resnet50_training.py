@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 import torchvision
 import yaml
@@ -29,6 +30,7 @@ from training.data.sample import read_sample
 from training.train import train
 
 
+@pytest.mark.slow
 def test_resnet50_learns_on_real_coco_images(data: Path, tmp_path: Path) -> None:
     """ResNet-50 with the paper's optimiser and rate, on four images at a third of their size.
 

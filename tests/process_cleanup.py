@@ -1,0 +1,96 @@
+# Copyright 2026 ciae_ros maintainers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A pytest plugin: no test outlasts its time, and none leaves a process behind, however it or pytest ends.
+
+A test that takes longer than its timeout fails with the stacks of all threads (pytest-timeout). If it cannot even be
+interrupted, because Python does not get to run, its process is ended with the stacks a minute later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from tests.leftovers import ROOT, VARIABLE, children_of, command_of, kill, mark_of
+
+GRACE = 60.0
+"""Seconds after its timeout in which a test can be interrupted."""
+END_TIMEOUT = 2.0
+"""Seconds in which processes that a test has ended have to be gone."""
+SHARED = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "torch/_inductor/compile_worker")
+"""Parts of the command lines of processes that Python and PyTorch keep until pytest ends."""
+PR_SET_CHILD_SUBREAPER = 36
+STDERR = pytest.StashKey[TextIO]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark all processes that will be started, adopt their children, and have a watcher end what is left in the end."""
+    os.environ[VARIABLE] = mark_of(os.getpid())
+    # Without the mark, and in a session of its own: it outlives this process whatever ends that.
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    command = [sys.executable, "-m", "tests.leftovers", str(os.getpid()), os.environ[VARIABLE]]
+    # Nobody waits for the watcher, for it waits for us.
+    subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    config.stash[STDERR] = os.fdopen(os.dup(2), "w")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End the process if a test cannot be interrupted at its timeout."""
+    marker = item.get_closest_marker("timeout")
+    timeout = float(marker.args[0] if marker else item.config.getini("timeout") or 0)
+    if timeout:
+        faulthandler.dump_traceback_later(timeout + GRACE, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End the processes that the test has started and left, but not those of wider fixtures."""
+    before = children_of(os.getpid())
+    yield
+    end = time.monotonic() + END_TIMEOUT
+    while (left := _left(before)) and time.monotonic() < end:
+        time.sleep(0.02)
+    if left:
+        commands = "; ".join(command_of(process) for process in left)
+        kill(_with_descendants(left))
+        warnings.warn(f"{request.node.nodeid} has left processes: {commands}", stacklevel=1)
+
+
+def _left(before: set[int]) -> list[int]:
+    """Children that are new and neither dead nor shared."""
+    new = children_of(os.getpid()) - before
+    return [process for process in new if (command := command_of(process)) and not any(s in command for s in SHARED)]
+
+
+def _with_descendants(processes: list[int]) -> list[int]:
+    found = list(processes)
+    for process in found:  # It grows meanwhile.
+        found += children_of(process)
+    return found
