@@ -115,6 +115,7 @@ def workers(cluster: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # Ray starts processes that import PyTorch.
 def test_the_same_results_although_a_worker_is_killed(
     cluster: subprocess.Popen[bytes],
     port: int,
@@ -144,6 +145,7 @@ def test_the_same_results_although_a_worker_is_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_no_cluster_and_no_model_are_said_in_one_line(bags: list[Path], tmp_path: Path) -> None:
     nowhere = Order(bags, tmp_path / "run", ModelOptions("/no/such.safetensors", "cpu"))
     with pytest.raises(FleetError, match="no checkpoint at /no/such"):
