@@ -18,7 +18,7 @@
     python -m tests.leftovers PID MARK  # wait for the process PID, then end all processes that carry the mark
 
 Processes carry a mark in their environment, which they inherit from the test run that has started them, whatever
-sessions and process groups they are in, and whoever has become their parent.
+sessions and process groups they are in, and whichever process has adopted them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def kill_marked(mark: str) -> None:
 
 
 def wait_for_end(process: int) -> None:
-    """Return when a process has ended, whoever its parent is."""
+    """Return when a process has ended; it need not be a child of this one."""
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:

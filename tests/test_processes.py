@@ -53,7 +53,7 @@ def test_a_module_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.communicate()
     end = time.monotonic() + 60
     while command_of(child):
-        assert time.monotonic() < end, f"process {child} goes on"
+        assert time.monotonic() < end, f"process {child} is still running"
         time.sleep(0.05)
 
 

@@ -146,7 +146,7 @@ class StreamPipeline:
         self._turns.wait_until_free(preparation, stopping)
 
     def wake(self) -> None:
-        """Have whoever is in `wait_until_needed` look whether to stop."""
+        """Make a thread that is in `wait_until_needed` check whether it is to stop."""
         self._turns.wake()
 
     def busy_for(self) -> float:

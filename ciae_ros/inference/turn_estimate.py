@@ -76,7 +76,7 @@ class TurnEstimate:
                 self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """Have all who wait look whether they are to stop."""
+        """Make all threads that wait check whether they are to stop."""
         with self._changed:
             self._changed.notify_all()
 

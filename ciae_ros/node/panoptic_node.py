@@ -63,7 +63,6 @@ from ciae_ros.node.worker import Worker, finishes_within
 REFUSED_BY_ROS = (
     rclpy_implementation.RCLError,
     rclpy_implementation.RCLInvalidROSArgsError,
-    rclpy_implementation.UnknownROSArgsError,
     NameValidationException,
 )
 """What ROS raises for arguments, names, parameter files and rights that do not fit."""
@@ -431,6 +430,9 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
                 node.start()
             serve(node, node.end, node.fail)
             node.end.wait()
+    except rclpy_implementation.UnknownROSArgsError as error:
+        print(f"panoptic_node: unknown ROS arguments: {error}", file=sys.stderr)
+        exit_code = REFUSAL
     except (ParameterError, *REFUSED_BY_ROS) as error:
         print(f"panoptic_node: {' '.join(str(error).split())}", file=sys.stderr)
         exit_code = REFUSAL

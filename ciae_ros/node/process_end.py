@@ -62,7 +62,7 @@ class ProcessEnd:
 
 
 def end_process_after(seconds: float, exit_code: int) -> None:
-    """End the process then, whatever hangs, which may be who reads its output, too."""
+    """End the process after so many seconds, even if other threads, the device or the reader of its output hang."""
     timer = threading.Timer(seconds, os._exit, (exit_code,))
     timer.daemon = True
     timer.start()

@@ -89,9 +89,9 @@ class ResultPublisher:
         style: OverlayStyle,
         note: str = "",
     ) -> tuple[float, float]:
-        """Send one result: labels and segments first, then what is made of them, and last the picture for people.
+        """Send one result: labels and segments first, then the messages derived from them, and the overlay last.
 
-        Each message is sent as soon as it is made, so that nobody waits for what somebody else has asked for.
+        Each message is sent as soon as it is made, so that labels do not wait for the overlay to be drawn.
 
         Args:
             frame: the result.
