@@ -126,13 +126,15 @@ def test_maximum_rate_can_be_set_while_running_and_counts_what_it_drops(cameras:
     try:
         front.labels.clear()
         start = time.monotonic()
-        while time.monotonic() - start < 4:
+
+        def enough_were_dropped() -> bool:
             send(front, IMAGES[0], time.time_ns())
-            until = time.monotonic() + 0.025
-            front.wait(lambda until=until: time.monotonic() > until)
+            return int(front.counts.get("dropped, over rate", 0)) > 50 and len(front.labels) >= 3
+
+        # However busy the machine is: sent until enough were dropped, and bounded by the time that it took.
+        front.wait(enough_were_dropped)
         # As many as the rate admits, and one at the beginning and at the end.
-        assert 3 <= len(front.labels) <= 5 * (time.monotonic() - start) + 2
-        front.wait(lambda: int(front.counts.get("dropped, over rate", 0)) > 50)
+        assert len(front.labels) <= 5 * (time.monotonic() - start) + 2
     finally:
         assert front.set_parameters_of_node(max_rate=0.0) == [""]
 
