@@ -260,6 +260,13 @@ MUTATIONS = (
         "tests/node/test_node_over_dds.py",
     ),
     Mutation(
+        "bound: a failed process ends before its answers are sent",
+        "ciae_ros/node/worker.py",
+        "        return sent.wait(end - time.monotonic())",
+        "        return False",
+        "tests/node/test_process_end.py",
+    ),
+    Mutation(
         "turns: the first camera is always served first",
         "ciae_ros/node/frame_scheduler.py",
         "self._turns.append(camera)",

@@ -67,6 +67,13 @@ REFUSED_BY_ROS = (
 )
 """What ROS raises for arguments, names, parameter files and rights that do not fit."""
 
+LISTENERS_TIMEOUT = 1.0
+"""Seconds in which those who listen to the diagnostics should have acknowledged why the process ends."""
+
+ANSWER_TIMEOUT = 3.5
+"""Seconds that requests may take to be answered before the process ends: less than `LAST_WORDS`, after which it ends in
+any case, and long enough for `LISTENERS_TIMEOUT`, which is spent before a failed transition is answered."""
+
 Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn]
 LoadPredictor = Callable[[NodeParameters], Predictor]
 
@@ -277,12 +284,14 @@ class PanopticNode(LifecycleNodeMixin, Node):
         self.get_logger().fatal(f"{fault}; ending with exit code {exit_code}, to be started again")
         if rclpy.ok(context=self.context):
             self._publish_diagnostics()
-            self._diagnostics.wait_for_listeners(1.0)
+            self._diagnostics.wait_for_listeners(LISTENERS_TIMEOUT)
 
     def tell_last_words(self) -> None:
-        """Wait, within bounds, until those who have asked for a transition that failed are told so."""
-        if self._transitions.is_idle_within(1.0):
-            time.sleep(0.2)  # The executor sends the answer.
+        """Wait, within bounds, until those are answered who have asked for a transition or a saved frame."""
+        end = time.monotonic() + ANSWER_TIMEOUT
+        for worker in (self._transitions, self._saving):
+            worker.has_answered_within(max(0.0, end - time.monotonic()))
+        time.sleep(0.2)  # The answers are on their way; for services there is no wait_for_all_acked.
 
     def destroy_node(self) -> None:
         """Leave the ROS graph; rclpy forgets the state machine, which would keep the node in it."""

@@ -102,6 +102,8 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None
         except ExternalShutdownException:
             pass
         except Exception as error:
+            # So that nobody waits for what it would have done; rclpy takes None, whatever its annotation says.
+            node.executor = None  # type: ignore[assignment]
             fail_after(error)
         end.request()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -70,6 +71,20 @@ class Worker:
     def is_idle_within(self, seconds: float) -> bool:
         """Wait until everything is done that was submitted; False if it is not after so many seconds."""
         return bool(concurrent.futures.wait([self._pool.submit(lambda: None)], timeout=seconds).done)
+
+    def has_answered_within(self, seconds: float) -> bool:
+        """Wait until all requests are answered and the executor has sent the answers.
+
+        Returns:
+            False if it has not after so many seconds, or if no executor serves the node any more.
+        """
+        end = time.monotonic() + seconds
+        if not self.is_idle_within(seconds) or (executor := self._node.executor) is None:
+            return False
+        # The executor takes up its tasks in order: those that answer are older than this one.
+        sent = threading.Event()
+        executor.create_task(sent.set)
+        return sent.wait(end - time.monotonic())
 
 
 def finishes_within(seconds: float, work: Callable[[], object]) -> bool:

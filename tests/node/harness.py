@@ -60,11 +60,11 @@ SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": 
 """A node that is ready and answers quickly."""
 
 
-def start_node(module: str = "ciae_ros.node.panoptic_node", **parameters: str) -> subprocess.Popen[str]:
-    """`panoptic_node` with its output in a pipe."""
+def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
+    """`panoptic_node`, or another program that runs the node, with its output in a pipe."""
     settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, "-m", module, "--ros-args", *settings],
+        [sys.executable, *(program or ("-m", "ciae_ros.node.panoptic_node")), "--ros-args", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -106,7 +106,7 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
 def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_and_no_wrong_map(
     client: Client, ros: None, bad: np.ndarray, exit_code: int, fault: str
 ) -> None:
-    process = start_node(module="tests.node.faulty_node", **SMALL)
+    process = start_node("-m", "tests.node.faulty_node", **SMALL)
     try:
         client.wait_until_active(process)
         # One after the other: of images that come together, only the newest reaches the network.

@@ -112,9 +112,7 @@ sys.exit(panoptic_node.main(sys.argv))
 
 
 def test_a_node_whose_service_raises_ends_with_the_code_of_an_internal_error(client: Client, ros: None) -> None:
-    parameters = [argument for name, value in SMALL.items() for argument in ("-p", f"{name}:={value}")]
-    command = [sys.executable, "-c", FAULTY_SERVICE, "--ros-args", *parameters]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start_node("-c", FAULTY_SERVICE, **SMALL)
     try:
         client.wait_until_active(process)
         service = client.create_client(Trigger, "/panoptic_node/reset_statistics")
@@ -139,13 +137,13 @@ def hang(client: Client, process: subprocess.Popen[str]) -> None:
     assert "a frame has been in the network for" in client.statuses[NODE].message
 
 
-def start_hanging_node(**parameters: str) -> subprocess.Popen[str]:
+def start_hanging_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
     quickly = {"diagnostics.stuck_after": "0.5", "timeouts.batch": "0.0", "timeouts.stop": "2.0"}
-    return start_node(module="tests.node.faulty_node", **(SMALL | quickly | parameters))
+    return start_node(*(program or ("-m", "tests.node.faulty_node")), **(SMALL | quickly | parameters))
 
 
 def test_a_batch_that_never_comes_back_keeps_nobody_from_asking_and_deactivating(client: Client, ros: None) -> None:
-    process = start_hanging_node(**{"timeouts.stop": "6.0"})
+    process = start_hanging_node(**{"timeouts.stop": "10.0"})
     try:
         hang(client, process)
         assert client.state() == "active"
@@ -164,6 +162,36 @@ def test_a_batch_that_never_comes_back_keeps_nobody_from_asking_and_deactivating
     assert process.returncode == DEVICE_FAILURE, output
     assert "the device has not finished a batch for" in output
     client.wait(lambda: "the device has not finished a batch for" in client.statuses[NODE].message)
+
+
+LATE_ANSWER = """
+import sys, time
+from ciae_ros.node import panoptic_node
+from ciae_ros.node.diagnostics_publisher import DiagnosticsPublisher
+from tests.node.faulty_node import load_faulty_predictor
+
+def wait_for_listeners(diagnostics, seconds):
+    time.sleep(seconds)  # One of them acknowledges nothing.
+    diagnostics._node.executor.create_task(time.sleep, 1.0)  # And the executor is busy when the answer is there.
+    time.sleep(0.1)
+
+DiagnosticsPublisher.wait_for_listeners = wait_for_listeners
+sys.exit(panoptic_node.main(sys.argv, load=load_faulty_predictor))
+"""
+
+
+def test_a_failed_transition_is_answered_before_the_process_ends(client: Client, ros: None) -> None:
+    process = start_hanging_node("-c", LATE_ANSWER)
+    try:
+        hang(client, process)
+        deactivation = client.request_transition(Transition.TRANSITION_DEACTIVATE)
+        client.wait(lambda: deactivation.done() or process.poll() is not None)
+        client.wait(deactivation.done, 5.0)
+        assert not deactivation.result().success
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == DEVICE_FAILURE, output
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
