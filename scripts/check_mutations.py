@@ -267,6 +267,13 @@ MUTATIONS = (
         "tests/node/test_process_end.py",
     ),
     Mutation(
+        "executor: a topic that is destroyed meanwhile ends the process",
+        "ciae_ros/node/process_end.py",
+        "            except InvalidHandle:\n                continue",
+        "            except InvalidHandle:\n                raise",
+        "tests/node/test_process_end.py",
+    ),
+    Mutation(
         "turns: the first camera is always served first",
         "ciae_ros/node/frame_scheduler.py",
         "self._turns.append(camera)",

@@ -21,8 +21,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -77,6 +79,21 @@ def end_process(exit_code: int) -> None:
         os._exit(exit_code)
 
 
+class NodeExecutor(SingleThreadedExecutor):
+    """An executor for a node whose subscriptions and publishers are destroyed on other threads.
+
+    rclpy's own raises `InvalidHandle` when the QoS events of a topic are destroyed while it collects what to wait for.
+    """
+
+    def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """As rclpy's; collects anew, without what has been destroyed. What callbacks raise is not affected."""
+        while True:
+            try:
+                return super().wait_for_ready_callbacks(*args, **kwargs)
+            except InvalidHandle:
+                continue
+
+
 def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None:
     """Have an executor on a thread of its own call the node back.
 
@@ -86,7 +103,7 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None
         fail: called after an exception in a callback, or on any other thread that does not handle it, with the exit
             code and what happened.
     """
-    executor = SingleThreadedExecutor()
+    executor = NodeExecutor()
     executor.add_node(node)
 
     def fail_after(error: BaseException | None) -> None:

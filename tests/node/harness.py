@@ -33,7 +33,6 @@ from ciae_msgs.msg import PanopticSegments
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -46,6 +45,7 @@ from torch import Tensor
 from ciae_ros.inference.fusing import FusedImage
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
+from ciae_ros.node.process_end import NodeExecutor
 
 START_TIMEOUT = 120.0
 """Seconds; importing PyTorch on a busy machine with two cores takes its time."""
@@ -84,7 +84,7 @@ def node_in_this_process(
     chosen = {"timeouts__stop": 60.0, "timeouts__batch": 0.0} | chosen
     overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]
     node = PanopticNode(load, parameter_overrides=overrides)
-    executor = SingleThreadedExecutor()
+    executor = NodeExecutor()
     executor.add_node(node)
     triggers = (node.trigger_configure, node.trigger_activate)
     for trigger in triggers[: ("unconfigured", "inactive", "active").index(state)]:
@@ -231,6 +231,15 @@ class Client(Node):
     def wait_for_answers(self) -> None:
         """As `wait_until_active`, for a node in this process."""
         self.wait_until_active(None)
+
+    def wait_for_fault(self, text: str) -> None:
+        """Until the diagnostics say this of the node; they may say first that the one before has the same name."""
+
+        def is_said() -> bool:
+            status = self.statuses.get("/panoptic_node: node")
+            return status is not None and status.level == DiagnosticStatus.ERROR and text in status.message
+
+        self.wait(is_said)
 
     def greet(self) -> None:
         """Send an image that can only be segmented."""

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -81,15 +82,19 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
         batches: list[int] = []
         delay_network(node, 0.1, batches)
         a, b = clients
-        for stamp in range(1, 30):
+        stamps = itertools.count(1)
+
+        def enough_came_together() -> bool:
+            stamp = next(stamps)
             a.publish(image(EXCEPTION), stamp)
             b.publish(image(0), stamp)
             until = time.monotonic() + 0.15
-            wait_together(clients, lambda until=until: time.monotonic() > until)
-        assert batches.count(2) > 3
+            wait_together(clients, lambda: time.monotonic() > until)
+            failed = int(a.counts.get("dropped, failed", 0))
+            return batches.count(2) > 3 and len(b.labels) > 8 and failed > 8
+
+        wait_together(clients, enough_came_together)
         assert not a.labels
-        assert len(b.labels) > 8
-        wait_together(clients, lambda: int(a.counts.get("dropped, failed", 0)) > 8)
         assert "dropped, failed" not in b.counts
         for client in clients:
             client.destroy_node()
@@ -124,8 +129,7 @@ def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_an
     assert f"ending with exit code {exit_code}, to be started again" in output
     assert "Traceback" not in output
     assert not client.labels
-    client.wait(lambda: client.statuses["/panoptic_node: node"].level == DiagnosticStatus.ERROR)
-    assert fault in client.statuses["/panoptic_node: node"].message
+    client.wait_for_fault(fault)
 
 
 def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> None:
@@ -133,13 +137,7 @@ def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> No
         client.wait_for_answers()
         delay_network(node, 3.0)
         client.publish(image(0), 1)
-
-        def is_error() -> bool:
-            status = client.statuses.get("/panoptic_node: node")
-            return status is not None and status.level == DiagnosticStatus.ERROR
-
-        client.wait(is_error)
-        assert "a frame has been in the network for" in client.statuses["/panoptic_node: node"].message
+        client.wait_for_fault("a frame has been in the network for")
         client.wait(lambda: 1 in client.labels)
 
 
