@@ -1,16 +1,6 @@
 #!/usr/bin/env python3
 # Copyright 2026 ciae_ros maintainers
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
+# SPDX-License-Identifier: Apache-2.0
 
 """Mutate lines of the core, one at a time, and check that a test fails each time (mutation testing).
 
