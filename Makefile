@@ -17,7 +17,7 @@ coverage: ## Run all tests and say which branches of the code they did not take
 	@scripts/setup.sh dev
 	@source scripts/env.sh && coverage erase && scripts/run_tests.sh --cov --cov-append --cov-report= && coverage report
 
-bench: ## Measure a frame's stages, other networks, fusing and the roofline, and write out/bench
+bench: ## Measure a frame's stages, other networks, fusion and the roofline, and write out/bench
 	@scripts/setup.sh bench
 	@source scripts/env.sh && python -m ciae_ros.benchmark all $(BENCH_ARGS)
 

@@ -22,7 +22,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["ciae_ros", "ciae_ros.*", "training", "training.*"]),
     package_data={
-        "ciae_ros.inference": ["*.json"],
+        "ciae_ros.core": ["*.json"],
         "ciae_ros.replay.report": ["templates/*.j2"],
         "ciae_ros.weights": ["*.safetensors", "*.md"],
     },

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ciae_ros.core.result import PanopticResult, Segment
 from ciae_ros.inference.geometry import EMBEDDING_STRIDE
-from ciae_ros.inference.result import PanopticResult, Segment
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep all ROS processes of this test process among themselves, also those of tests that forget to."""
     if importlib.util.find_spec("domain_coordinator"):
-        from ciae_ros.processes import isolated_ros_environment  # noqa: PLC0415
+        from ciae_ros.core.processes import isolated_ros_environment  # noqa: PLC0415
 
         own_domain = isolated_ros_environment()
         os.environ.update(own_domain.__enter__())

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from ciae_ros.inference import load_checkpoint
-from ciae_ros.inference.named_models import DEFAULT_MODEL, shipped_models
+from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, shipped_models
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.evaluate import Order, evaluate
 from ciae_ros.replay.model_options import ModelOptions

@@ -23,7 +23,7 @@ MAY_IMPORT = {
         "ciae_ros.inference",
         "ciae_ros.images",
         "ciae_ros.visualization",
-        "ciae_ros.processes",
+        "ciae_ros.core.processes",
         "ciae_ros.replay",
     },
     "ciae_ros/node": {
@@ -47,8 +47,8 @@ def test_imports_point_one_way(folder: str) -> None:
 
 def test_library_imports_where_ros_is_not_installed() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(('rclpy', 'sensor_msgs', 'ciae_msgs', 'std_msgs')));"
-    modules = "ciae_ros.model, ciae_ros.inference, ciae_ros.visualization, training.data.coco_panoptic"
-    modules += ", ciae_ros.images.image_conversion, ciae_ros.images.image_decoding, ciae_ros.replay.__main__"
+    modules = "ciae_ros.model, ciae_ros.inference, ciae_ros.visualization, ciae_ros.core.coco_panoptic"
+    modules += ", ciae_ros.camera.image_conversion, ciae_ros.camera.image_decoding, ciae_ros.replay.__main__"
     modules += ", ciae_ros.replay.evaluate_command, ciae_ros.replay.compare_command, ciae_ros.replay.record_command"
     subprocess.run([sys.executable, "-c", f"{blocked} import {modules}"], check=True, cwd=ROOT)
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ciae_ros.inference.named_models import DEFAULT_MODEL, shipped_models
+from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, shipped_models
 from ciae_ros.replay.bags.bag_writing import write_bag
 from tests.training.synthetic import scene, write_split
 

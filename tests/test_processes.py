@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("domain_coordinator", reason="needs ROS 2")
-from ciae_ros.processes import environment_of_this_process
+from ciae_ros.core.processes import environment_of_this_process
 from tests.leftovers import command_of
 
 PARENT = """
 import os, sys, time
-from ciae_ros.processes import start_module
+from ciae_ros.core.processes import start_module
 child = start_module("sleeper", {}, dict(os.environ), capture=True)
 assert child.stdout.readline() == "ready\\n"
 print(child.pid, flush=True)

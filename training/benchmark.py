@@ -4,8 +4,8 @@
 """Time inference as Table I does: `python -m training.benchmark --images data/coco/val2017`.
 
 One image at a time, from its decoded pixels to a panoptic result on the host. "Inference" is the sum of all stages of
-`StageTimes`: preprocess (with the upload), network, proposals (with non-maximum suppression), fusing and download.
-"Fusing" is what the paper calls so, from instance proposals and embedding map to the final result: fusing and download.
+`StageTimes`: preprocess (with the upload), network, proposals (with non-maximum suppression), fusion and download.
+"Fusion" is what the paper calls so, from instance proposals and embedding map to the final result: fusion and download.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor, load_model
-from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model import PRESETS, ModelConfig
 from training.arguments import positive
@@ -38,11 +38,11 @@ HEADER = (
     "input size",
     "inference mean",
     "median",
-    "fusing mean",
+    "fusion mean",
     "median",
     "instances",
     "paper: inference",
-    "fusing",
+    "fusion",
 )
 
 
@@ -52,17 +52,17 @@ class Timing:
 
     inference: np.ndarray
     """(N,) milliseconds end to end."""
-    fusing: np.ndarray
+    fusion: np.ndarray
     """(N,) milliseconds, of which it is a part."""
     instances: float
-    """Mean number in an image: the more, the longer fusing takes."""
+    """Mean number in an image: the more, the longer fusion takes."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Time, print; 0 if all has been timed."""
     options = _parse_arguments(argv)
     if options.device == "cpu":
-        keep_freed_memory()
+        disable_malloc_trim()
     try:
         paths = image_paths(options.images, options.limit)
         lines = []
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{len(paths)} images of {options.images}, one at a time, after {options.warm_up} to warm up; milliseconds\n"
     )
     print("\n".join(aligned([HEADER, *lines])))
-    print("\npaper: Table I, on a 2080 Ti; fusing includes the download of the result")
+    print("\npaper: Table I, on a 2080 Ti; fusion includes the download of the result")
     if predictor.digest == UNTRAINED:
         print("random weights: they find hardly an instance by themselves, see --score-threshold")
     return 0
@@ -104,23 +104,23 @@ def time_images(predictor: Predictor, paths: list[Path], warm_up: int) -> Timing
     """
     for path in islice(cycle(paths), warm_up):
         predictor.predict(read_rgb(path))
-    inference, fusing, instances = [], [], []
+    inference, fusion, instances = [], [], []
     for path in tqdm(paths, unit=" images", desc=_label(predictor), disable=None):
         result, times = predictor.predict_timed(read_rgb(path))
         inference.append(1e3 * sum(astuple(times)))
-        fusing.append(1e3 * (times.fusing + times.download))
+        fusion.append(1e3 * (times.fusion + times.download))
         instances.append(sum(segment.category.is_thing for segment in result.segments))
-    return Timing(np.array(inference), np.array(fusing), float(np.mean(instances)))
+    return Timing(np.array(inference), np.array(fusion), float(np.mean(instances)))
 
 
 def paper_times(config: ModelConfig) -> tuple[float, float] | None:
-    """Milliseconds of inference and fusing that Table I has for this backbone and input size, if it has them."""
+    """Milliseconds of inference and fusion that Table I has for this backbone and input size, if it has them."""
     table = TABLES["table1"]
     for row in table.rows:
         preset = PRESETS[row.name]
         if all(getattr(config, key) == getattr(preset, key) for key in ("backbone", "deformable_stages", "input_size")):
-            inference, fusing = (row.figures[table.columns.index(column)] for column in TIMES)
-            return inference, fusing
+            inference, fusion = (row.figures[table.columns.index(column)] for column in TIMES)
+            return inference, fusion
     return None
 
 
@@ -142,7 +142,7 @@ def _predictor(model: str, input_size: int | None, options: argparse.Namespace) 
 
 
 def _cells(predictor: Predictor, timing: Timing) -> list[str]:
-    means = [(np.mean(values), np.median(values)) for values in (timing.inference, timing.fusing)]
+    means = [(np.mean(values), np.median(values)) for values in (timing.inference, timing.fusion)]
     published = paper_times(predictor.config) or (NOTHING, NOTHING)
     return [
         predictor.name,
@@ -160,7 +160,7 @@ def _label(predictor: Predictor) -> str:
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.benchmark",
-        description="Time inference and fusing on a folder of images, beside the times of the paper's Table I.",
+        description="Time inference and fusion on a folder of images, beside the times of the paper's Table I.",
         epilog="example: python -m training.benchmark --checkpoint model.safetensors --sizes 512 640 800 --device cuda",
     )
     add = parser.add_argument

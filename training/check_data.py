@@ -24,9 +24,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
-from training.data.coco_panoptic import image_folder_of
 from training.data.sample import VOID, read_sample
 
 MAX_SEGMENT_ID = 256**3 - 1

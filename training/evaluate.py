@@ -17,12 +17,11 @@ from typing import Any, get_args
 
 import torch
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CheckpointError, Predictor, load_model
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.model.config import InstanceCategory
 from training.arguments import positive
-from training.data.coco_panoptic import image_folder_of
 from training.evaluation.metrics import EngineError, EngineName
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.report import format_scores

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ciae_ros.core.result import PanopticResult, Segment
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.fusion.fusion import fuse
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.proposals import select_proposals
-from ciae_ros.inference.result import PanopticResult, Segment
+from ciae_ros.inference.proposals.selection import select_proposals
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import CIAE
 from ciae_ros.visualization import draw_overlay, draw_proposals, embedding_colors

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE
 from training.config import ConfigError, TrainingConfig
-from training.data.coco_panoptic import image_folder_of
 from training.data.dataset import PanopticDataset
 from training.data.sample import DataError
 from training.initial_weights import load_initial_weights

@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 
-from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.host_memory import disable_malloc_trim
 from training.config import ConfigError, TrainingConfig, load_config
 from training.data.dataset import Batch, BatchSampler, PanopticDataset, collate
 from training.data.sample import DataError
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config, options.overrides)
         device = choose_device(config.device)
         if device.type == "cpu":
-            keep_freed_memory()
+            disable_malloc_trim()
         dataset = build_dataset(config)
         state = build_state(config, dataset.categories, device)
         batches, seconds_per_image = _decode(dataset, config, options.steps)

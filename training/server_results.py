@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import PanopticResult, Predictor
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
-from training.data.coco_panoptic import write_results
 from training.data.sample import DataError, read_rgb
 from training.evaluation.run import results_path
 

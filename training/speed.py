@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from ciae_ros.inference.host_memory import forget_peak, keep_freed_memory, resident_bytes
+from ciae_ros.inference.host_memory import disable_malloc_trim, reset_peak_memory, resident_bytes
 from training.config import TrainingConfig
 from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches
 from training.preparation import build_dataset, build_state, choose_device
@@ -51,7 +51,7 @@ def measure_speed(config: TrainingConfig, steps: int, warm_up: int) -> TrainingS
     """
     device = choose_device(config.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        disable_malloc_trim()
     dataset = build_dataset(config)
     before = resident_bytes()
     state = build_state(config, dataset.categories, device)
@@ -100,7 +100,7 @@ def _wait_for(device: torch.device) -> None:
 def _forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    forget_peak()
+    reset_peak_memory()
 
 
 def _peak(device: torch.device, before: int | None) -> int | None:

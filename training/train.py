@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ciae_ros.inference import CheckpointError, save_checkpoint
-from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig, load_config
@@ -63,7 +63,7 @@ def train(config: TrainingConfig, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     device = choose_device(config.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        disable_malloc_trim()
     dataset = build_dataset(config)
     if config.data.val is not None:
         load_annotations(config.data.val)  # What is wrong with them is known now and not at the first validation.

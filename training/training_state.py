@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.model import CIAE
-from training.atomic_file import written_atomically
 from training.config import ConfigError, TrainingConfig
 from training.weight_average import WeightAverage
 
@@ -55,7 +55,7 @@ class TrainingState:
         content["config"] = _comparable(config)
         buffer = io.BytesIO()  # Of a full disk `torch.save` would not say more than that something went wrong.
         torch.save(content, buffer)
-        with written_atomically(path) as file:
+        with open_atomically(path) as file:
             file.write(buffer.getbuffer())
 
     def load(self, path: Path, config: TrainingConfig) -> None:

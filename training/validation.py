@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CategorySet, Checkpoint, Predictor, save_checkpoint
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training import distributed
 from training.config import TrainingConfig
-from training.data.coco_panoptic import image_folder_of
 from training.data.sample import DataError
 from training.evaluation.run import evaluate
 from training.monitoring import Monitor

@@ -15,12 +15,12 @@ from types import ModuleType
 from ciae_ros.benchmark import plots
 from ciae_ros.benchmark.options import add_common_arguments, complete
 from ciae_ros.benchmark.results import Results, sentence
-from ciae_ros.inference.host_memory import keep_freed_memory
+from ciae_ros.inference.host_memory import disable_malloc_trim
 
 COMMANDS = {
     "frame": "frame_command",
     "networks": "networks",
-    "fusing": "fusing",
+    "fusion": "fusion",
     "roofline": "roofline",
     "pipeline": "pipeline",
     "node": "node_load",
@@ -32,7 +32,7 @@ COMMANDS = {
 SUMMARIES = {
     "frame": "where a frame's time goes in the node's parts, ROS included",
     "networks": "CIAE beside Mask R-CNN, Mask2Former and EoMT, on the same images in the same run",
-    "fusing": "what fusing costs by instances and size, and beside other ways of fusing",
+    "fusion": "what fusion costs by instances and size, and beside other ways of fusion",
     "roofline": "each stage's time against what the device's measured rates allow",
     "pipeline": "frames through the pipeline, one after the other, and the bare network",
     "node": "the running node with 1 to 8 cameras at rates from half to twice what it can do",
@@ -40,7 +40,7 @@ SUMMARIES = {
     "profile": "a trace and a table of operators, into out/profile",
     "training": "images a second, memory and shares of a training step, by preset",
 }
-ALL = ("frame", "networks", "fusing", "roofline", "pipeline", "node")
+ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, arguments: list[str]) -> None:
     run_of = complete(options, arguments)
     if run_of.device.type == "cpu":
-        keep_freed_memory()
+        disable_malloc_trim()
     results: Results = _module(options.command).run(options, run_of)
     path = results.write(options.output)
     _print(results)

@@ -22,7 +22,7 @@ from ciae_ros.model import PRESETS, RawOutputs
 class Ciae(Contestant):
     """A preset at its own input size."""
 
-    settings = "score threshold lowered to that of the N highest scores; post-processing: proposals, fusing, download"
+    settings = "score threshold lowered to that of the N highest scores; post-processing: proposals, fusion, download"
 
     def __init__(self, preset: str, setup: Setup) -> None:
         self.name = f"ciae_{preset}"
@@ -40,7 +40,7 @@ class Ciae(Contestant):
     def run(self, image: np.ndarray) -> tuple[StageSeconds, int]:
         """With the predictor's own times of its stages."""
         result, times = self._predictor.predict_timed(image, "rgb")
-        after = times.proposals + times.fusing + times.download
+        after = times.proposals + times.fusion + times.download
         return StageSeconds(times.preprocess, times.network, after), len(result.segments)
 
     def preprocess(self, image: np.ndarray) -> Tensor:

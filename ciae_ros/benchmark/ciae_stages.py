@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from ciae_ros.inference import InferenceSettings, Predictor, coco_categories, untrained_checkpoint
-from ciae_ros.inference.fusing import fuse
+from ciae_ros.inference.fusion.fusion import fuse
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.preprocessing import preprocess
-from ciae_ros.inference.proposals import select_proposals
+from ciae_ros.inference.proposals.selection import select_proposals
 from ciae_ros.model import PRESETS, RawOutputs
 
 NETWORK_STAGES = ("backbone", "FPN", "proposal head", "embedding branch")
-STAGES = ("preprocess", *NETWORK_STAGES, "proposals", "fusing")
+STAGES = ("preprocess", *NETWORK_STAGES, "proposals", "fusion")
 
 
 class CiaeStages:

@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ciae_ros.images.image_conversion import convert_image
+from ciae_ros.camera.image_conversion import convert_image
 from ciae_ros.inference import Predictor
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.image_messages import bgr_image

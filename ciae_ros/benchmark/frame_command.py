@@ -18,9 +18,9 @@ from ciae_ros.benchmark.many_instances import with_many_instances
 from ciae_ros.benchmark.measuring import in_turns, milliseconds
 from ciae_ros.benchmark.options import Run
 from ciae_ros.benchmark.results import Results, markdown_table, spread_cell
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
 from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
 from ciae_ros.model import PRESETS
-from ciae_ros.processes import environment_of_this_process, isolated_ros_environment
 
 SIZES = ((512, 672), (1080, 1920))
 COMPARED_SIZE = (512, 672)

@@ -10,8 +10,8 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from ciae_ros.camera.image_source import SourceError, open_source
 from ciae_ros.demo.source import find_demo_clip
-from ciae_ros.images.image_source import SourceError, open_source
 
 
 def read_images(source: str | None, count: int, size: tuple[int, int]) -> list[np.ndarray]:

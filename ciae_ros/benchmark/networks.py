@@ -150,14 +150,14 @@ def _add_ratios(rows: dict[str, dict[str, Any]]) -> None:
 def table(results: Results) -> str:
     """In Markdown, with the paper's Table I."""
     header = ["network", "input", "GMAC", "M parameters", "network ms", "post-processing ms", "end to end ms"]
-    header += ["images/s", "peak MB", f"of {REFERENCE}", "segments", "paper: end to end", "paper: fusing"]
+    header += ["images/s", "peak MB", f"of {REFERENCE}", "segments", "paper: end to end", "paper: fusion"]
     cells = [_cells(row) for row in results.rows]
     settings = dict.fromkeys(f"- {row['name']}: {row['settings']}" for row in results.rows if "settings" in row)
     of_paper = [
         [row.method, row.backbone, str(row.pq), row.device, str(row.inference_ms), str(row.fusing_ms or "-")]
         for row in TABLE_1
     ]
-    of_paper_header = ["method", "backbone", "PQ", "device", "inference ms", "fusing ms"]
+    of_paper_header = ["method", "backbone", "PQ", "device", "inference ms", "fusion ms"]
     return "\n\n".join(
         [
             markdown_table(header, cells),

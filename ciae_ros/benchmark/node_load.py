@@ -29,9 +29,9 @@ from sensor_msgs.msg import Image
 from ciae_ros.benchmark.camera import smooth_scene
 from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, stop
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.stage_times import HostClock
-from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, stop
 
 TOLERATED_DROPS = 0.05
 SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0
@@ -80,7 +80,7 @@ class NodeBenchmark:
     """(width, height)."""
     cameras: int
     network_rate: float
-    """Images per second of the bare network (proposals and fusing included), alone on the device, in this run."""
+    """Images per second of the bare network (proposals and fusion included), alone on the device, in this run."""
     loads: list[Load]
     """The first one floods the node: its throughput is the capacity."""
     highest_rate: float
@@ -96,7 +96,7 @@ NOTES = [
     "Cameras, node and listener are processes over DDS on one machine, whose processor they share; latency is from an "
     "image's stamp to its labels in the listener; a drop is an image without an answer.",
     "All images are one smooth scene.",
-    "The bare network is network, proposals and fusing of one image after the other, alone on the device, before the "
+    "The bare network is network, proposals and fusion of one image after the other, alone on the device, before the "
     "node is started. Capacity: answers a second when 1.5 times as many images are offered.",
     "Highest rate: found by bisection, with fewer than 5 % drops.",
 ]
@@ -192,7 +192,7 @@ def measure_node(
 
 
 def bare_network_rate(network: Network, size: tuple[int, int], seconds: float) -> float:
-    """Images per second of network, proposals and fusing alone, one image at a time, in this process."""
+    """Images per second of network, proposals and fusion alone, one image at a time, in this process."""
     checkpoint = load_model(network.model)
     predictor = Predictor(checkpoint, network.device, network.precision, input_size=network.input_size or None)
     image = smooth_scene(*size)

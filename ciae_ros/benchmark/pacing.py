@@ -20,13 +20,13 @@ from sensor_msgs.msg import Image
 
 from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
 from ciae_ros.inference import Predictor, load_model
-from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.cameras import cameras_of
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.segmenter import Segmenter
-from ciae_ros.processes import environment_of_this_process, isolated_ros_environment
 
 PATTERNS = {
     "60 and 240 ms in turns": [0.06, 0.24],

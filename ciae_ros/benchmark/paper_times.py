@@ -3,7 +3,7 @@
 
 """The times in the paper's Table I (COCO validation set), for printing beside what is measured here.
 
-"Measured on 1 NVIDIA 2080Ti GPU with batch size as 1" (Sec. V-C), the mean over the validation set, end to end; fusing
+"Measured on 1 NVIDIA 2080Ti GPU with batch size as 1" (Sec. V-C), the mean over the validation set, end to end; fusion
 is a part of it. Of the other methods the table has each publication's own device; those marked * were measured by the
 paper's authors on the same 2080 Ti.
 """

@@ -21,7 +21,7 @@ import torch
 
 from ciae_ros.benchmark.contestant import Setup
 from ciae_ros.benchmark.contestants import PACKAGES, build
-from ciae_ros.inference.host_memory import forget_peak, resident_bytes
+from ciae_ros.inference.host_memory import reset_peak_memory, resident_bytes
 
 IMAGES = 2
 
@@ -52,7 +52,7 @@ def measure(name: str, setup: Setup, image_size: tuple[int, int]) -> int | None:
     is_cuda = setup.torch_device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(setup.torch_device)
-    forget_peak()
+    reset_peak_memory()
     for _ in range(IMAGES):
         contestant.run(image)
     if is_cuda:

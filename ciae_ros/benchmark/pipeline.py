@@ -19,13 +19,13 @@ from ciae_ros.benchmark.measuring import in_turns, milliseconds
 from ciae_ros.benchmark.options import Run, positive
 from ciae_ros.benchmark.results import Results, markdown_table, number_cell, spread_cell
 from ciae_ros.inference import Predictor, load_model
-from ciae_ros.inference.batch_types import Images
+from ciae_ros.inference.pipeline.batch import Images
+from ciae_ros.inference.pipeline.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.inference.stage_times import HostClock
-from ciae_ros.inference.stream_pipeline import DEPTH, StreamPipeline
 
 WAYS = ("bare network", "one after the other", "pipeline, one frame", "pipeline, full")
 NOTES = [
-    "Milliseconds a frame, all ways in turns. Bare network: network, proposals and fusing alone, with the input on the "
+    "Milliseconds a frame, all ways in turns. Bare network: network, proposals and fusion alone, with the input on the "
     "device; on a CPU no arrangement of the other stages can beat it. On a CUDA device it runs eagerly, and the "
     "pipeline replays a captured graph where it can.",
     "One after the other: all stages of a frame, then the next frame. Pipeline, full: as many frames on their way as "
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, run_of: Run) -> Results:
         predictor = Predictor(load_model(model), options.device, options.precision, input_size=options.input_size)
         image = read_images(options.source, 1, tuple(options.image_size))[0]
         pipeline = StreamPipeline(predictor)
-        runs = pipeline.warm_up(*image.shape[:2]).way
+        runs = pipeline.warm_up(*image.shape[:2]).execution_mode
         times = in_turns(_ways(predictor, pipeline, image, options.frames), run_of.rounds)
         pipeline.close()
         rows.append({"model": model, "runs": runs} | {way: milliseconds(times[way]) for way in WAYS})

@@ -45,7 +45,7 @@ def plot(results: Results, folder: Path) -> list[Path]:
     """The figures of a subcommand's results, if it has any; the files that were written."""
     if results.benchmark == "networks":
         return [*plot_networks(results, folder), *plot_network_sizes(results, folder)]
-    if results.benchmark == "fusing":
+    if results.benchmark == "fusion":
         return [*plot_fusing_by_instances(results, folder), *plot_fusing_by_size(results, folder)]
     if results.benchmark == "roofline":
         return plot_roofline(results, folder)
@@ -99,27 +99,27 @@ def plot_network_sizes(results: Results, folder: Path) -> list[Path]:
 
 
 def plot_fusing_by_instances(results: Results, folder: Path) -> list[Path]:
-    """Fusing against the number of instances, a line for each size and kind of embedding."""
-    figure, axes = _axes("fusing", "instances", "ms", results)
+    """Fusion against the number of instances, a line for each size and kind of embedding."""
+    figure, axes = _axes("fusion", "instances", "ms", results)
     costs = _costs(results)
     for (source, size), rows in _grouped(costs, lambda row: (row["embedding"], tuple(row["size"]))).items():
         label = f"{size[0]} x {size[1]}, {source}"
-        _draw(axes, _series(label, ((row["instances"], row["fusing"]) for row in rows)))
+        _draw(axes, _series(label, ((row["instances"], row["fusion"]) for row in rows)))
     axes.set_yscale("log")
-    return _save(figure, axes, folder / "fusing_by_instances")
+    return _save(figure, axes, folder / "fusion_by_instances")
 
 
 def plot_fusing_by_size(results: Results, folder: Path) -> list[Path]:
-    """Fusing against the image's size, at 100 instances or what is nearest to it."""
+    """Fusion against the image's size, at 100 instances or what is nearest to it."""
     costs = _costs(results)
     if not costs:
         return []
     asked = min((row["instances_asked"] for row in costs), key=lambda count: abs(count - INSTANCES_SHOWN))
-    figure, axes = _axes(f"fusing, {asked} instances asked for", "image, megapixels", "ms", results)
+    figure, axes = _axes(f"fusion, {asked} instances asked for", "image, megapixels", "ms", results)
     shown = [row for row in costs if row["instances_asked"] == asked]
     for source, rows in _grouped(shown, lambda row: row["embedding"]).items():
-        _draw(axes, _series(source, ((row["size"][0] * row["size"][1] / 1e6, row["fusing"]) for row in rows)))
-    return _save(figure, axes, folder / "fusing_by_size")
+        _draw(axes, _series(source, ((row["size"][0] * row["size"][1] / 1e6, row["fusion"]) for row in rows)))
+    return _save(figure, axes, folder / "fusion_by_size")
 
 
 def plot_roofline(results: Results, folder: Path) -> list[Path]:

@@ -33,9 +33,9 @@ NOTES = [
     "Network and proposals: operators as they are run, each reading its inputs and writing its outputs once; the time "
     "allowed is the sum over operators of the longer of FLOP / rate and bytes / rate. FLOP: convolutions and matrix "
     "products. What caches keep, and algorithms with fewer products (Winograd), may bring a stage below it.",
-    "Pre-processing and fusing: the least that any implementation must do (FLOP of the product with the queries on the "
+    "Pre-processing and fusion: the least that any implementation must do (FLOP of the product with the queries on the "
     "stride-4 map; reading the image or the map and writing each intermediate and the result once), whatever is run.",
-    "Fusing here includes the download. The next bottleneck is the stage with the most time above what is allowed.",
+    "Fusion here includes the download. The next bottleneck is the stage with the most time above what is allowed.",
 ]
 
 
@@ -118,7 +118,7 @@ def _work(stages: CiaeStages, rates: DeviceRates) -> dict[str, Work]:
         operators = count_operators(stage)
         if name == "preprocess":
             operators = _least_preprocessing(stages)
-        elif name == "fusing":
+        elif name == "fusion":
             operators = _least_fusing(stages)
         compute = sum(operator.flops for operator in operators) / rates.flops
         memory = sum(operator.bytes for operator in operators) / rates.bytes

@@ -12,11 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ciae_ros.camera.image_source import ImageSource, SourceError, open_source
+from ciae_ros.core.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.demo.recorder import READY
 from ciae_ros.demo.source import find_demo_clip
-from ciae_ros.images.image_source import ImageSource, SourceError, open_source
 from ciae_ros.inference import DEFAULT_MODEL
-from ciae_ros.processes import isolated_ros_environment, start_module, stop
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ciae_ros.demo.picture import write_picture
 from ciae_ros.inference import Predictor
-from ciae_ros.inference.backends import load_for_backend
+from ciae_ros.inference.loading.named_models import load_for_backend
 from ciae_ros.replay.answers import Answer, measure_answers
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.evaluate import NODE, Order, carry_out, checked_plan

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ciae_ros.inference.candidates import select_candidates
-from ciae_ros.inference.checkpoint import Checkpoint, CheckpointError
-from ciae_ros.inference.fold_batch_norm import fold_batch_norm
-from ciae_ros.inference.onnx_model import INPUT, OUTPUTS, SEMANTIC_LOGITS, load_onnx_model, to_metadata
-from ciae_ros.inference.onnx_network import DTYPES, OnnxNetwork
+from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.loading.onnx_model import INPUT, OUTPUTS, SEMANTIC_LOGITS, load_onnx_model, to_metadata
+from ciae_ros.inference.networks.fold_batch_norm import fold_batch_norm
+from ciae_ros.inference.networks.onnx_network import DTYPES, OnnxNetwork
+from ciae_ros.inference.proposals.candidates import select_candidates
 from ciae_ros.model import CIAE
 from ciae_ros.model.backbone import SIZE_DIVISOR
 

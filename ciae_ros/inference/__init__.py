@@ -1,11 +1,12 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Raw outputs of the network to panoptic results, on the device. Needs no ROS."""
+"""Inference: from images to panoptic results on one device, without ROS."""
 
-from ciae_ros.inference.backends import load_for_backend
-from ciae_ros.inference.categories import Category, CategorySet, coco_categories
-from ciae_ros.inference.checkpoint import (
+from ciae_ros.core.categories import Category, CategorySet, coco_categories
+from ciae_ros.core.result import UNLABELLED, PanopticResult, Segment
+from ciae_ros.inference.fusion.fusion import NotFiniteError
+from ciae_ros.inference.loading.checkpoint import (
     UNTRAINED,
     Checkpoint,
     CheckpointError,
@@ -13,11 +14,9 @@ from ciae_ros.inference.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
-from ciae_ros.inference.fusing import NotFiniteError
-from ciae_ros.inference.named_models import DEFAULT_MODEL, load_model
-from ciae_ros.inference.onnx_model import OnnxModel
+from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, load_for_backend, load_model
+from ciae_ros.inference.loading.onnx_model import OnnxModel
 from ciae_ros.inference.predictor import Predictor
-from ciae_ros.inference.result import UNLABELLED, PanopticResult, Segment
 from ciae_ros.inference.settings import InferenceSettings
 
 __all__ = [

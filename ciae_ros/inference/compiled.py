@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Loops that PyTorch has no operator for, compiled by Numba and run on as many threads as PyTorch uses."""
+"""Numba-compiled loops that PyTorch has no operator for, run on as many threads as PyTorch uses."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ _OPTIONS: Any = {"nogil": True, "fastmath": {"nnan", "nsz", "reassoc"}}
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compile at the first call and without the interpreter lock; keep the machine code for the next process."""
+    """Compile a function at its first call, without the GIL; the machine code is cached for later processes."""
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # No folder can be written to: compile in every process.
+    except RuntimeError:  # No cache folder is writable: compile in every process.
         return numba.njit(**_OPTIONS)(function)
 
 
 def inlined(function: Kernel) -> Kernel:
-    """Compile as a part of every kernel that calls it: a call would count the references of all its arrays."""
+    """Inline a function into every kernel that calls it: a call would count the references of all its arrays."""
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
-BANDS_PER_THREAD = 6
-"""More bands than threads: PyTorch's own threads keep their cores busy for a while after each operator, and a thread
-that has to share its core should not be waited for with half of the work."""
+BLOCKS_PER_THREAD = 6
+"""More blocks than threads balance the load: PyTorch's own threads spin for a while after each operator, and a thread
+that has to share its core with them must not hold half of the work."""
 
 
-def num_bands(length: int) -> int:
-    """Into how many bands `for_bands` cuts range(length)."""
-    return min(torch.get_num_threads() * BANDS_PER_THREAD, length)
+def num_row_blocks(length: int) -> int:
+    """Return the number of blocks that `for_row_blocks` divides range(length) into."""
+    return min(torch.get_num_threads() * BLOCKS_PER_THREAD, length)
 
 
-def for_bands(kernel: Callable[..., None], length: int, *arguments: object) -> None:
-    """Call `kernel(band, start, stop, *arguments)` for bands that together cover range(length), on several threads."""
-    bands = num_bands(length)
-    left = iter(range(bands))
+def for_row_blocks(kernel: Callable[..., None], length: int, *arguments: object) -> None:
+    """Call `kernel(block, start, stop, *arguments)` for row blocks that cover range(length), on several threads."""
+    blocks = num_row_blocks(length)
+    remaining = iter(range(blocks))
 
     def work() -> None:
-        for band in left:
-            kernel(band, length * band // bands, length * (band + 1) // bands, *arguments)
+        for block in remaining:
+            kernel(block, length * block // blocks, length * (block + 1) // blocks, *arguments)
 
     threads = torch.get_num_threads()
     others = [_pool(threads).submit(work) for _ in range(threads - 1)]

@@ -1,9 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""How a camera image, the network's input and the stride-4 embedding map lie upon each other.
+"""Geometry of a camera image, the network's input and the stride-4 embedding map.
 
-All positions are continuous: pixel i covers [i, i + 1), its centre is at i + 0.5.
+Positions are continuous: pixel i covers [i, i + 1), its centre is at i + 0.5.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ EMBEDDING_STRIDE = FEATURE_STRIDES[0]
 
 @dataclass(frozen=True)
 class ImageGeometry:
-    """Sizes of one image on its way through the network; each is (height, width) in pixels."""
+    """Sizes of one image at the stages of inference; each is (height, width) in pixels."""
 
     original: tuple[int, int]
-    """Of the camera's image, or of what stands for it (`at_network_size`): the size of the panoptic result."""
+    """Size of the panoptic result: that of the camera's image, unless `at_network_size` replaced it."""
     resized: tuple[int, int]
-    """After resizing with the aspect ratio kept (to the nearest pixel)."""
+    """Size after resizing with the aspect ratio kept (to the nearest pixel)."""
     padded: tuple[int, int]
-    """After padding on the right and at the bottom: the network's input."""
+    """Size after padding on the right and at the bottom: the network's input."""
 
     @property
     def scale_y(self) -> float:
@@ -38,12 +38,12 @@ class ImageGeometry:
         return self.resized[1] / self.original[1]
 
     def at_network_size(self) -> ImageGeometry:
-        """For a result that is not enlarged to the camera's image: of the resized image's size."""
+        """Return the geometry of a result that keeps the size of the resized image."""
         return replace(self, original=self.resized)
 
 
 def image_geometry(height: int, width: int, input_size: int, max_input_size: int) -> ImageGeometry:
-    """Resize the shorter side to `input_size`, or less if the longer one would exceed `max_input_size` (Sec. V-C).
+    """Scale the shorter side to `input_size`, or less if the longer side would exceed `max_input_size` (Sec. V-C).
 
     Raises:
         ValueError: the image has no pixels.

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""How the C library treats the memory that the network's activations leave behind on a CPU."""
+"""Tuning of glibc's allocator for CPU inference, and memory usage of the process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LARGE = 1 << 30
 _PADDING = 256 << 20
 
 
-def use_one_heap() -> None:
-    """Have all threads of the process allocate from one heap; to be called before there are any others.
+def limit_malloc_arenas() -> None:
+    """Limit malloc to one arena for all threads; call it before other threads are started.
 
-    A thread keeps the heap that it was given, and a heap of its own is given back to the system only in part.
+    A thread keeps the arena it was assigned, and per-thread arenas return memory to the system only in part.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -28,11 +28,11 @@ def use_one_heap() -> None:
     mallopt(_M_ARENA_MAX, 1)
 
 
-def keep_freed_memory() -> None:
-    """Keep large freed blocks for the next frame instead of giving them back to the system; for the whole process.
+def disable_malloc_trim() -> None:
+    """Keep large freed blocks for the next frame instead of returning them to the system, for the whole process.
 
-    By default glibc maps every activation anew, and the page faults cost a CPU network a good part of its time. A C
-    library without these settings is left as it is.
+    By default glibc maps every activation again, and the page faults cost a CPU network a good part of its time.
+    Without effect where the C library has no mallopt.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -41,12 +41,12 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, _LARGE)
     mallopt(_M_TOP_PAD, _PADDING)
     mallopt(_M_MMAP_THRESHOLD, _LARGE)
-    # The frames are segmented on a thread of their own: let it use the one heap that may grow without bound.
+    # Inference runs on its own thread: let it use the main arena, the only one that may grow without bound.
     mallopt(_M_ARENA_MAX, 1)
 
 
-def give_back_freed_memory() -> None:
-    """Return to the system the pages that nothing uses any more, as `keep_freed_memory` keeps them."""
+def trim_malloc() -> None:
+    """Collect garbage and return unused pages, which `disable_malloc_trim` keeps, to the system."""
     gc.collect()
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
@@ -56,7 +56,7 @@ def give_back_freed_memory() -> None:
 
 
 def resident_bytes(peak: bool = False) -> int | None:
-    """Memory of the machine that this process holds, or the most since `forget_peak`; None where that is not told."""
+    """Return the resident memory of this process, or its peak since `reset_peak_memory`; None where it is unknown."""
     key = "VmHWM:" if peak else "VmRSS:"
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -65,7 +65,7 @@ def resident_bytes(peak: bool = False) -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)
 
 
-def forget_peak() -> None:
-    """Let the peak of `resident_bytes` begin anew; without effect where the system does not offer it."""
+def reset_peak_memory() -> None:
+    """Reset the peak of `resident_bytes`; without effect where the system does not support it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

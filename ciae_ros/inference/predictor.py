@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""From an image to a panoptic result on one device."""
+"""The predictor: from an image to a panoptic result on one device."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.checkpoint import Checkpoint
-from ciae_ros.inference.device_settings import DeviceSettings
-from ciae_ros.inference.fusing import FusedImage, fuse
+from ciae_ros.core.result import PanopticResult
+from ciae_ros.inference.fusion.fusion import FusedImage, fuse
+from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
-from ciae_ros.inference.network import NetworkOutputs, build_network, candidates_of, propose
-from ciae_ros.inference.onnx_model import OnnxModel
+from ciae_ros.inference.loading.checkpoint import Checkpoint
+from ciae_ros.inference.loading.onnx_model import OnnxModel
+from ciae_ros.inference.networks.network import build_network
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
-from ciae_ros.inference.proposals import Proposals
-from ciae_ros.inference.result import PanopticResult
-from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.inference.proposals.candidates import NetworkOutputs, candidates_of
+from ciae_ros.inference.proposals.selection import Proposals, propose
+from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
-from ciae_ros.inference.triton_support import runs_triton
 
 ResultSize = Literal["input", "network"]
-"""Of a panoptic result: that of the image, or that of the image as the network sees it."""
+"""Size of a panoptic result: that of the image, or that of the resized image in the network."""
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""Precisions by their names."""
+"""PyTorch types by the names of precisions."""
 
 
 class Predictor:
-    """Holds a model on a device and segments images.
+    """Segments images with a model on a device.
 
-    `predict` does all stages of an image one after the other and waits for each; `StreamPipeline` overlaps them.
+    `predict` runs the stages of an image sequentially and synchronises after each; `StreamPipeline` overlaps them.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Predictor:
         result_size: ResultSize = "input",
         compile_network: bool = False,
     ) -> None:
-        """Take over the checkpoint's model: it is moved to the device and its batch normalisations are folded.
+        """Take over the checkpoint's model: move it to the device and fold its batch normalisations.
 
         Args:
-            checkpoint: loaded or untrained, or an exported model, which ONNX Runtime runs.
-            device: as PyTorch names it: "cpu", "cuda", "cuda:1".
-            precision: of weights and activations: fp32, fp16 or bf16. Fusing is always done in float32.
-            settings: thresholds; the checkpoint's own if None.
-            input_size: length of the shorter side in the network, in pixels; the model's own if None.
-            result_size: "input": as large as the image; "network": as the image in the network, without padding.
-            compile_network: have `torch.compile` make kernels for each padded size when it first comes: slow.
+            checkpoint: a loaded or untrained checkpoint, or an exported model, which ONNX Runtime runs.
+            device: PyTorch device name: "cpu", "cuda", "cuda:1".
+            precision: precision of weights and activations: fp32, fp16 or bf16. Fusion always uses float32.
+            settings: thresholds; those of the checkpoint if None.
+            input_size: length of the shorter side in the network, in pixels; that of the model if None.
+            result_size: "input": size of the image; "network": size of the resized image, without padding.
+            compile_network: compile the network with `torch.compile`, slowly, for each padded size that occurs.
 
         Raises:
-            ValueError: there is no such device, or it does not have the precision, or no such result size.
+            ValueError: the device does not exist or does not support the precision, or the result size is unknown.
             CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
         """
         if result_size not in get_args(ResultSize):
@@ -74,7 +74,6 @@ class Predictor:
         self.result_size = result_size
         self.precision = precision
         self.dtype = DTYPES[precision]
-        """Of weights and activations."""
         self._network = build_network(checkpoint, self.device, self.dtype, compile_network)
         config = self._network.config
         self.config = config if input_size is None else config.at_input_size(input_size)
@@ -82,27 +81,27 @@ class Predictor:
 
     @property
     def has_fixed_shapes(self) -> bool:
-        """Is `compute` without any shape that depends on the data, so that it never waits for the device?"""
+        """Whether no shape in `compute` depends on the data, so that it never synchronises with the device."""
         return runs_triton(self.device)
 
     @property
-    def way(self) -> str:
-        """How the network runs, for people."""
+    def execution_mode(self) -> str:
+        """How the network is executed, human-readable."""
         return self._network.runtime or "eager"
 
     @property
-    def can_be_captured(self) -> bool:
-        """Can the network be captured into a CUDA graph?"""
-        return self._network.can_be_captured
+    def supports_graph_capture(self) -> bool:
+        """Whether the network can be captured into a CUDA graph."""
+        return self._network.supports_graph_capture
 
     @property
     def device_name(self) -> str:
-        """For people: "cpu", or what the CUDA device calls itself; and what runs the network there, if not PyTorch."""
+        """Human-readable: "cpu" or the name of the CUDA device, and the runtime of the network unless it is PyTorch."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return f"{device}, {self._network.runtime}" if self._network.runtime else device
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
-        """How an image of this size goes through the network."""
+        """Return the geometry of an image of this size."""
         return image_geometry(height, width, self.config.input_size, self.config.max_input_size)
 
     def predict(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> PanopticResult:
@@ -110,7 +109,7 @@ class Predictor:
 
         Args:
             image: (H, W, 3) uint8, or with more channels, which are ignored, or (H, W, 1) for "mono". Any strides.
-            channel_order: of the first three channels.
+            channel_order: order of the first three channels.
 
         Returns:
             The segments at the size of the image.
@@ -123,7 +122,7 @@ class Predictor:
     def predict_timed(
         self, image: np.ndarray, channel_order: ChannelOrder = "rgb"
     ) -> tuple[PanopticResult, StageTimes]:
-        """As `predict`, with the time of each stage."""
+        """Segment one image, as `predict` does, and time each stage."""
         (result,), times = self.predict_batch([(image, channel_order)])
         return result, times
 
@@ -131,13 +130,13 @@ class Predictor:
     def predict_batch(
         self, images: Sequence[tuple[np.ndarray, ChannelOrder]]
     ) -> tuple[list[PanopticResult], StageTimes]:
-        """Segment images that have the same padded size in the network (`geometry`) at once.
+        """Segment images of the same padded size (`geometry`) as one batch.
 
         Args:
             images: at least one, each with its channel order as `predict` takes them.
 
         Returns:
-            The results in the order of the images, and the time of each stage for all of them together.
+            The results in the order of the images, and the time of each stage for the whole batch.
 
         Raises:
             ValueError: an array is not such an image, or the padded sizes differ.
@@ -154,14 +153,14 @@ class Predictor:
 
     @torch.inference_mode()
     def embed(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> np.ndarray:
-        """The embedding map of an image, before normalisation, to be looked at (Fig. 4c).
+        """Return the embedding map of an image before normalisation, for visualisation (Fig. 4c).
 
         Args:
             image: as for `predict`.
             channel_order: as for `predict`.
 
         Returns:
-            (D, h, w) float32 at stride 4, with the padding on the right and below.
+            (D, h, w) float32 at stride 4, including the padding on the right and at the bottom.
 
         Raises:
             ValueError: the array is not such an image.
@@ -171,10 +170,10 @@ class Predictor:
         return self._network(batch).embedding[0].float().cpu().numpy()
 
     def check_batch(self, images: Sequence[tuple[np.ndarray, ChannelOrder]]) -> list[ImageGeometry]:
-        """How each of the images goes through the network.
+        """Check the images of a batch and return their geometries.
 
         Raises:
-            ValueError: there is none, an array is not such an image, or the padded sizes differ.
+            ValueError: the batch is empty, an array is not an image, or the padded sizes differ.
         """
         for image, channel_order in images:
             _check_image(image, channel_order)
@@ -185,7 +184,7 @@ class Predictor:
 
     @torch.inference_mode()
     def preprocess(self, images: Sequence[tuple[Tensor, ChannelOrder]], geometries: Sequence[ImageGeometry]) -> Tensor:
-        """First stage: images (H, W, C) uint8 on the device to the network's input (B, 3, H', W')."""
+        """Run the first stage: images (H, W, C) uint8 on the device to the network's input (B, 3, H', W')."""
         inputs = [
             preprocess(image, order, geometry, self.config, self.dtype)
             for (image, order), geometry in zip(images, geometries, strict=True)
@@ -200,16 +199,16 @@ class Predictor:
         settings: InferenceSettings | DeviceSettings,
         clock: StageClock,
     ) -> list[FusedImage]:
-        """Second stage: the network, its proposals and fusing; laps the clock after each of these.
+        """Run the second stage: network, proposals and fusion; the clock is lapped after each of them.
 
         Args:
             batch: from `preprocess`.
-            geometries: of its images.
+            geometries: geometries of its images.
             settings: from `settings_on_device`.
-            clock: is lapped three times.
+            clock: lapped three times.
 
         Returns:
-            The images as they lie on the device.
+            The results on the device.
         """
         outputs = self._network(batch)
         clock.lap()
@@ -223,16 +222,16 @@ class Predictor:
         return fused
 
     def settings_on_device(self, settings: InferenceSettings) -> InferenceSettings | DeviceSettings:
-        """What `compute` takes. On a CUDA device the thresholds count for what is launched there from now on."""
+        """Return the settings for `compute`; on a CUDA device, thresholds apply to work launched from now on."""
         if not self.has_fixed_shapes:
             return settings
         counts = settings.max_proposals_per_level, settings.max_instances
         on_device = self._settings_on_device.setdefault(counts, DeviceSettings(settings, self.device))
-        on_device.take_over(settings)
+        on_device.update(settings)
         return on_device
 
     def result_geometry(self, geometry: ImageGeometry) -> ImageGeometry:
-        """With the size of the result in place of the image's."""
+        """Return the geometry with the size of the result as the original size."""
         return geometry.at_network_size() if self.result_size == "network" else geometry
 
     def _propose(
@@ -240,12 +239,12 @@ class Predictor:
     ) -> list[Proposals]:
         if isinstance(settings, InferenceSettings):
             return [propose(outputs, index, geometry.resized, settings) for index, geometry in enumerate(geometries)]
-        # Triton is not installed everywhere.
-        from ciae_ros.inference.slot_proposals import propose_in_slots  # noqa: PLC0415
+        # Imported here because Triton is optional.
+        from ciae_ros.inference.proposals.fixed_shape_selection import select_padded_proposals  # noqa: PLC0415
 
         candidates = candidates_of(outputs, settings.max_proposals_per_level)
         return [
-            propose_in_slots(
+            select_padded_proposals(
                 candidates,
                 index,
                 geometry.resized,
@@ -279,25 +278,25 @@ class Predictor:
         )
 
     def reserved_bytes(self) -> int | None:
-        """Memory of a CUDA device that PyTorch holds for this process; None on the CPU."""
+        """Return the CUDA memory that PyTorch has reserved for this process; None on the CPU."""
         return torch.cuda.memory_reserved(self.device) if self.device.type == "cuda" else None
 
     def check_device(self) -> None:
-        """Use the device for next to nothing and wait for it.
+        """Run a trivial computation on the device.
 
         Raises:
-            RuntimeError: it does not answer any more: after some errors every further call on a CUDA context fails.
+            RuntimeError: the device no longer responds; after some errors every call on a CUDA context fails.
         """
         probe = torch.ones(1, device=self.device)
         if float(probe + probe) != 2.0:
-            raise RuntimeError(f"device {self.device} adds wrongly")
+            raise RuntimeError(f"device {self.device} computes wrong sums")
 
 
 def _checked_device(device: str, precision: str) -> torch.device:
-    """The device, if it is there and has the precision.
+    """Return the device if it exists and supports the precision.
 
     Raises:
-        ValueError: with what to choose instead.
+        ValueError: it does not; the message says what to choose instead.
     """
     try:
         found = torch.device(device)
@@ -308,11 +307,11 @@ def _checked_device(device: str, precision: str) -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported: use cpu, cuda or cuda:N")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"there is no device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(f"device {device!r} does not exist: this machine has {torch.cuda.device_count()} CUDA devices")
     if found.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ValueError(f"device {device!r} has no bf16: use fp16")
+        raise ValueError(f"device {device!r} does not support bf16: use fp16")
     if found.type == "cpu" and precision == "fp16":
-        raise ValueError("fp16 is not for the CPU: use fp32 or bf16")
+        raise ValueError("the CPU does not support fp16: use fp32 or bf16")
     return found
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A camera image to the network's input: resize, channel order, normalise, pad. On the device that the image is on."""
+"""Preprocessing of a camera image on its device: resize, reorder channels, normalise and pad."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ciae_ros.inference.compiled import compiled, for_bands
+from ciae_ros.inference.compiled import compiled, for_row_blocks
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.model.config import ModelConfig
 
@@ -22,17 +22,17 @@ ChannelOrder = Literal["rgb", "bgr", "mono"]
 def preprocess(
     image: Tensor, channel_order: ChannelOrder, geometry: ImageGeometry, config: ModelConfig, dtype: torch.dtype
 ) -> Tensor:
-    """The padded, normalised image.
+    """Return the normalised, padded network input of an image.
 
     Args:
         image: (H, W, C) uint8, C at least 3 (further channels are ignored) or 1 for "mono".
-        channel_order: of the first three channels.
-        geometry: of an image of H x W pixels.
-        config: mean and standard deviation.
-        dtype: of the result.
+        channel_order: order of the first three channels.
+        geometry: geometry of an image of H x W pixels.
+        config: provides mean and standard deviation.
+        dtype: type of the result.
 
     Returns:
-        (1, 3, H', W') RGB of `dtype`, H' x W' the padded size; the padding is zero, as the mean colour would be.
+        (1, 3, H', W') RGB, where H' x W' is the padded size; the padding is zero, which is the mean colour.
     """
     resized = _resize(image.permute(2, 0, 1)[None], geometry.resized)[0]
     if channel_order == "mono":
@@ -40,28 +40,28 @@ def preprocess(
     padded = torch.zeros(1, 3, *geometry.padded, dtype=dtype, device=image.device)
     order = (2, 1, 0) if channel_order == "bgr" else (0, 1, 2)
     if image.device.type == "cpu":
-        # Sums and products in float32, as on a CUDA device; a lower precision is rounded to at the end.
+        # Computed in float32, as on a CUDA device, and rounded to a lower precision at the end.
         target = padded if dtype == torch.float32 else padded.float()
         _normalize_on_cpu(resized, order, config, target[0])
         return target.to(dtype)
     height, width = geometry.resized
-    # Numbers of Python, unlike a tensor made of them, need not be brought to the device.
+    # Python scalars, unlike a tensor, need not be copied to the device.
     for target_channel, channel, mean, std in zip(padded[0], order, config.pixel_mean, config.pixel_std, strict=True):
         target_channel[:height, :width] = (resized[channel].float() - mean) / std
     return padded
 
 
 def _normalize_on_cpu(image: Tensor, order: tuple[int, int, int], config: ModelConfig, target: Tensor) -> None:
-    """Write the normalised image (C, H, W) uint8 of any strides into the corner of `target` (3, H', W') float32."""
+    """Write the normalised image (C, H, W) uint8, of any strides, into the corner of `target` (3, H', W') float32."""
     scale = 1 / np.array(config.pixel_std, np.float32)
     offset = -np.array(config.pixel_mean, np.float32) * scale
     pixels = image.permute(1, 2, 0).numpy()
-    for_bands(_normalize_rows, len(pixels), pixels, np.array(order), scale, offset, target.numpy())
+    for_row_blocks(_normalize_rows, len(pixels), pixels, np.array(order), scale, offset, target.numpy())
 
 
 @compiled
 def _normalize_rows(
-    band: int,
+    block: int,
     top: int,
     bottom: int,
     pixels: np.ndarray,
@@ -81,7 +81,7 @@ def _normalize_rows(
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     if image.shape[-2:] == size:
         return image
-    # With the low-pass filter (antialias): a 4K camera's image would else be sampled, not shrunk. On a CPU the
-    # operator is fastest on bytes, on a CUDA device it does not take them.
+    # Antialiasing is needed because a 4K image would otherwise be subsampled. On a CPU the operator is fastest on
+    # bytes; on a CUDA device it does not support them.
     image = image if image.device.type == "cpu" else image.float()
     return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)

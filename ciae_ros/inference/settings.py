@@ -1,29 +1,31 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What may be chosen about inference without another model."""
+"""Inference settings that do not require another model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """Thresholds of Sec. IV-C; where the paper is silent, FCOS's.
+    """Thresholds of Sec. IV-C; those that the paper does not state are FCOS's.
 
     Raises:
         ValueError: a value is out of range.
     """
 
     score_threshold: float = 0.4
-    """Instances with a lower score (geometric mean of class probability and centre-ness) are left out, 0 to 1."""
+    """Instances with a lower score (geometric mean of class probability and centre-ness) are dropped, 0 to 1."""
     nms_threshold: float = 0.6
-    """Of two boxes of a class with a higher IoU, the one with the lower score is left out, 0 to 1."""
+    """IoU above which the lower-scoring of two boxes of a class is suppressed, 0 to 1."""
     max_proposals_per_level: int = 1000
-    """Highest scores of a pyramid level that enter the non-maximum suppression."""
+    """Highest-scoring candidates of a pyramid level that enter non-maximum suppression."""
     max_instances: int = 100
-    """Highest scores that are left after it."""
+    """Maximum number of instances that are kept after it."""
     min_stuff_area: int = 4096
     """Stuff segments of fewer pixels of the original image become unlabelled."""
 
@@ -36,3 +38,27 @@ class InferenceSettings:
                 raise ValueError(f"{name} must be in 1..10000, not {getattr(self, name)}")
         if self.min_stuff_area < 0:
             raise ValueError(f"min_stuff_area must not be negative, not {self.min_stuff_area}")
+
+
+class DeviceSettings:
+    """`InferenceSettings` with the thresholds on a CUDA device.
+
+    A captured graph reads the thresholds at every replay; the counts are constants of the graph.
+    """
+
+    def __init__(self, settings: InferenceSettings, device: torch.device) -> None:
+        self.max_proposals_per_level = settings.max_proposals_per_level
+        self.max_instances = settings.max_instances
+        self.score_threshold = torch.tensor(settings.score_threshold, dtype=torch.float32, device=device)
+        """() float32, as are the other two thresholds."""
+        self.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float32, device=device)
+        self.min_stuff_area = torch.tensor(float(settings.min_stuff_area), dtype=torch.float32, device=device)
+        self._settings = settings
+
+    def update(self, settings: InferenceSettings) -> None:
+        """Change the thresholds for work that is launched on the current stream from now on."""
+        if settings != self._settings:
+            self._settings = settings
+            self.score_threshold.fill_(settings.score_threshold)
+            self.nms_threshold.fill_(settings.nms_threshold)
+            self.min_stuff_area.fill_(float(settings.min_stuff_area))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the time of a batch goes."""
+"""Stage times of a batch, and the clock that measures them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import torch
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Seconds that a batch spent in each stage; on a CUDA device the stages end when the device has ended them."""
+    """Seconds that a batch spent in each stage; on a CUDA device until the device has finished the stage."""
 
     preprocess: float
     network: float
     proposals: float
-    fusing: float
+    fusion: float
     download: float
 
 
 class StageClock(Protocol):
-    """Notes when a stage has ended."""
+    """Measures successive stages."""
 
     def lap(self) -> None:
-        """The stage that ran since the last lap, or since the clock was made, is over."""
+        """End the stage that began with the previous lap, or with the creation of the clock."""
 
 
 class HostClock:
-    """Waits for the device at the end of each stage, so that the times are those of the work and not of its launch."""
+    """A stage clock that waits for the device at the end of each stage, so it measures the work and not its launch."""
 
     def __init__(self, device: torch.device) -> None:
         self._synchronize: Callable[[], object] = (
@@ -40,7 +40,7 @@ class HostClock:
         )
         self._last = time.perf_counter()
         self.laps: list[float] = []
-        """Seconds of each stage so far."""
+        """Seconds of each completed stage."""
 
     def lap(self) -> None:
         """End a stage."""

@@ -53,7 +53,7 @@ class EmbeddingBranch(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> tuple[Tensor, Tensor | None]:
-        """The map before its 4x up-sampling and L2 normalisation, which fusing and losses do where they need them.
+        """The map before its 4x up-sampling and L2 normalisation, which fusion and losses do where they need them.
 
         Args:
             pyramid: P2 to P5, each (B, fpn_channels, h, w).

@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, info_topic_beside
+from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, info_topic_beside
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.frame_statistics import CLOCK_JUMP, OVER_RATE, STOPPED, SUPERSEDED, FrameStatistics
 from ciae_ros.node.parameters import NodeParameters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX, info_topic_beside, namespace_of
+from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, info_topic_beside, namespace_of
 from ciae_ros.node.parameters import NodeParameters, ParameterError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")

@@ -85,7 +85,7 @@ class DiagnosticsPublisher:
 
     def _findings(self, of: NodeStatus) -> list[Finding]:
         findings = [Finding(ERROR, of.fault)] if of.fault else []
-        busy = of.segmenter.busy_for() if of.segmenter is not None else 0.0
+        busy = of.segmenter.busy_seconds() if of.segmenter is not None else 0.0
         if busy > of.parameters.stuck_after:
             findings.append(Finding(ERROR, f"a frame has been in the network for {busy:.0f} s"))
         own = (self._node.get_name(), self._node.get_namespace())

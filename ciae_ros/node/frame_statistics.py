@@ -48,7 +48,7 @@ class FrameTimes:
     convert: float
     preprocess: float
     network: float
-    fusing: float
+    fusion: float
     """Proposals, assignment of pixels, and bringing the result to the host."""
     message: float
     publish: float

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.images.image_source import SourceError, open_source
+from ciae_ros.camera.image_source import SourceError, open_source
 from ciae_ros.node.diagnostics import OK, Finding, diagnostic_array, status
 from ciae_ros.node.image_messages import bgr_image
 from ciae_ros.node.signals import until_interrupted

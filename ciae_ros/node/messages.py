@@ -13,8 +13,8 @@ from geometry_msgs.msg import Point32
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
+from ciae_ros.core.run_lengths import encode_runs
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
-from ciae_ros.inference.run_lengths import encode_runs
 
 try:
     from vision_msgs.msg import (

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ciae_ros.inference import Predictor
-from ciae_ros.inference.backends import load_for_backend
-from ciae_ros.inference.defaults import choose_device, choose_precision
-from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.loading.named_models import load_for_backend
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.parameters import NodeParameters
 
 WORTHWHILE = 0.95
@@ -54,7 +54,7 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
     def prepare(size: tuple[int, int], batch_size: int) -> float:
         found = pipeline.warm_up(*size, batch_size)
         log(
-            f"{batch_size} x {size[1]}x{size[0]}: {found.way}, {1e3 * found.seconds_per_batch:.1f} ms; "
+            f"{batch_size} x {size[1]}x{size[0]}: {found.execution_mode}, {1e3 * found.seconds_per_batch:.1f} ms; "
             f"warm-up took {found.seconds:.1f} s"
         )
         return found.seconds_per_batch
@@ -64,7 +64,7 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
     alone = prepare(first, 1)
     together = prepare(first, max_batch) if max_batch > 1 else alone
     if max_batch > 1 and not parameters.max_batch and together >= WORTHWHILE * max_batch * alone:
-        pipeline.forget()
+        pipeline.release_buffers()
         others, max_batch = list(parameters.sizes), 1
     for batch_size in range(2, max_batch):
         prepare(first, batch_size)

@@ -28,8 +28,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
-from ciae_ros.inference.host_memory import give_back_freed_memory, use_one_heap
-from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.inference.host_memory import limit_malloc_arenas, trim_malloc
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import cameras_of
 from ciae_ros.node.diagnostics_publisher import DIAGNOSTICS_PERIOD, DiagnosticsPublisher, NodeStatus
@@ -293,7 +293,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         if self._segmenter is not None:
             if not self._segmenter.stop(self._node_parameters.stop_timeout):
                 raise DeviceHungError(
-                    f"the device has not finished a batch for {self._segmenter.busy_for():.0f} s "
+                    f"the device has not finished a batch for {self._segmenter.busy_seconds():.0f} s "
                     f"(timeouts.stop: {self._node_parameters.stop_timeout} s)"
                 )
             self._segmenter = None
@@ -313,7 +313,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         if self._pipeline is not None:
             self._pipeline.close()
         self._predictor = self._pipeline = None
-        give_back_freed_memory()
+        trim_malloc()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -379,7 +379,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         """Publish the diagnostics, and fail if the device has not answered for too long."""
         self._publish_diagnostics()
         parameters, segmenter, since = self._node_parameters, self._segmenter, self._configuring_since
-        busy = segmenter.busy_for() if segmenter is not None else 0.0
+        busy = segmenter.busy_seconds() if segmenter is not None else 0.0
         if 0 < parameters.batch_timeout < busy:
             timeout = f"timeouts.batch: {parameters.batch_timeout} s"
             self.fail(DEVICE_FAILURE, f"the device has not finished a batch for {busy:.0f} s ({timeout})")
@@ -417,7 +417,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
         `ORDERLY_END`, or `REFUSAL` if an argument, a parameter, the model or the device cannot be used. After a failure
         of the device or of the node itself the process ends here, with `DEVICE_FAILURE` or `INTERNAL_ERROR`.
     """
-    use_one_heap()
+    limit_malloc_arenas()
     node: PanopticNode | None = None
     exit_code = ORDERLY_END
     try:

@@ -13,10 +13,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
-from ciae_ros.images.camera_image import MAX_PIXELS
+from ciae_ros.camera.camera_image import MAX_PIXELS
 from ciae_ros.inference import InferenceSettings
-from ciae_ros.inference.backends import BACKENDS
-from ciae_ros.inference.named_models import DEFAULT_MODEL
+from ciae_ros.inference.loading.named_models import BACKENDS, DEFAULT_MODEL
 from ciae_ros.inference.predictor import DTYPES, ResultSize
 from ciae_ros.visualization import OverlayStyle
 

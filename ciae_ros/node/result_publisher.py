@@ -18,7 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import CategorySet, PanopticResult
 from ciae_ros.node.camera_calibration import labels_camera_info
 from ciae_ros.node.cameras import Camera

@@ -27,13 +27,13 @@ from rclpy.clock import Clock
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CompressedImage
 
-from ciae_ros.images.camera_image import CameraImage, UnusableImageError
-from ciae_ros.images.image_conversion import convert_image
-from ciae_ros.images.image_decoding import decode_image
+from ciae_ros.camera.camera_image import CameraImage, UnusableImageError
+from ciae_ros.camera.image_conversion import convert_image
+from ciae_ros.camera.image_decoding import decode_image
 from ciae_ros.inference import PanopticResult, Predictor
-from ciae_ros.inference.batch_types import Answer
+from ciae_ros.inference.pipeline.batch import BatchFuture
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.inference.stage_times import StageTimes
-from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream, Frame
 from ciae_ros.node.frame_scheduler import FrameScheduler
 from ciae_ros.node.frame_statistics import (
@@ -67,7 +67,7 @@ class _Batch:
     """Frames that go through the network together."""
 
     jobs: list[_Job]
-    answer: Answer
+    answer: BatchFuture
 
 
 class DeviceLostError(Exception):
@@ -132,11 +132,11 @@ class Segmenter:
         for thread in self._threads:
             thread.start()
 
-    def busy_for(self) -> float:
+    def busy_seconds(self) -> float:
         """Seconds since the oldest batch began that is in the pipeline or being finished now; 0 if there is none."""
         finishing_since = self._finishing_since
         finishing = time.perf_counter() - finishing_since if finishing_since is not None else 0.0
-        return max(self._pipeline.busy_for(), finishing)
+        return max(self._pipeline.busy_seconds(), finishing)
 
     def drop_waiting(self) -> list[str]:
         """Forget the frames that wait; returns their cameras' names. They are not counted here."""
@@ -199,12 +199,12 @@ class Segmenter:
             batch.answer.cancel()
         self._submitted.put(batch)
 
-    def _answer_of(self, jobs: list[_Job]) -> Answer:
+    def _answer_of(self, jobs: list[_Job]) -> BatchFuture:
         """Send frames into the pipeline; what it refuses is an error like those that come out of it."""
         try:
             return self._pipeline.submit([(job.image.pixels, job.image.channel_order) for job in jobs])
         except Exception as error:
-            refused: Answer = Future()
+            refused: BatchFuture = Future()
             refused.set_exception(error)
             return refused
 
@@ -293,10 +293,10 @@ class Segmenter:
             self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, described(error))
             return
         stream.last = job.frame, frame
-        fusing = stages.proposals + stages.fusing + stages.download
-        known = job.convert + stages.preprocess + stages.network + fusing + message + publish
+        fusion = stages.proposals + stages.fusion + stages.download
+        known = job.convert + stages.preprocess + stages.network + fusion + message + publish
         total = time.perf_counter() - job.frame.arrival
-        times = FrameTimes(total - known, job.convert, stages.preprocess, stages.network, fusing, message, publish)
+        times = FrameTimes(total - known, job.convert, stages.preprocess, stages.network, fusion, message, publish)
         job.is_counted = True
         if stream.statistics.count_segmented(times, parameters.latency_budget):
             self._logger.warning(

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ciae_ros.core.run_lengths import decode_runs, encode_runs
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
-from ciae_ros.inference.run_lengths import decode_runs, encode_runs
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.types import NO_ANSWER, BagFrame, GroundTruth, ReplayError
 from ciae_ros.replay.unit_evaluation import FrameMeasurements, FrameMeter, UnitResult, stage_columns, unit_result

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ciae_ros.inference import CategorySet, NotFiniteError, Predictor
-from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.ground_truth import open_ground_truth, topic_ground_truth
 from ciae_ros.replay.measures.stamps import stamp_problems

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ciae_ros.inference import PanopticResult
-from ciae_ros.inference.batch_types import Answer
+from ciae_ros.inference.pipeline.batch import BatchFuture
+from ciae_ros.inference.pipeline.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.inference.stage_times import StageTimes
-from ciae_ros.inference.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.replay.types import BagFrame
 
 
@@ -41,7 +41,7 @@ class LockStep:
             NotFiniteError: the network's output for a frame is not finite.
             RuntimeError: of the device, as for too little memory.
         """
-        waiting: deque[tuple[BagFrame, Answer | None]] = deque()
+        waiting: deque[tuple[BagFrame, BatchFuture | None]] = deque()
         for frame in frames:
             image = frame.image
             if image is not None and image.pixels.shape[:2] not in self._warm:
@@ -57,7 +57,7 @@ class LockStep:
             yield _finished(*waiting.popleft())
 
 
-def _finished(frame: BagFrame, answer: Answer | None) -> Segmented:
+def _finished(frame: BagFrame, answer: BatchFuture | None) -> Segmented:
     if answer is None:
         return Segmented(frame, None, None)
     (result,), stages = answer.result()

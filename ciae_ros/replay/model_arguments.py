@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ciae_ros.inference import DEFAULT_MODEL
-from ciae_ros.inference.backends import BACKENDS
+from ciae_ros.inference.loading.named_models import BACKENDS
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.replay.model_options import ModelOptions
 

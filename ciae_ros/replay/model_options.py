@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ciae_ros.inference import DEFAULT_MODEL, Predictor
-from ciae_ros.inference.backends import load_for_backend
-from ciae_ros.inference.defaults import AUTO, choose_device, choose_precision
+from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
+from ciae_ros.inference.loading.named_models import load_for_backend
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.node import Node
 
-from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
 from ciae_ros.replay.answers import Answer, measure_answers
 from ciae_ros.replay.bag_playback import BagPlayback, PlaybackError, Record, Route
 from ciae_ros.replay.bags.bag import Bag, open_bag

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ciae_ros.images.camera_topics import COMPRESSED_SUFFIX
+from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.definitions import SEGMENTS
 from ciae_ros.replay.types import BagError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import PanopticResult
 from ciae_ros.replay.bags.record_results import record_results
 from ciae_ros.replay.model_arguments import add_model_arguments, model_options

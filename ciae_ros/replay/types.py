@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import CategorySet
 
 UNREADABLE = "unreadable message"

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import CategorySet, PanopticResult, Predictor
 from ciae_ros.inference.host_memory import resident_bytes
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.inference.stage_times import StageTimes
-from ciae_ros.inference.stream_pipeline import StreamPipeline
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.lock_step import LockStep
 from ciae_ros.replay.measures.outcomes import FrameScore, score_frame, unscored_frame
@@ -225,7 +225,7 @@ def frame_columns(frame: BagFrame, result: PanopticResult | None, score: FrameSc
 def stage_columns(stages: StageTimes | None) -> dict[str, float]:
     """Seconds of each stage and of all of them: what a frame takes that has the device to itself."""
     if stages is None:
-        return dict.fromkeys(("preprocess", "network", "proposals", "fusing", "download", "latency"), np.nan)
+        return dict.fromkeys(("preprocess", "network", "proposals", "fusion", "download", "latency"), np.nan)
     columns = asdict(stages)
     return columns | {"latency": sum(columns.values())}
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ciae_ros.benchmark.counting import count_macs, count_operators
-from ciae_ros.benchmark.fusing_inputs import random_input
+from ciae_ros.benchmark.fusion_inputs import random_input
 from ciae_ros.benchmark.measuring import Rounds, in_turns, milliseconds
 from ciae_ros.benchmark.paper_times import paper_time
 from ciae_ros.benchmark.planted_masks import MaskOutputs, planted_outputs

@@ -108,9 +108,9 @@ def test_what_is_not_installed_is_a_row(tmp_path: Path, images: Path, monkeypatc
     }
 
 
-def test_fusing(tmp_path: Path, images: Path) -> None:
+def test_fusion(tmp_path: Path, images: Path) -> None:
     results = measure(
-        "fusing", tmp_path, images, "--instances", "0", "10", "--sizes", "64x96", "--compared-size", "96x128",
+        "fusion", tmp_path, images, "--instances", "0", "10", "--sizes", "64x96", "--compared-size", "96x128",
         "--compared-instances", "20",
     )  # fmt: skip
     costs = [row for row in results["rows"] if row["kind"] == "cost"]
@@ -118,7 +118,7 @@ def test_fusing(tmp_path: Path, images: Path) -> None:
         ("random", 0), ("random", 10), ("real", 0), ("real", 10),
     ]  # fmt: skip
     for row in costs:
-        check_spread(row["fusing"])
+        check_spread(row["fusion"])
         assert row["instances"] <= row["instances_asked"]
         assert row["size"] == [64, 96]
         assert 0 <= row["undecided_cells"] <= 1
@@ -126,7 +126,7 @@ def test_fusing(tmp_path: Path, images: Path) -> None:
     compared = {row["name"]: row for row in results["rows"] if row["kind"] == "comparison"}
     ours, literal = compared["ours"], compared["literal Eq. 16"]
     assert ours["ratio"] == 1
-    assert literal["ratio"] == pytest.approx(literal["fusing"]["median"] / ours["fusing"]["median"])
+    assert literal["ratio"] == pytest.approx(literal["fusion"]["median"] / ours["fusion"]["median"])
     theirs = compared["Mask2Former, transformers"]
     parameters = results["parameters"]
     if util.find_spec("transformers"):
@@ -142,7 +142,7 @@ def test_fusing(tmp_path: Path, images: Path) -> None:
 def test_roofline(tmp_path: Path, images: Path) -> None:
     results = measure("roofline", tmp_path, images, "--cases", "light 512x672", "--image-size", "64", "96")
     stages = [row["stage"] for row in results["rows"]]
-    assert stages == ["preprocess", "backbone", "FPN", "proposal head", "embedding branch", "proposals", "fusing"]
+    assert stages == ["preprocess", "backbone", "FPN", "proposal head", "embedding branch", "proposals", "fusion"]
     parameters = results["parameters"]
     for row in results["rows"]:
         check_spread(row["time"])
@@ -250,11 +250,11 @@ def test_mask_classifiers() -> None:
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, message in (
-        (["--device", "cuda:99"], "there is no device 'cuda:99'"),
-        (["--device", "cpu", "--precision", "fp16"], "not for the CPU"),
+        (["--device", "cuda:99"], "device 'cuda:99' does not exist"),
+        (["--device", "cpu", "--precision", "fp16"], "does not support fp16"),
         (["--device", "cpu", "--source", str(tmp_path)], "holds no image"),
     ):
-        assert main(["fusing", *options, "--output", str(tmp_path)]) == 1
+        assert main(["fusion", *options, "--output", str(tmp_path)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("benchmark: ")
         assert message in line
@@ -263,6 +263,6 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
 def test_all_but_frame_work_without_ros() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(('rclpy', 'sensor_msgs', 'ciae_msgs', 'std_msgs')));"
     modules = ", ".join(
-        f"ciae_ros.benchmark.{name}" for name in ("networks", "fusing", "roofline", "profiling", "plots")
+        f"ciae_ros.benchmark.{name}" for name in ("networks", "fusion", "roofline", "profiling", "plots")
     )
     subprocess.run([sys.executable, "-c", f"{blocked} import ciae_ros.benchmark.__main__, {modules}"], check=True)

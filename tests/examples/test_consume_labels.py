@@ -21,7 +21,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from ciae_msgs.msg import PanopticSegments
 
-from ciae_ros.processes import stop
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, nanoseconds, start_node
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -17,8 +17,8 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from ciae_ros.inference import InferenceSettings, Predictor, coco_categories, untrained_checkpoint
-from ciae_ros.inference.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.networks.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.model import CIAE, PRESETS, ModelConfig
 
@@ -120,11 +120,11 @@ def test_folding_batch_norm_changes_nothing(preset: str) -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"device": "cuda:99"}, "there is no device"),
+        ({"device": "cuda:99"}, "does not exist"),
         ({"device": "tpu"}, "unknown device"),
         ({"device": "meta"}, "not supported"),
         ({"precision": "fp8"}, "unknown precision"),
-        ({"precision": "fp16"}, "not for the CPU"),
+        ({"precision": "fp16"}, "does not support fp16"),
     ],
 )
 def test_devices_and_precisions_that_are_not_there_are_refused(choices: dict[str, str], message: str) -> None:

@@ -18,7 +18,8 @@ triton = pytest.importorskip("triton")
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from ciae_ros.inference import triton_assignment, triton_look_up, triton_nms  # noqa: E402
+from ciae_ros.inference.fusion import triton_assignment, triton_lookup  # noqa: E402
+from ciae_ros.inference.proposals import triton_nms  # noqa: E402
 from tests.inference.triton_device import INTERPRETED  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
@@ -95,8 +96,8 @@ def test_assignment_spills_next_to_nothing(
 def test_the_small_kernels_spill_nothing(spilled: Measure, architecture: int) -> None:
     fields = {"NUM_FIELDS": triton_assignment.NUM_FIELDS, "REPLICAS": triton_assignment.REPLICAS, "BLOCK": 32}
     assert spilled(triton_assignment.finish_statistics, FINISH, fields, architecture, num_warps=4) == 0
-    block = {"BLOCK": triton_look_up.BLOCK}
-    assert spilled(triton_look_up.look_up_block, LOOK_UP, block, architecture, num_warps=4) == 0
+    block = {"BLOCK": triton_lookup.BLOCK}
+    assert spilled(triton_lookup.look_up_block, LOOK_UP, block, architecture, num_warps=4) == 0
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

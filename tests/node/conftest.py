@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-from ciae_ros.processes import stop
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, start_node
 
 

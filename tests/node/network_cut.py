@@ -17,7 +17,7 @@ import time
 import numpy as np
 import rclpy
 
-from ciae_ros.processes import stop
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, udp_only
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.images.image_conversion import ENCODINGS
+from ciae_ros.camera.image_conversion import ENCODINGS
 
 MAX_BYTES = 40_000
 

@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
+from ciae_ros.core.processes import stop
 from ciae_ros.inference import CheckpointError
-from ciae_ros.inference.stream_pipeline import StreamPipeline
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.model_loading import load_predictor, warm_up
 from ciae_ros.node.parameters import NodeParameters
-from ciae_ros.processes import stop
 from tests.node.harness import Client, header, start_node
 
 STAMP = 123_456_789
@@ -51,7 +51,7 @@ def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) 
     ("choices", "message"),
     [
         ({"backend": "torch"}, "backend torch cannot run"),
-        ({"backend": "tensorrt"}, "TensorRT is not for the CPU"),
+        ({"backend": "tensorrt"}, "TensorRT does not support the CPU"),
         ({"precision": "bf16"}, "was exported in fp32"),
         ({"expected_sizes": ("64x64",)}, "this image is 128x128 .* exported for 128x192"),
         ({"input_size": 256}, "this image is 256x352 .* exported for 128x192"),

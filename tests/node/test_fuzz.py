@@ -19,10 +19,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from ciae_ros.images.camera_image import CameraImage, UnusableImageError
-from ciae_ros.images.image_conversion import ENCODINGS, convert_image
-from ciae_ros.images.image_decoding import decode_image
-from ciae_ros.processes import stop
+from ciae_ros.camera.camera_image import CameraImage, UnusableImageError
+from ciae_ros.camera.image_conversion import ENCODINGS, convert_image
+from ciae_ros.camera.image_decoding import decode_image
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, start_node, wait_together
 from tests.node.odd_messages import compressed_images, raw_images
 

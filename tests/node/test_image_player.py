@@ -18,8 +18,8 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.images.image_source import SourceError, open_source
-from ciae_ros.processes import stop
+from ciae_ros.camera.image_source import SourceError, open_source
+from ciae_ros.core.processes import stop
 from tests.node.harness import nanoseconds
 
 

@@ -17,9 +17,9 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CompressedImage
 
-from ciae_ros.images.camera_image import CameraImage
-from ciae_ros.images.image_decoding import decode_image
-from ciae_ros.processes import stop
+from ciae_ros.camera.camera_image import CameraImage
+from ciae_ros.camera.image_decoding import decode_image
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, START_TIMEOUT, Client, header, node_in_this_process, start_node
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -110,7 +110,7 @@ REFUSED = {
     "precision:=fp12": "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16",
     "backend:=onnx": "backend onnx needs an .onnx file, and the model is camvid_light: write one with",
     "backend:=caffe": "parameter backend: 'caffe' is none of auto, torch, onnx, tensorrt",
-    "device:=cuda:9": "there is no device 'cuda:9'",
+    "device:=cuda:9": "device 'cuda:9' does not exist",
     "cameras:=[a, a]": "parameter cameras: 'a' occurs twice",
     "expected_sizes:=[small]": "parameter expected_sizes: 'small' is no WIDTHxHEIGHT",
 }

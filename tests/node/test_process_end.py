@@ -20,11 +20,11 @@ from rclpy.node import Node
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
+from ciae_ros.core.processes import stop
 from ciae_ros.node.exit_codes import DEVICE_FAILURE, FINAL, INTERNAL_ERROR, ORDERLY_END, REFUSAL
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.process_end import NodeExecutor, ProcessEnd, serve
-from ciae_ros.processes import stop
 from tests.node.faulty_node import HANG
 from tests.node.harness import SMALL, Client, node_in_this_process, start_node
 

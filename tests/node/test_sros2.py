@@ -21,9 +21,9 @@ import rclpy
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from ciae_ros.core.processes import stop
 from ciae_ros.node.exit_codes import REFUSAL
 from ciae_ros.node.messages import Detection2DArray, LabelInfo
-from ciae_ros.processes import stop
 from tests.node.harness import SMALL, Client, node_in_this_process
 
 POLICY = Path(__file__).parents[2] / "config" / "sros2" / "panoptic_policy.xml"

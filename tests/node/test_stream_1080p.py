@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from ciae_ros.processes import stop
+from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, resident_megabytes, start_node
 
 RATE, SECONDS = 15, 12

@@ -19,7 +19,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
-from ciae_ros.processes import start_module
+from ciae_ros.core.processes import start_module
 from tests.node.harness import Client, node_in_this_process, udp_only
 from tests.node.network_cut import LONG_CUT
 

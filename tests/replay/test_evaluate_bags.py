@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import Predictor, load_checkpoint, save_checkpoint
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE
 from ciae_ros.replay import evaluate as evaluation
 from ciae_ros.replay.__main__ import main
@@ -29,13 +29,12 @@ from ciae_ros.replay.run_folder import RunFolderError, read_run
 from ciae_ros.replay.types import Run
 from tests.training.synthetic import CATEGORIES, scene, write_split
 from tests.training.test_evaluate import LENIENT, LIGHT
-from training.data.coco_panoptic import image_folder_of
 from training.evaluation.run import evaluate as evaluate_images
 
 TOPIC = "/camera/image_raw"
 SECOND = 10**9
 FRAMES = 7
-TIMES = ["decode", "preprocess", "network", "proposals", "fusing", "download", "latency"]
+TIMES = ["decode", "preprocess", "network", "proposals", "fusion", "download", "latency"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 import rclpy
 
-from ciae_ros.processes import stop
+from ciae_ros.core.processes import stop
 from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.bag_playback import PlaybackError, stamp_of_serialized
 from ciae_ros.replay.bags.bag import open_bag

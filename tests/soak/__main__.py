@@ -26,7 +26,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
-from ciae_ros.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
 
 CAMERAS = {"front": "good", "left": "good", "rear": "bad"}
 SETTLING = 180.0

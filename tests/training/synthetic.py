@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import Category, CategorySet, PanopticResult, Segment
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 
 CATEGORIES = CategorySet(
     (

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference.geometry import image_geometry
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from training.data.augmentation import Augmentation, augment
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import make_target

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.data.camvid import CATEGORIES, SPLITS, VOID, main, panoptic_segments
 
 SKY, ROAD, CAR, PEDESTRIAN = 0, 3, 8, 9

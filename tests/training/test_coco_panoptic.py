@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import PanopticResult, Segment
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
-from training.data.coco_panoptic import write_results
 
 
 def test_real_annotations_agree_with_their_segments(data: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference.geometry import image_geometry
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.model import PRESETS
 from tests.training.synthetic import scene, write_split

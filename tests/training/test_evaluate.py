@@ -18,8 +18,8 @@ import pytest
 import torch
 from panopticapi.evaluation import pq_compute
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import InferenceSettings, Predictor, coco_categories, load_checkpoint, save_checkpoint
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, PRESETS, ModelConfig
 from tests.training.synthetic import CATEGORIES, scene, write_split
 from training.evaluate import main
@@ -204,7 +204,7 @@ def test_annotations_of_nothing_are_refused(
         (("--instance-category", "embedding"), 'needs memory_of_things "per_class"'),
         (("--score-threshold", 1.5), "score_threshold must be in 0..1"),
         (("--min-stuff-area", -1), "min_stuff_area must not be negative"),
-        (("--precision", "fp16"), "not for the CPU"),
+        (("--precision", "fp16"), "does not support fp16"),
         (("--json", "/no/such/scores.json"), "no folder for /no/such/scores.json"),
     ],
 )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.model import CIAE, ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
 from tests.training.synthetic import scene, write_split

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from tests.training.synthetic import (
     CAR,
     CATEGORIES,
@@ -28,7 +28,6 @@ from tests.training.synthetic import (
     scene,
     write_split,
 )
-from training.data.coco_panoptic import write_results
 from training.evaluation.metrics import EngineError, compute_scores
 from training.evaluation.report import format_scores
 from training.evaluation.scores import ClassScores, Scores

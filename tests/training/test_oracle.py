@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of, write_results
 from ciae_ros.inference import InferenceSettings, PanopticResult, untrained_checkpoint
-from ciae_ros.inference.fusing import fuse_instances
+from ciae_ros.inference.fusion.fusion import fuse_instances
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import PRESETS
 from tests.training.synthetic import CATEGORIES, scene, write_split
-from training.data.coco_panoptic import image_folder_of, write_results
 from training.data.sample import CROWD, VOID, Sample, read_sample
 from training.evaluation.metrics import compute_scores
 from training.evaluation.oracle import OraclePredictor, mean_embeddings, true_instances

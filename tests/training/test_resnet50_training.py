@@ -13,7 +13,7 @@ import torch
 import torchvision
 import yaml
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.config import load_config
 from training.data.sample import read_sample
 from training.train import train

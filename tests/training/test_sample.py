@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from tests.training.synthetic import CAR, PERSON, ROAD, SKY, scene, write_split
 from training.data.sample import CROWD, VOID, DataError, read_sample
 

@@ -50,8 +50,8 @@ def test_times_of_two_images(checkpoint: Path, images: Path, capsys: pytest.Capt
     rows = [re.split(r"\s*\|\s*", line)[1:-1] for line in printed.splitlines() if line.startswith("| random")]
     assert [row[:2] for row in rows] == [["random", "64"], ["random", "96"]]
     for row in rows:
-        inference, _, fusing, _, instances = map(float, row[2:7])
-        assert 0 < fusing < inference
+        inference, _, fusion, _, instances = map(float, row[2:7])
+        assert 0 < fusion < inference
         assert instances > 0
         assert row[7:] == ["-", "-"]
     assert "random weights" not in printed
@@ -69,7 +69,7 @@ def test_every_image_is_timed_once(checkpoint: Path, images: Path, monkeypatch: 
     monkeypatch.setattr(predictor, "predict_timed", recorded)
     timing = time_images(predictor, [images / "a.png", images / "b.JPG"], warm_up=1)
     assert seen == [(60, 80), (60, 80), (80, 60)]
-    assert timing.inference.shape == timing.fusing.shape == (2,)
+    assert timing.inference.shape == timing.fusion.shape == (2,)
 
 
 def test_random_weights_say_so(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,7 @@ def test_what_cannot_be_timed_is_refused(
     for options, message in (
         (["--images", str(tmp_path / "nowhere")], "no images in"),
         (["--checkpoint", str(tmp_path / "no.safetensors"), "--images", str(images)], "no checkpoint at"),
-        (["--checkpoint", str(checkpoint), "--images", str(images), "--precision", "fp16"], "not for the CPU"),
+        (["--checkpoint", str(checkpoint), "--images", str(images), "--precision", "fp16"], "does not support fp16"),
     ):
         assert main([*options, "--device", "cpu"]) == 1
         (line,) = capsys.readouterr().err.splitlines()

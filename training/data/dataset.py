@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model.backbone import SIZE_DIVISOR
 from training.data.augmentation import augment
 from training.data.sample import DataError, read_sample

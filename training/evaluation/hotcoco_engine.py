@@ -13,7 +13,7 @@ from typing import Any
 from hotcoco import COCO, COCOeval
 from hotcoco.panoptic import PanopticEval
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.evaluation.scores import BoxAP, ClassScores, Quality, SegmentScores
 
 

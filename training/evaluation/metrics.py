@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.evaluation.scores import BoxAP, Scores, SegmentScores
 
 EngineName = Literal["hotcoco", "official"]

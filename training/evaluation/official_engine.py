@@ -15,7 +15,7 @@ from panopticapi.evaluation import PQStat, pq_compute_single_core
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.evaluation.scores import BoxAP, ClassScores, Quality, SegmentScores
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference import PanopticResult, Predictor
-from ciae_ros.inference.fusing import Instances, fuse_instances
+from ciae_ros.inference.fusion.fusion import Instances, fuse_instances
+from ciae_ros.inference.fusion.sampling_grid import sampling_grid
+from ciae_ros.inference.fusion.segment_statistics import segment_statistics
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.preprocessing import preprocess
-from ciae_ros.inference.sampling_grid import sampling_grid
-from ciae_ros.inference.segment_statistics import segment_statistics
 from training.data.sample import Sample
 
 ROWS_PER_CHUNK = 64

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import CategorySet, PanopticResult, Predictor
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
-from training.data.coco_panoptic import write_results
 from training.data.sample import Sample, read_sample
 from training.evaluation.metrics import EngineName, compute_scores, load_engine
 from training.evaluation.oracle import OraclePredictor

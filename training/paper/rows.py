@@ -15,11 +15,10 @@ from typing import Any
 import torch
 import yaml
 
+from ciae_ros.core.atomic_file import open_atomically
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
-from training.atomic_file import written_atomically
 from training.config import ConfigError, TrainingConfig, load_config
-from training.data.coco_panoptic import image_folder_of
 from training.evaluation.metrics import EngineError
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.run import evaluate
@@ -127,7 +126,7 @@ def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
         found = _found_before(path, config)
         if found is None:
             found = {**_conditions(config, row.evaluation), **_train_and_evaluate(row.evaluation, config, folder)}
-            with written_atomically(path) as file:
+            with open_atomically(path) as file:
                 file.write(json.dumps(found, indent=2).encode())
     except FAILURES as error:
         return Outcome(note=" ".join(str(error).split()) or type(error).__name__, failed=True)

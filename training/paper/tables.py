@@ -72,7 +72,7 @@ class Table:
 PQ = ("PQ", "PQ_th", "PQ_st")
 SQ_RQ = ("PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st")
 TIMES = ("inference_ms", "fusing_ms")
-"""End to end, of which fusing; on a 2080 Ti, one image at a time (Sec. V-C)."""
+"""End to end, of which fusion; on a 2080 Ti, one image at a time (Sec. V-C)."""
 
 DEFAULT = (37.9, 42.5, 30.9)
 """PQ, PQ_th and PQ_st of the default model, which is a row of each of Tables III to X."""

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ciae_ros.images.camera_image import UnusableImageError
-from ciae_ros.images.image_conversion import convert_image
-from ciae_ros.images.image_decoding import decode_image
+from ciae_ros.camera.camera_image import UnusableImageError
+from ciae_ros.camera.image_conversion import convert_image
+from ciae_ros.camera.image_decoding import decode_image
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
 from ciae_ros.replay.bags.storage import RawMessage, Storage
 from ciae_ros.replay.types import UNREADABLE, BagError, BagFrame, FrameKey

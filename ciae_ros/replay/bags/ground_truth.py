@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ciae_ros.images.camera_image import UnusableImageError
+from ciae_ros.camera.camera_image import UnusableImageError
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.replay.bags.bag import Bag, stamp_of
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
 from ciae_ros.replay.bags.label_images import label_map_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ciae_ros.images.camera_image import UnusableImageError
+from ciae_ros.camera.camera_image import UnusableImageError
 
 TYPES = {"16UC1": "u2", "mono16": "u2", "8UC1": "u1", "mono8": "u1", "32SC1": "i4"}
 """By encoding."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ciae_ros.images.image_source import SourceError, open_source
+from ciae_ros.camera.image_source import SourceError, open_source
 from ciae_ros.replay.bags.bag_writing import Storage, write_bag
 from ciae_ros.replay.types import BagError, GroundTruthError
 

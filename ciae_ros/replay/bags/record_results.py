@@ -16,8 +16,8 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.base import TypesysError
 from tqdm import tqdm
 
-from ciae_ros.images.camera_image import CameraImage
-from ciae_ros.images.camera_topics import namespace_of
+from ciae_ros.camera.camera_image import CameraImage
+from ciae_ros.camera.camera_topics import namespace_of
 from ciae_ros.inference import PanopticResult, Segment
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.bag_writing import header, new_mcap_file, raw_image

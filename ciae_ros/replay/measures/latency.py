@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 WHOLE = "latency"
-STAGES = ("decode", "preprocess", "network", "proposals", "fusing", "download")
+STAGES = ("decode", "preprocess", "network", "proposals", "fusion", "download")
 """In their order."""
 GAP = 1.5
 """Times a topic's median distance of frames; a longer one is a gap."""

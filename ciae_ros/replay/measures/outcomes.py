@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ciae_ros.core.run_lengths import encode_runs
 from ciae_ros.inference import CategorySet, PanopticResult
-from ciae_ros.inference.run_lengths import encode_runs
 from ciae_ros.replay.types import GroundTruthError, TrueSegments
 
 MATCHED = 0.5

@@ -32,7 +32,7 @@ FRAMES = {
     "preprocess": "float64",
     "network": "float64",
     "proposals": "float64",
-    "fusing": "float64",
+    "fusion": "float64",
     "download": "float64",
     "segments": "int64",
     "things": "int64",

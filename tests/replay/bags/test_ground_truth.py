@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Writer
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.bag_writing import header, raw_image

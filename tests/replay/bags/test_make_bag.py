@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from ciae_ros.core.coco_panoptic import image_folder_of
 from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.ground_truth import open_ground_truth
 from tests.training.synthetic import CATEGORIES, scene, write_split
-from training.data.coco_panoptic import image_folder_of
 
 SECOND = 10**9
 VIDEO = Path(__file__).parents[4] / "shared" / "data" / "video" / "udacity_solidWhiteRight.mp4"

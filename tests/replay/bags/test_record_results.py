@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ciae_ros.images.camera_image import CameraImage
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import Category, CategorySet, PanopticResult, Segment
 from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.bags.bag import open_bag

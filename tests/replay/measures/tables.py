@@ -27,7 +27,7 @@ SECOND = 10**9
 
 def frame(index: int, **values: Any) -> dict[str, Any]:
     """A row: a frame with a result and ground truth, ten a second."""
-    row = dict.fromkeys(("latency", "decode", "preprocess", "network", "proposals", "fusing", "download"), 0.01)
+    row = dict.fromkeys(("latency", "decode", "preprocess", "network", "proposals", "fusion", "download"), 0.01)
     row |= dict.fromkeys(("unlabelled", "mean_score", "changed", "compared", "pq", "miou"), 0.5)
     stamp = SECOND + index * SECOND // 10
     row |= {"bag": "drive", "topic": "/image", "index": index, "stamp": stamp, "log_time": stamp, "time": index / 10}

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import PanopticResult
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.replay.measures.outcomes import FrameScore, score_frame, unscored_frame
 from ciae_ros.replay.measures.quality import mean_iou, mean_pq, per_class_iou, quality, summary_quality
 from ciae_ros.replay.measures.tables import confusion_table, segments_table
 from ciae_ros.replay.types import GroundTruthError, TrueSegment, TrueSegments
 from tests.training.synthetic import CAR, CATEGORIES, PERSON, ROAD, SKY, Infos, result_of, scene, write_split
-from training.data.coco_panoptic import write_results
 from training.evaluation.metrics import compute_scores
 
 KEY = {"bag": "drive", "topic": "/image"}

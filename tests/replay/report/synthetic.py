@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ciae_ros.core.result import PanopticResult, Segment
 from ciae_ros.inference import Category, CategorySet
-from ciae_ros.inference.result import PanopticResult, Segment
 from ciae_ros.replay.measures.outcomes import score_frame, unscored_frame
 from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
 from ciae_ros.replay.types import FrameKey, FramePictures, Run, TrueSegment, TrueSegments
@@ -37,7 +37,7 @@ STAGES = {
     "preprocess": 0.002,
     "network": 0.018,
     "proposals": 0.003,
-    "fusing": 0.005,
+    "fusion": 0.005,
     "download": 0.002,
 }
 UNUSED_CATEGORY = "bus"

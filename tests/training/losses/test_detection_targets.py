@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.model import RawOutputs
 from training.data.augmentation import Augmentation, augment
 from training.data.sample import CROWD, VOID, read_sample

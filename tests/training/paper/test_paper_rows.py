@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from tests.training.synthetic import scene, write_split
 from training import train
 from training.config import TrainingConfig

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import training.train as train_module
 import training.training_step as step_module
+from ciae_ros.core.atomic_file import open_atomically
 from tests.training.run.tiny_run import (
     CHECKPOINT_EVERY,
     ITERATIONS,
@@ -28,7 +29,6 @@ from tests.training.run.tiny_run import (
     train_with,
 )
 from training import monitoring
-from training.atomic_file import written_atomically
 from training.data.dataset import Batch
 from training.losses.criterion import Losses
 from training.training_state import TrainingState
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_synchronised_does_not_take_the_old_ones_place(
     path = tmp_path / "state.pt"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"), written_atomically(path) as file:
+    with pytest.raises(OSError, match="No space left"), open_atomically(path) as file:
         file.write(b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]

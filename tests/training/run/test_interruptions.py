@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ciae_ros.core.atomic_file import open_atomically
 from tests.training.run.tiny_run import (
     CHECKPOINT_EVERY,
     FORKS,
@@ -25,7 +26,6 @@ from tests.training.run.tiny_run import (
     stop_after,
     train_with,
 )
-from training.atomic_file import written_atomically
 
 # Interruptions.
 
@@ -83,7 +83,7 @@ def test_sigkill_at_a_random_moment_costs_no_more_than_to_the_last_checkpoint(
 
 
 def _be_killed_while_writing(path: Path) -> None:
-    with written_atomically(path) as file:
+    with open_atomically(path) as file:
         file.write(b"x" * 1_000_000)
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -92,7 +92,7 @@ def _be_killed_while_writing(path: Path) -> None:
 def test_a_file_whose_writer_is_killed_is_still_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     for content in (b"old", b"new"):
-        with written_atomically(path) as file:
+        with open_atomically(path) as file:
             file.write(content)
         assert path.read_bytes() == content
     child = FORKS.Process(target=_be_killed_while_writing, args=(path,))

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import training.training_step as step_module
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import load_checkpoint
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import ModelConfig
 from tests.training import synthetic
 from tests.training.run.tiny_run import (

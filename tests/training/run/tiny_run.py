@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import training.train as train_module
+from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.panoptic_annotations import PanopticAnnotations
 from ciae_ros.model import CIAE, ModelConfig
 from tests.training.synthetic import CAR, CATEGORIES, PERSON, ROAD, SKY, scene, write_split
 from training.config import load_config

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ciae_ros.core.result import UNLABELLED
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.result import UNLABELLED
 from ciae_ros.replay.report.charts import Labels, matrix_chart
 from ciae_ros.replay.report.formatting import percent
 from ciae_ros.replay.report.page import Cell, Column, Omission, Row, Section, Table

@@ -1,0 +1,84 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""JPEG and PNG images to arrays. A damaged image is refused: decoders would fill it up with grey and say nothing."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from ciae_ros.camera.camera_image import (
+    MAX_PIXELS,
+    CameraImage,
+    EncodedImage,
+    UnusableImageError,
+    check_number_of_pixels,
+)
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+"""The first bytes of such a file."""
+
+PNG_CHUNKS_OF_THE_IMAGE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+
+
+def decode_image(message: EncodedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
+    """A JPEG or PNG image of at most `max_pixels` pixels.
+
+    The format is told by the data, not by the message's `format`, which drivers fill in many ways.
+
+    Raises:
+        UnusableImageError: it is neither, is damaged, or is too large.
+    """
+    data = memoryview(message.data)
+    if data[: len(JPEG)] == JPEG:
+        return CameraImage(_decode_jpeg(data, max_pixels), "bgr")
+    if data[: len(PNG)] == PNG:
+        return CameraImage(_decode_png(data, max_pixels), "bgr")
+    raise UnusableImageError("undecodable", f"{len(data)} bytes of format {message.format!r} are neither JPEG nor PNG")
+
+
+def _decode_jpeg(data: memoryview, max_pixels: int) -> np.ndarray:
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        check_number_of_pixels(height, width, max_pixels)
+        return simplejpeg.decode_jpeg(data, "BGR", strict=True)
+    except (ValueError, KeyError) as error:  # KeyError: a chroma subsampling that it has no name for.
+        raise UnusableImageError("undecodable", f"a JPEG image of {len(data)} bytes is damaged: {error}") from None
+
+
+def _decode_png(data: memoryview, max_pixels: int) -> np.ndarray:
+    damaged = UnusableImageError("undecodable", f"a PNG image of {len(data)} bytes is damaged")
+    # The size is looked at first: a few bytes may claim one that no memory holds.
+    if data[12:16] != b"IHDR" or len(data) < 24:
+        raise damaged
+    width, height = struct.unpack(">II", data[16:24])
+    check_number_of_pixels(height, width, max_pixels)
+    # The decoder takes the memory that a chunk claims before it looks whether there are so many bytes; and profiles,
+    # texts and animations may hold anything.
+    chunks = b"".join(chunk for name, chunk in _png_chunks(data, damaged) if name in PNG_CHUNKS_OF_THE_IMAGE)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(PNG + chunks, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (height, width):
+        raise damaged
+    return pixels
+
+
+def _png_chunks(data: memoryview, damaged: UnusableImageError) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and bytes (with length and checksum) of each chunk. Raises `damaged` unless all are whole, up to the end."""
+    start, name = len(PNG), b""
+    while name != b"IEND":
+        length = int.from_bytes(data[start : start + 4], "big")
+        end = start + 12 + length
+        if end > len(data) or zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise damaged
+        name = bytes(data[start + 4 : start + 8])
+        yield name, data[start:end]
+        start = end

@@ -1,0 +1,41 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Resolution of "auto" to the device and precision that suit the machine and the model."""
+
+from __future__ import annotations
+
+import torch
+
+from ciae_ros.inference.host_memory import disable_malloc_trim
+from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.loading.onnx_model import OnnxModel
+
+AUTO = "auto"
+
+
+def choose_device(device: str) -> str:
+    """Return the named device; "auto" selects the first CUDA device, or else the CPU.
+
+    For the CPU, malloc trimming is disabled (`disable_malloc_trim`).
+    """
+    if device == AUTO:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        disable_malloc_trim()
+    return device
+
+
+def choose_precision(precision: str, model: Checkpoint | OnnxModel, device: str) -> str:
+    """Return the named precision; "auto" selects that of an exported model, or else fp16 on CUDA and fp32 on a CPU.
+
+    Raises:
+        CheckpointError: the device does not support the precision of an exported model.
+    """
+    if precision != AUTO:
+        return precision
+    if isinstance(model, OnnxModel):
+        if model.precision == "fp16" and device == "cpu":
+            raise CheckpointError(f"{model.path} is fp16, which the CPU does not support: export it without --fp16")
+        return model.precision
+    return "fp16" if device.startswith("cuda") else "fp32"

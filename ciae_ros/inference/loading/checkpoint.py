@@ -1,0 +1,112 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Checkpoint files: weights, configuration, categories and memory as safetensors, which cannot contain code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ciae_ros.core.atomic_file import open_atomically
+from ciae_ros.core.categories import CategorySet
+from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.model import CIAE, ModelConfig
+
+FORMAT = "ciae-1"
+
+UNTRAINED = "untrained"
+"""Digest of a model with random weights, which has no file."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the one-line message states the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and what is needed to interpret its outputs."""
+
+    name: str
+    """Human-readable; published with the results and shown in reports."""
+    model: CIAE
+    categories: CategorySet
+    digest: str
+    """First 12 hexadecimal digits of the file's SHA-256, or `UNTRAINED`."""
+    settings: InferenceSettings = field(default_factory=InferenceSettings)
+    """Default thresholds for the model."""
+
+    def __post_init__(self) -> None:
+        config = self.model.config
+        expected = config.num_stuff_classes, config.num_thing_classes
+        found = len(self.categories.stuff), len(self.categories.things)
+        if found != expected:
+            raise CheckpointError(
+                f"the model has {expected[0]} stuff and {expected[1]} thing classes, its categories are "
+                f"{found[0]} stuff and {found[1]} things: use the categories that it was trained with"
+            )
+
+
+def save_checkpoint(
+    path: Path, name: str, model: CIAE, categories: CategorySet, settings: InferenceSettings | None = None
+) -> None:
+    """Write a checkpoint atomically."""
+    metadata = {
+        "format": FORMAT,
+        "name": name,
+        "config": json.dumps(model.config.to_dict()),
+        "categories": json.dumps(categories.to_coco()),
+        "settings": json.dumps(asdict(settings or InferenceSettings())),
+    }
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with open_atomically(path) as file:
+        file.write(save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load and validate a checkpoint; the model is on the CPU, in float32 and in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint of this package, or weights that do not fit its configuration
+            or are not finite.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: give the path of a .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file or is corrupt ({error}): copy it again") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this version: format {metadata.get('format')!r}, not {FORMAT!r}"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        categories = CategorySet.from_coco(json.loads(metadata["categories"]))
+        settings = InferenceSettings(**json.loads(metadata.get("settings", "{}")))
+        model = CIAE(config)
+        model.load_state_dict({key: value.float() for key, value in state.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not describe a valid model: {error}") from None
+    except RuntimeError as error:
+        first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
+        raise CheckpointError(f"the weights in {path} do not fit its configuration: {first_line}") from None
+    not_finite = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if not_finite is not None:
+        raise CheckpointError(
+            f"{path} contains weights that are not finite ({not_finite}): use a checkpoint of an earlier iteration"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings)
+
+
+def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:
+    """Create a model with random weights, which exercises the data path."""
+    return Checkpoint(f"{name} (untrained)", CIAE(config).eval(), categories, UNTRAINED)

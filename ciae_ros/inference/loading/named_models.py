@@ -1,0 +1,77 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Loading of models by the name or path that a user gives."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from ciae_ros.core.categories import coco_categories
+from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError, load_checkpoint, untrained_checkpoint
+from ciae_ros.inference.loading.onnx_model import OnnxModel, load_onnx_model
+from ciae_ros.model import PRESETS
+
+DEFAULT_MODEL = "camvid_light"
+"""The model that is shipped with the package; `ciae_ros/weights/camvid_light.md` is its model card."""
+
+UNTRAINED_PREFIX = "untrained/"
+
+
+def load_model(name: str) -> Checkpoint:
+    """Load a model.
+
+    Args:
+        name: name of a model that is shipped with the package, or path of a checkpoint (.safetensors), or
+            "untrained/PRESET" for random weights, which exercise the data path.
+
+    Raises:
+        CheckpointError: there is no such model, or its file cannot be used.
+    """
+    if name.startswith(UNTRAINED_PREFIX):
+        preset = name.removeprefix(UNTRAINED_PREFIX)
+        if preset not in PRESETS:
+            raise CheckpointError(f"there is no preset {preset!r}: use untrained/ and one of {', '.join(PRESETS)}")
+        return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
+    if name.endswith(".onnx"):
+        raise CheckpointError(f"{name} is an ONNX file, and this needs a checkpoint: give the .safetensors file")
+    shipped = shipped_models()
+    if not name:
+        raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")
+    return load_checkpoint(shipped.get(name, Path(name)))
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return names and files of the models that are shipped with the package."""
+    folder = resources.files("ciae_ros.weights")
+    return {path.stem: path for path in map(Path, map(str, folder.iterdir())) if path.suffix == ".safetensors"}
+
+
+BACKENDS = ("auto", "torch", "onnx", "tensorrt")
+"""auto: ONNX Runtime for .onnx files, else PyTorch. tensorrt: ONNX Runtime with its TensorRT provider."""
+
+ONNX_SUFFIX = ".onnx"
+
+
+def load_for_backend(name: str, backend: str = "auto") -> Checkpoint | OnnxModel:
+    """Load a model for `Predictor` with the library that runs its network.
+
+    Args:
+        name: as `load_model` takes it, or the path of an .onnx file that `python -m ciae_ros.export` has written.
+        backend: one of `BACKENDS`.
+
+    Raises:
+        CheckpointError: there is no such model, or its file cannot be used, or not by this backend.
+    """
+    is_onnx = Path(name).suffix == ONNX_SUFFIX
+    if is_onnx and backend == "torch":
+        raise CheckpointError(
+            f"backend torch cannot run {name}: set backend to auto or onnx, or give a checkpoint (.safetensors)"
+        )
+    if not is_onnx and backend in ("onnx", "tensorrt"):
+        raise CheckpointError(
+            f"backend {backend} needs an .onnx file, and the model is {name or 'not set'}: write one with "
+            "python -m ciae_ros.export, or set backend to auto or torch"
+        )
+    return load_onnx_model(Path(name), tensorrt=backend == "tensorrt") if is_onnx else load_model(name)

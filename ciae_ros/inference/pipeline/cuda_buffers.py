@@ -1,0 +1,132 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Fixed memory on a CUDA device for batches of one layout, and the CUDA graph that operates on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ciae_ros.inference.fusion.fusion import TABLE_COLUMNS
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
+from ciae_ros.inference.predictor import Predictor
+from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
+
+
+class CudaBuffers:
+    """Buffers for B images of given shapes. All work is launched on the current stream without waiting for it."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        shapes: Sequence[tuple[int, ...]],
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings,
+    ) -> None:
+        """Reserve the memory.
+
+        Args:
+            predictor: runs the stages.
+            shapes: shape (H, W, C) of each image.
+            geometries: geometry of each image; all have the same padded size.
+            settings: `max_instances` bounds the number of segments.
+        """
+        device = predictor.device
+        self._predictor, self._geometries = predictor, geometries
+        self._images = [torch.empty(shape, dtype=torch.uint8, device=device) for shape in shapes]
+        self._batch = torch.empty(
+            (len(shapes), 3, *geometries[0].padded),
+            dtype=predictor.dtype,
+            device=device,
+            memory_format=torch.channels_last,
+        )
+        sizes = [predictor.result_geometry(geometry).original for geometry in geometries]
+        table_shape = predictor.config.num_stuff_classes + settings.max_instances, TABLE_COLUMNS
+        self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
+        self._tables = [torch.empty(table_shape, dtype=torch.float64, device=device) for _ in sizes]
+        self.host_images: list[Tensor] = []
+        self.host_label_maps: list[Tensor] = []
+        self.host_tables: list[Tensor] = []
+        # External: recorded again at every replay when they are in a graph.
+        self.lap_events = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def attach(self, memory: PinnedMemory) -> None:
+        """Use this memory for uploads and downloads until it is attached to other buffers."""
+        on_device = self._images, self._label_maps, self._tables
+        layouts = [(tensor.shape, tensor.dtype) for tensors in on_device for tensor in tensors]
+        host = iter(memory.allocate(layouts))
+        self.host_images, self.host_label_maps, self.host_tables = (list(islice(host, len(each))) for each in on_device)
+
+    def detach(self) -> None:
+        """Drop the references to pinned memory."""
+        self.host_images, self.host_label_maps, self.host_tables = [], [], []
+
+    @property
+    def has_graph(self) -> bool:
+        return self._graph is not None
+
+    def upload(self, channel_orders: Sequence[ChannelOrder]) -> None:
+        """Copy `host_images` to the device and preprocess them into the network's input."""
+        for image, host in zip(self._images, self.host_images, strict=True):
+            image.copy_(host, non_blocking=True)
+        prepared = self._predictor.preprocess(list(zip(self._images, channel_orders, strict=True)), self._geometries)
+        self._batch.copy_(prepared)
+
+    def compute(self, settings: InferenceSettings) -> None:
+        """Compute label maps and segment tables on the device from the network's input."""
+        on_device = self._predictor.settings_on_device(settings)
+        if self._graph is None:
+            self._compute(on_device)
+        else:
+            self._graph.replay()
+
+    def capture(self, settings: InferenceSettings, stream: torch.cuda.Stream, pool: Any) -> None:
+        """Capture `compute` into a CUDA graph; it must have run at least once before.
+
+        Args:
+            settings: the settings of that run.
+            stream: the stream to capture on; no other work may run on it meanwhile.
+            pool: the graph_pool_handle of the graph's memory; graphs that are never replayed concurrently may share it.
+
+        Raises:
+            RuntimeError: an operator cannot be captured.
+        """
+        on_device = self._predictor.settings_on_device(settings)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            self._compute(on_device)
+        self._graph = graph
+
+    def download(self) -> None:
+        """Copy label maps and tables to `host_label_maps` and `host_tables`."""
+        for host, on_device in zip(self.host_label_maps, self._label_maps, strict=True):
+            host.copy_(on_device, non_blocking=True)
+        for host, on_device in zip(self.host_tables, self._tables, strict=True):
+            host.copy_(on_device, non_blocking=True)
+
+    @torch.inference_mode()
+    def _compute(self, settings: InferenceSettings | DeviceSettings) -> None:
+        fused = self._predictor.compute(self._batch, self._geometries, settings, _EventClock(self.lap_events))
+        for labels, table, image in zip(self._label_maps, self._tables, fused, strict=True):
+            labels.copy_(image.label_map)
+            rows = image.table()
+            table[: len(rows)] = rows
+            table[len(rows) :] = 0
+
+
+class _EventClock:
+    """A stage clock that records CUDA events."""
+
+    def __init__(self, events: Sequence[torch.cuda.Event]) -> None:
+        self._events = iter(events)
+
+    def lap(self) -> None:
+        next(self._events).record()

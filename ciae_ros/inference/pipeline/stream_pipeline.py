@@ -1,0 +1,198 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The stream pipeline: upload, network and download of successive batches overlap, each stage on its own executor.
+
+While one batch is in the network, the next one is uploaded and preprocessed and the previous one is downloaded.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ciae_ros.core.result import PanopticResult
+from ciae_ros.inference.pipeline.batch import BatchFuture, Images, InFlightBatch
+from ciae_ros.inference.pipeline.cuda_batch import CudaBatch
+from ciae_ros.inference.pipeline.host_batch import HostBatch
+from ciae_ros.inference.pipeline.network_availability import NetworkAvailability
+from ciae_ros.inference.pipeline.stage_executors import StageExecutor, StreamExecutor, ThreadExecutor
+from ciae_ros.inference.predictor import Predictor
+from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.inference.stage_times import StageTimes
+
+DEPTH = 3
+"""Default maximum number of batches in flight: one for each stage."""
+
+STAGES = "upload", "network", "download"
+
+
+class WarmUp(NamedTuple):
+    """The outcome of a warm-up for one image size and batch size."""
+
+    execution_mode: str
+    """Human-readable: "CUDA graph (eager)", or "eager", on a CUDA device with the reason."""
+    seconds: float
+    """Duration of the preparation."""
+    seconds_per_batch: float
+    """Time per batch: with a full pipeline on a CUDA device, for a single batch on a CPU."""
+
+
+class StreamPipeline:
+    """Overlaps the stages of a `Predictor`. Any thread may submit; batches complete in the order of submission."""
+
+    def __init__(self, predictor: Predictor, depth: int = DEPTH) -> None:
+        """Create the executors.
+
+        Args:
+            predictor: its `settings` at the time of submission apply to a batch.
+            depth: maximum number of batches in flight; each has its own buffers.
+        """
+        self._predictor = predictor
+        is_cuda = predictor.device.type == "cuda"
+        self._executors, batches = _cuda_batches(predictor, depth) if is_cuda else _host_batches(predictor, depth)
+        self._depth = depth
+        # On a CUDA device every in-flight batch has buffers and graphs of its own; a CPU has nothing to prepare.
+        self._warm_up_batches = depth if is_cuda else 1
+        self._free: queue.SimpleQueue[InFlightBatch] = queue.SimpleQueue()
+        for batch in batches:
+            self._free.put(batch)
+        self._submission_lock = threading.Lock()
+        self._result_thread = ThreadPoolExecutor(1, thread_name_prefix="ciae-result")
+        self._availability = NetworkAvailability()
+
+    def submit(self, images: Images) -> BatchFuture:
+        """Submit a batch, as `Predictor.predict_batch` takes it; blocks while `depth` batches are in flight.
+
+        Returns:
+            A future of the results in the order of the images and the time of each stage, or of the error of any stage,
+            which affects no other batch. On a CPU it can be cancelled until the network starts with it.
+
+        Raises:
+            ValueError: an array is not an image, or the padded sizes differ.
+        """
+        geometries = self._predictor.check_batch(images)
+        batch = self._free.get()
+        future: BatchFuture = Future()
+        with self._submission_lock:
+            self._availability.on_submit()
+            try:
+                start = time.perf_counter()
+                batch.load(images, geometries, self._predictor.settings, future)
+                batch.load_seconds = time.perf_counter() - start
+                batch.upload_task.run(batch.upload)
+                batch.compute_task.run(batch.compute, after=batch.upload_task)
+                batch.download_task.run(batch.download, after=batch.compute_task)
+            except Exception as error:
+                self._discard(batch)
+                future.set_exception(error)
+            else:
+                self._result_thread.submit(self._complete, batch, future)
+        return future
+
+    def warm_up(self, height: int, width: int, batch_size: int = 1) -> WarmUp:
+        """Prepare for batches of one image size while no batch is in flight: choose kernels, reserve memory.
+
+        On a CUDA device the second stage is captured into graphs.
+        """
+        image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
+        start = time.perf_counter()
+        # The first round compiles and chooses kernels, the second one reserves the memory.
+        with torch.backends.cudnn.flags(benchmark=True):
+            for _ in range(2):
+                self._run_warm_up_batches([image] * batch_size)
+        batches = [self._free.get() for _ in range(self._depth)]
+        modes = {batch.capture() for batch in batches}
+        for batch in batches:
+            self._free.put(batch)
+        prepared = time.perf_counter()
+        seconds_per_batch = min(self._run_warm_up_batches([image] * batch_size) for _ in range(2))
+        return WarmUp("; ".join(sorted(modes)), prepared - start, seconds_per_batch)
+
+    def _run_warm_up_batches(self, images: Images) -> float:
+        start = time.perf_counter()
+        for future in [self.submit(images) for _ in range(self._warm_up_batches)]:
+            future.result()
+        return (time.perf_counter() - start) / self._warm_up_batches
+
+    def wait_until_needed(self, preparation: float, stopping: threading.Event) -> None:
+        """Wait for the time to take a frame so that it is ready just when the network becomes idle.
+
+        Args:
+            preparation: seconds that the frame needs before the network can start with it.
+            stopping: ends the wait when it is set and `wake` is called afterwards.
+        """
+        self._availability.wait_until_idle(preparation, stopping)
+
+    def wake(self) -> None:
+        """Make a thread in `wait_until_needed` check whether it should stop."""
+        self._availability.wake()
+
+    def busy_seconds(self) -> float:
+        """Return how long the oldest batch has been in flight; 0 if there is none."""
+        return self._availability.busy_seconds()
+
+    def release_buffers(self) -> None:
+        """Free the memory that warm-ups have reserved, while no batch is in flight."""
+        batches = [self._free.get() for _ in range(self._depth)]
+        for batch in batches:
+            batch.release_buffers()
+            self._free.put(batch)
+
+    def close(self) -> None:
+        """Wait for all batches and stop."""
+        for executor in self._executors:
+            # Errors of the device have been reported to the batches that met them.
+            with suppress(RuntimeError):
+                executor.close()
+        self._result_thread.shutdown()
+
+    def _complete(self, batch: InFlightBatch, future: BatchFuture) -> None:
+        """Wait for a batch's results, free its buffers, and set its future."""
+        outcome: tuple[list[PanopticResult], StageTimes] | Exception
+        try:
+            batch.download_task.wait()
+            start = time.perf_counter()
+            results = batch.results()
+            outcome = results, batch.stage_times(time.perf_counter() - start)
+        except Exception as error:
+            outcome = error
+        batch.clear()
+        self._availability.on_complete(None if isinstance(outcome, Exception) else outcome[1])
+        self._free.put(batch)
+        if future.cancelled() or not (future.running() or future.set_running_or_notify_cancel()):
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    def _discard(self, batch: InFlightBatch) -> None:
+        """Clean up after a failed submission: none of its tasks may still run when its buffers are reused."""
+        for executor in self._executors:
+            with suppress(RuntimeError):
+                executor.drain()
+        batch.clear()
+        self._availability.on_complete(None)
+        self._free.put(batch)
+
+
+def _host_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor], list[InFlightBatch]]:
+    executors = [ThreadExecutor(stage) for stage in STAGES]
+    return [*executors], [HostBatch(predictor, *(executor.task() for executor in executors)) for _ in range(depth)]
+
+
+def _cuda_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor], list[InFlightBatch]]:
+    executors = [StreamExecutor(predictor.device) for _ in STAGES]
+    # Graphs that are replayed one after the other may share their memory.
+    pool = torch.cuda.graph_pool_handle()
+    return [*executors], [
+        CudaBatch(predictor, pool, *(executor.task() for executor in executors)) for _ in range(depth)
+    ]

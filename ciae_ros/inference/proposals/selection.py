@@ -1,0 +1,146 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Selection of instance proposals by threshold and non-maximum suppression (Sec. IV-C, as in FCOS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from ciae_ros.inference.geometry import EMBEDDING_STRIDE
+from ciae_ros.inference.proposals.candidates import Candidates, NetworkOutputs, candidates_of
+from ciae_ros.inference.settings import InferenceSettings
+from ciae_ros.model import RawOutputs
+from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """K detected instances of one image in descending order of score; positions in pixels of the network's input."""
+
+    boxes: Tensor
+    """(K, 4) x1, y1, x2, y2, clipped to the image."""
+    scores: Tensor
+    """(K,) geometric mean of class probability and centre-ness, 0 to 1."""
+    classes: Tensor
+    """(K,) int64 index among the detector's classes."""
+    locations: Tensor
+    """(K, 2) int64 x, y of the pixel that proposed the instance."""
+
+
+def select_proposals(
+    outputs: RawOutputs, image: int, image_size: tuple[int, int], settings: InferenceSettings
+) -> Proposals:
+    """Select proposals: threshold, top k of each level, class-wise non-maximum suppression, top k overall.
+
+    Args:
+        outputs: outputs of the network.
+        image: index in the batch.
+        image_size: (height, width) of the image without its padding.
+        settings: thresholds and counts.
+    """
+    levels = [
+        _propose_on_level(logits[image], centerness[image], distances[image], stride, settings)
+        for logits, centerness, distances, stride in zip(
+            outputs.class_logits, outputs.centerness, outputs.box_distances, PROPOSAL_STRIDES, strict=True
+        )
+    ]
+    boxes, scores, classes, locations = (torch.cat(parts) for parts in zip(*levels, strict=True))
+    return _suppress(boxes, scores, classes, locations, image_size, settings)
+
+
+def suppress_candidates(
+    candidates: Candidates, image: int, image_size: tuple[int, int], settings: InferenceSettings
+) -> Proposals:
+    """Select proposals from candidates, which have not been thresholded. Synchronises with the device.
+
+    Args:
+        candidates: at most `settings.max_proposals_per_level` of each level.
+        image: index in the batch.
+        image_size: (height, width) of the image without its padding.
+        settings: thresholds and counts.
+    """
+    boxes, scores, classes, locations = (field[image] for field in candidates)
+    valid = scores > settings.score_threshold
+    return _suppress(boxes[valid], scores[valid], classes[valid], locations[valid], image_size, settings)
+
+
+def propose(outputs: NetworkOutputs, image: int, image_size: tuple[int, int], settings: InferenceSettings) -> Proposals:
+    """Select the proposals of an image from the outputs of any network (Sec. IV-C).
+
+    Args:
+        outputs: raw outputs, or candidates that the network has selected.
+        image: index in the batch.
+        image_size: (height, width) of the image without its padding.
+        settings: thresholds and counts.
+
+    Raises:
+        ValueError: the network selects a different number of candidates than the settings require.
+    """
+    if isinstance(outputs, RawOutputs):
+        return select_proposals(outputs, image, image_size, settings)
+    candidates = candidates_of(outputs, settings.max_proposals_per_level)
+    return suppress_candidates(candidates, image, image_size, settings)
+
+
+def embedding_at(embedding: Tensor, locations: Tensor) -> Tensor:
+    """Sample P at pixels of the network's input (the queries of proposals, Sec. IV-C), before L2 normalisation.
+
+    Args:
+        embedding: (D, h, w) map at stride 4.
+        locations: (K, 2) x, y of pixels; the map is up-sampled bilinearly.
+
+    Returns:
+        (K, D).
+    """
+    height, width = embedding.shape[1:]
+    x, y = ((locations + 0.5) / EMBEDDING_STRIDE - 0.5).unbind(1)
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    x0, y0 = x.long(), y.long()
+    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
+    fx, fy = (x - x0).to(embedding.dtype), (y - y0).to(embedding.dtype)
+    upper = torch.lerp(embedding[:, y0, x0], embedding[:, y0, x1], fx)
+    lower = torch.lerp(embedding[:, y1, x0], embedding[:, y1, x1], fx)
+    return torch.lerp(upper, lower, fy).T
+
+
+def _suppress(
+    boxes: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    locations: Tensor,
+    image_size: tuple[int, int],
+    settings: InferenceSettings,
+) -> Proposals:
+    height, width = image_size
+    boxes = boxes.minimum(boxes.new_tensor([width, height, width, height])).clamp(min=0)
+    # A box that lies entirely in the padding contains no pixel.
+    in_image = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes, scores, classes, locations = boxes[in_image], scores[in_image], classes[in_image], locations[in_image]
+    kept = batched_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
+    return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept])
+
+
+def _propose_on_level(
+    class_logits: Tensor, centerness: Tensor, box_distances: Tensor, stride: int, settings: InferenceSettings
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return boxes (not clipped), scores, classes and locations of the highest scores of one level."""
+    width = class_logits.shape[2]
+    squared_threshold = settings.score_threshold**2
+    class_logits, centerness, box_distances = class_logits.flatten(1), centerness.flatten(), box_distances.flatten(1)
+    # Few locations have a score above the threshold: check the best class of each before all classes.
+    centerness = centerness.float().sigmoid()
+    promising = torch.nonzero(class_logits.amax(dim=0).float().sigmoid() * centerness > squared_threshold).flatten()
+    squared_scores = class_logits[:, promising].float().sigmoid() * centerness[promising]
+    classes, candidates = torch.nonzero(squared_scores > squared_threshold).unbind(1)
+    squared_scores = squared_scores[classes, candidates]
+    squared_scores, best = squared_scores.topk(min(len(squared_scores), settings.max_proposals_per_level))
+    index = promising[candidates[best]]
+    locations = torch.stack((index % width, index // width), dim=1) * stride + stride // 2
+    left_top, right_bottom = box_distances[:, index].float().T.split(2, dim=1)
+    boxes = torch.cat((locations - left_top, locations + right_bottom), dim=1)
+    return boxes, squared_scores.sqrt(), classes[best], locations

@@ -1,0 +1,98 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The pipeline on a CUDA device: streams, graphs, and nothing on its way that waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ciae_ros.inference import PanopticResult, Predictor, coco_categories, untrained_checkpoint
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
+from ciae_ros.model import PRESETS
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+HEIGHT, WIDTH = 270, 480
+
+
+@pytest.fixture(scope="module", params=["r50_512", "light_512"])
+def predictor(request: pytest.FixtureRequest) -> Predictor:
+    torch.manual_seed(0)
+    checkpoint = untrained_checkpoint("untrained", PRESETS[request.param], coco_categories())
+    settings = replace(checkpoint.settings, score_threshold=0.1, min_stuff_area=64)
+    return Predictor(checkpoint, "cuda", "fp16", settings, input_size=256)
+
+
+@pytest.fixture(params=["eager", "CUDA graph"])
+def pipeline(predictor: Predictor, request: pytest.FixtureRequest) -> Iterator[StreamPipeline]:
+    pipeline = StreamPipeline(predictor)
+    if request.param == "CUDA graph":
+        assert pipeline.warm_up(HEIGHT, WIDTH).execution_mode == "CUDA graph (eager)"
+        assert pipeline.warm_up(HEIGHT, WIDTH, batch_size=3).execution_mode == "CUDA graph (eager)"
+    yield pipeline
+    pipeline.close()
+
+
+def images(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
+
+
+def agreement(a: PanopticResult, b: PanopticResult) -> float:
+    """Share of the pixels; fp16 kernels need not add up in the same order."""
+    return float((a.label_map == b.label_map).mean())
+
+
+def test_answers_are_those_of_the_predictor_and_none_overwrites_another(
+    predictor: Predictor, pipeline: StreamPipeline
+) -> None:
+    scenes = images(12)
+    expected = [predictor.predict(scene) for scene in scenes]
+    assert agreement(expected[0], expected[1]) < 0.9
+    answers = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
+    for answer, result in zip(answers, expected, strict=True):
+        (found,), times = answer.result()
+        assert agreement(found, result) > 0.99
+        assert min(times.preprocess, times.network, times.proposals, times.fusion, times.download) > 0
+        areas = np.bincount(found.label_map.ravel(), minlength=len(found.segments) + 1)[1:]
+        assert areas.tolist() == [segment.area for segment in found.segments]
+
+
+def test_a_batch(predictor: Predictor, pipeline: StreamPipeline) -> None:
+    scenes = images(3)
+    results, _ = pipeline.submit([(scene, "bgr") for scene in scenes]).result()
+    for found, scene in zip(results, scenes, strict=True):
+        assert agreement(found, predictor.predict(scene, "bgr")) > 0.99
+
+
+def test_thresholds_count_from_the_next_batch_on(predictor: Predictor, pipeline: StreamPipeline) -> None:
+    scene, default = images(1)[0], predictor.settings
+    some = pipeline.submit([(scene, "rgb")])
+    predictor.settings = replace(default, score_threshold=1.0, min_stuff_area=10**6)
+    none = pipeline.submit([(scene, "rgb")])
+    predictor.settings = default
+    again = pipeline.submit([(scene, "rgb")])
+    assert some.result()[0][0].segments
+    assert not none.result()[0][0].segments
+    assert agreement(again.result()[0][0], some.result()[0][0]) == 1
+
+
+def test_nothing_waits_for_the_device_but_the_thread_that_fetches_the_results(
+    predictor: Predictor, pipeline: StreamPipeline
+) -> None:
+    scenes = images(6)
+    for scene in scenes[:3]:
+        pipeline.submit([(scene, "rgb")]).result()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        answers = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
+        results = [answer.result()[0][0] for answer in answers]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(result.segments for result in results)
