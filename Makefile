@@ -11,7 +11,7 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 
 test: ## Run all checks and tests
 	@scripts/setup.sh dev
-	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && scripts/run_tests.sh $(TEST_ARGS)
+	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && lint-imports --no-cache && scripts/run_tests.sh $(TEST_ARGS)
 
 coverage: ## Run all tests and say which branches of the code they did not take
 	@scripts/setup.sh dev
@@ -19,11 +19,11 @@ coverage: ## Run all tests and say which branches of the code they did not take
 
 bench: ## Measure a frame's stages, other networks, fusion and the roofline, and write out/bench
 	@scripts/setup.sh bench
-	@source scripts/env.sh && python -m ciae_ros.benchmark all $(BENCH_ARGS)
+	@source scripts/env.sh && python -m benchmarks all $(BENCH_ARGS)
 
 profile: ## Trace some frames and write a trace and a table of operators to out/profile
 	@scripts/setup.sh
-	@source scripts/env.sh && python -m ciae_ros.benchmark profile $(PROFILE_ARGS)
+	@source scripts/env.sh && python -m benchmarks profile $(PROFILE_ARGS)
 
 soak: ## Run three cameras, one of them misbehaving, for MINUTES=30, and write out/soak
 	@scripts/setup.sh dev

@@ -64,15 +64,14 @@ setup(
     ],
     extras_require={
         "bench": ["transformers"],
-        "evaluation": ["panopticapi-lite"],
-        "fleet": ["ray"],
+        "cluster": ["ray"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
     },
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "panoptic_node = ciae_ros.node.panoptic_node:main",
-            "image_player = ciae_ros.node.image_player:main",
+            "panoptic_node = ciae_ros.node.cli.panoptic_node:main",
+            "image_player = ciae_ros.node.cli.image_player:main",
             "replay = ciae_ros.replay.__main__:main",
         ],
     },

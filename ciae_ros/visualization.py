@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Pictures of panoptic results."""
+"""Visualisation of panoptic results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How segments are drawn over their image."""
+    """Style of segments drawn over an image."""
 
     opacity: float = 0.5
-    """Of the segments' colours, 0 to 1."""
+    """Opacity of the segments' colours, 0 to 1."""
     outlines: bool = True
     names: bool = True
 
@@ -31,13 +31,13 @@ def draw_overlay(
     """Colour the segments, outline them and write their names.
 
     Args:
-        image: (H, W, 3) uint8 BGR, of the result's size; is not changed.
-        result: of the image.
-        style: the default one if None.
+        image: image (H, W, 3) uint8 BGR of the result's size; not modified.
+        result: result of the image.
+        style: style; None for the default.
         note: a line of text for the lower left corner.
 
     Returns:
-        (H, W, 3) uint8 BGR.
+        The overlay (H, W, 3) uint8 BGR.
     """
     style = style or OverlayStyle()
     palette = np.zeros((len(result.segments) + 1, 3), np.uint8)
@@ -57,15 +57,15 @@ def draw_overlay(
 
 
 def draw_proposals(image: np.ndarray, boxes: np.ndarray, locations: np.ndarray) -> np.ndarray:
-    """Draw the boxes of instance proposals, and the pixels that propose them (first row of Fig. 5).
+    """Draw the boxes of instance proposals and their locations (first row of Fig. 5).
 
     Args:
-        image: (H, W, 3) uint8; is not changed.
-        boxes: (K, 4) x1, y1, x2, y2 in pixels.
-        locations: (K, 2) x, y.
+        image: image (H, W, 3) uint8; not modified.
+        boxes: boxes (K, 4) as x1, y1, x2, y2 in pixels.
+        locations: locations (K, 2) as x, y in pixels.
 
     Returns:
-        (H, W, 3) uint8.
+        The drawing (H, W, 3) uint8.
     """
     drawn = image.copy()
     for index, (box, location) in enumerate(zip(boxes, locations, strict=True)):
@@ -77,14 +77,14 @@ def draw_proposals(image: np.ndarray, boxes: np.ndarray, locations: np.ndarray) 
 
 
 def embedding_colors(embedding: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The embedding map in its three principal components (Fig. 4c, second row of Fig. 5).
+    """Visualise an embedding map by its three principal components (Fig. 4c, second row of Fig. 5).
 
     Args:
-        embedding: (D, h, w) float32 at stride 4, D at least 3; pixels are normalised here.
-        size: (height, width) of the image without its padding.
+        embedding: embedding (D, h, w) float32 at stride 4, with D >= 3; it is normalised.
+        size: height and width of the image without padding.
 
     Returns:
-        (height, width, 3) uint8; colours mean nothing by themselves, equal ones mean similar embeddings.
+        Colours (height, width, 3) uint8; only their similarity is meaningful.
     """
     height, width = (math.ceil(length / EMBEDDING_STRIDE) for length in size)
     pixels = embedding[:, :height, :width].reshape(len(embedding), -1).T
@@ -98,14 +98,14 @@ def embedding_colors(embedding: np.ndarray, size: tuple[int, int]) -> np.ndarray
 
 
 def segment_color(segment: Segment) -> tuple[int, int, int]:
-    """B, G, R: the category's colour, for things varied with the id so that neighbours of a kind can be told apart."""
+    """Return B, G, R of the category's colour, varied with the id for things to distinguish neighbours."""
     red, green, blue = segment.category.color
     shift = (segment.id * 47 % 64) - 32 if segment.category.is_thing else 0
     return min(max(blue + shift, 0), 255), min(max(green - shift, 0), 255), min(max(red + shift, 0), 255)
 
 
 def _boundaries(label_map: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels whose right or lower neighbour is of another segment."""
+    """Return a mask (H, W) of the pixels whose right or lower neighbour has another segment."""
     different = np.zeros(label_map.shape, bool)
     different[:, :-1] = label_map[:, 1:] != label_map[:, :-1]
     different[:-1] |= label_map[1:] != label_map[:-1]
@@ -125,6 +125,6 @@ def _write_name(image: np.ndarray, segment: Segment) -> None:
 
 
 def _write(image: np.ndarray, text: str, position: tuple[int, int], scale: float) -> None:
-    """White on a dark edge, legible on any colour."""
+    """Write white text with a dark outline, legible on any colour."""
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(image, text, position, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)

@@ -3,7 +3,7 @@
 
 // Print the things in every frame of panoptic_node, with the areas counted in the label image.
 //
-//   ros2 run ciae_examples consume_labels --ros-args -p outputs:=/panoptic_node/front    # of several cameras
+//   ros2 run ciae_examples consume_labels --ros-args -p outputs:=/panoptic_node/front    # for several cameras
 
 #include <cstdint>
 #include <cstring>
@@ -33,14 +33,14 @@ using sensor_msgs::msg::Image;
 
 constexpr int DEPTH = 2;
 
-// Reliable, as the node offers.
+// Reliable, like the publishers of the node.
 #if RCLCPP_VERSION_GTE(29, 0, 0)
 const rclcpp::QoS QOS(DEPTH);
 #else
 const rmw_qos_profile_t QOS = rclcpp::QoS(DEPTH).get_rmw_qos_profile();
 #endif
 
-// Brings each label image together with its segments.
+// Matches each label image with its segments.
 class LabelConsumer : public rclcpp::Node
 {
 public:
@@ -55,10 +55,10 @@ public:
   }
 
 private:
-  // Both messages carry exactly the stamp of the camera's image, so there is nothing to approximate.
+  // Both messages have exactly the stamp of the camera's image.
   using ExactTime = message_filters::sync_policies::ExactTime<Image, PanopticSegments>;
 
-  // Called once for every frame.
+  // Processes a frame.
   void print_things(const Image::ConstSharedPtr & labels, const PanopticSegments::ConstSharedPtr & table)
   {
     auto areas = count_pixels(*labels);
@@ -74,7 +74,7 @@ private:
               << (things.empty() ? "no things" : things) << std::endl;
   }
 
-  // Pixels of each segment id; of a label image of this machine's byte order.
+  // Counts the pixels of each segment id of a label image in this machine's byte order.
   static std::map<uint16_t, size_t> count_pixels(const Image & labels)
   {
     std::map<uint16_t, size_t> areas;

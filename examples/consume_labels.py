@@ -4,7 +4,7 @@
 
 """Print the things in every frame of panoptic_node, with the areas counted in the label image.
 
-python examples/consume_labels.py --ros-args -p outputs:=/panoptic_node/front    # of several cameras, the front one
+python examples/consume_labels.py --ros-args -p outputs:=/panoptic_node/front    # the front camera of several
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 QOS = QoSProfile(depth=2)
-"""Reliable, as the node offers."""
+"""Reliable, like the publishers of the node."""
 
 
 class LabelConsumer(Node):
-    """Brings each label image together with its segments."""
+    """Matches each label image with its segments."""
 
     def __init__(self) -> None:
         super().__init__("consume_labels")
         outputs = self.declare_parameter("outputs", "/panoptic_node").value
         labels = Subscriber(self, Image, f"{outputs}/labels", qos_profile=QOS)
         segments = Subscriber(self, PanopticSegments, f"{outputs}/segments", qos_profile=QOS)
-        # Both carry exactly the stamp of the camera's image, so there is nothing to approximate.
+        # Both have exactly the stamp of the camera's image.
         self._pairs = TimeSynchronizer([labels, segments], QOS.depth)
         self._pairs.registerCallback(self.print_things)
 
     def print_things(self, labels: Image, table: PanopticSegments) -> None:
-        """Called once for every frame."""
+        """Process a frame."""
         ids = label_map(labels)
         things = [
             f"{segment.category_name} {segment.id}: {np.count_nonzero(ids == segment.id)} px"
@@ -47,7 +47,7 @@ class LabelConsumer(Node):
 
 
 def label_map(labels: Image) -> np.ndarray:
-    """The segment id of each pixel, (height, width), without a copy."""
+    """Return the segment id of each pixel (height, width), without a copy."""
     pixels = np.frombuffer(labels.data, ">u2" if labels.is_bigendian else "<u2")
     return pixels.reshape(labels.height, labels.step // 2)[:, : labels.width]
 

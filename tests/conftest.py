@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What many tests share: real images, random seeds, a ROS domain of the test run's own."""
+"""Fixtures of many tests: real images, random seeds, and a separate ROS domain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import torch
 pytest_plugins = ["tests.process_cleanup"]
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-"""Real images beside the checkout; not part of the project."""
+"""Folder of real images next to the checkout, which is not part of the project."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each worker begin with its share of the slow tests, so that none is left to the end."""
+    """Let each worker start with its share of the slow tests, so that none remains for the end."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
     if workers:
         slow = [item for item in items if item.get_closest_marker("slow")]
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep all ROS processes of this test process among themselves, also those of tests that forget to."""
+    """Isolate the ROS processes of this test process from others."""
     if importlib.util.find_spec("domain_coordinator"):
         from ciae_ros.core.processes import isolated_ros_environment  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def _same_random_numbers() -> None:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder with real images and video, or a skip."""
+    """Return the folder with real images and video, or skip the test."""
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA}")
     return DATA
@@ -77,7 +77,7 @@ def exported_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ros_environment() -> dict[str, str]:
-    """The environment, with a ROS domain that no other test process uses, on this machine only."""
+    """An environment with a ROS domain that no other test process uses, limited to this machine."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
     return dict(os.environ)
 

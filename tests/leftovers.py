@@ -1,13 +1,13 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Ends what test runs leave behind: processes, also of a run that was killed, and shared memory that nobody owns.
+"""Remove remains of test runs, including killed ones: processes, and unused shared memory.
 
-    python -m tests.leftovers           # of earlier runs of this checkout
-    python -m tests.leftovers PID MARK  # wait for the process PID, then end all processes that carry the mark
+    python -m tests.leftovers           # remains of earlier runs of this checkout
+    python -m tests.leftovers PID MARK  # wait for the process PID, then end all processes with the mark
 
-Processes carry a mark in their environment, which they inherit from the test run that has started them, whatever
-sessions and process groups they are in, and whichever process has adopted them.
+Processes have a mark in their environment, which they inherit from the test run that has started them, regardless of
+their sessions, process groups and adoptive parents.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ VARIABLE = "CIAE_ROS_TEST_RUN"
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENTS = ("fastdds_*", "sem.fastdds_*")
-"""What Fast DDS makes there."""
+"""Files of Fast DDS."""
 ROUNDS = 100
-"""Of killing, in case that something starts processes faster than they end."""
+"""Number of attempts, in case that new processes are started meanwhile."""
 MIN_AGE = 60.0
-"""Seconds: shared memory that is younger may belong to a process that is about to open it."""
+"""Minimum age in seconds, because younger shared memory may belong to a process that is about to open it."""
 
 
 def mark_of(process: int) -> str:
-    """The mark that the children of a test process carry."""
+    """Return the mark of the children of a test process."""
     return f"{ROOT}:{process}"
 
 
 def marked_processes(mark: str) -> list[int]:
-    """Ids of the running processes that carry a mark."""
+    """Return the ids of the running processes with a mark."""
     wanted = f"\0{VARIABLE}={mark}\0".encode()
     return [process for process in _processes() if wanted in b"\0" + _read(process, "environ")]
 
 
 def children_of(process: int) -> set[int]:
-    """Ids of its running children."""
+    """Return the ids of the running children of a process."""
     return {child for child in _processes() if _parent(child) == process}
 
 
 def command_of(process: int) -> str:
-    """Its command line; empty if it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     return _read(process, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def kill(processes: Iterable[int]) -> None:
-    """Kill processes that may have ended meanwhile."""
+    """Kill processes, which may have ended meanwhile."""
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
 def kill_marked(mark: str) -> None:
-    """Kill all processes that carry a mark, and those that they start meanwhile."""
+    """Kill all processes with a mark, and those that they start meanwhile."""
     for _ in range(ROUNDS):
         found = marked_processes(mark)
         if not found:
@@ -71,7 +71,7 @@ def kill_marked(mark: str) -> None:
 
 
 def wait_for_end(process: int) -> None:
-    """Return when a process has ended; it need not be a child of this one."""
+    """Wait until a process has ended, which need not be a child of this one."""
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:
@@ -82,7 +82,7 @@ def wait_for_end(process: int) -> None:
 
 
 def kill_earlier_runs() -> list[int]:
-    """Kill what runs of this checkout have left whose own process has ended; returns the ids."""
+    """Kill processes of ended runs of this checkout; returns the ids."""
     found = []
     prefix = f"{VARIABLE}={mark_of(0)}".removesuffix("0").encode()
     for process in _processes():
@@ -95,7 +95,7 @@ def kill_earlier_runs() -> list[int]:
 
 
 def remove_unowned_shared_memory() -> list[Path]:
-    """Remove the user's files of Fast DDS that no process has mapped or open and that are not new; returns them."""
+    """Remove old files of Fast DDS that no process has mapped or open; returns them."""
     files = [path for pattern in SEGMENTS for path in SHARED_MEMORY.glob(pattern) if _is_ours_and_old(path)]
     if not files:
         return []
@@ -131,7 +131,7 @@ def _processes() -> list[int]:
 
 
 def _parent(process: int) -> int:
-    # After the name, which may hold anything, come the state and the parent.
+    # State and parent follow the name, which may contain any character.
     fields = _read(process, "stat").rpartition(b")")[2].split()
     return int(fields[1]) if len(fields) > 1 else 0
 

@@ -1,10 +1,10 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A pytest plugin: no test outlasts its time, and none leaves a process behind, however it or pytest ends.
+"""A pytest plugin: every test has a timeout, and none leaves a process behind, however it or pytest ends.
 
 A test that takes longer than its timeout fails with the stacks of all threads (pytest-timeout). If it cannot even be
-interrupted, because Python does not get to run, its process is ended with the stacks a minute later.
+interrupted, because the interpreter is blocked, its process is ended with the stacks a minute later.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ import pytest
 from tests.leftovers import ROOT, VARIABLE, children_of, command_of, kill, mark_of
 
 GRACE = 60.0
-"""Seconds after its timeout in which a test can be interrupted."""
+"""Seconds after its timeout within which a test must be interrupted."""
 END_TIMEOUT = 2.0
-"""Seconds in which processes that a test has ended have to be gone."""
+"""Seconds within which processes ended by a test must have exited."""
 SHARED = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "torch/_inductor/compile_worker")
-"""Parts of the command lines of processes that Python and PyTorch keep until pytest ends."""
+"""Parts of the command lines of processes that Python and PyTorch keep until the end of pytest."""
 PR_SET_CHILD_SUBREAPER = 36
 STDERR = pytest.StashKey[TextIO]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mark all processes that will be started, adopt their children, and have a watcher end what is left in the end."""
+    """Mark all started processes, adopt their children, and start a watcher that ends the remaining ones."""
     os.environ[VARIABLE] = mark_of(os.getpid())
-    # Without the mark, and in a session of its own: it outlives this process whatever ends that.
+    # Without the mark, and in its own session, so that it outlives this process in any case.
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     command = [sys.executable, "-m", "tests.leftovers", str(os.getpid()), os.environ[VARIABLE]]
-    # Nobody waits for the watcher, for it waits for us.
+    # The watcher is not waited for, because it waits for this process.
     subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     config.stash[STDERR] = os.fdopen(os.dup(2), "w")
@@ -60,7 +60,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """End the processes that the test has started and left, but not those of wider fixtures."""
+    """End the processes that the test has left, but not those of fixtures with a wider scope."""
     before = children_of(os.getpid())
     yield
     end = time.monotonic() + END_TIMEOUT
@@ -73,7 +73,7 @@ def _no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _left(before: set[int]) -> list[int]:
-    """Children that are new and neither dead nor shared."""
+    """Return children that are new and neither dead nor shared."""
     new = children_of(os.getpid()) - before
     return [process for process in new if (command := command_of(process)) and not any(s in command for s in SHARED)]
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every command of the documents is run here as it is written, or said to be run elsewhere; their code is run too."""
+"""Every command and code block of the documents runs here as written, or is listed as tested elsewhere."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from ciae_ros.inference import load_checkpoint
 from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, shipped_models
 from ciae_ros.replay.bags.bag_writing import write_bag
-from ciae_ros.replay.evaluate import Order, evaluate
-from ciae_ros.replay.model_options import ModelOptions
+from ciae_ros.replay.evaluation.model_options import ModelOptions
+from ciae_ros.replay.evaluation.run_evaluation import EvaluationConfig, evaluate
 from tests.training.synthetic import CAR, PERSON, ROAD, SKY, Infos, scene, write_split
 from training.config import load_config
 
@@ -47,9 +47,9 @@ ELSEWHERE = {
     "python -m training.train": "days; their configurations are read below, tests/training/run trains",
     "python -m training.reproduce table8  ": "days; tests/training reproduces a row",
     "python -m training.reproduce table3": "hours; tests/training reproduces a row",
-    "python -m ciae_ros.replay evaluate bags/*.mcap --ray": "tests/replay/test_fleet.py starts a cluster",
+    "python -m ciae_ros.replay evaluate bags/*.mcap --ray": "tests/replay/evaluation starts a cluster",
 }
-"""Beginnings of commands, and who runs them."""
+"""Prefixes of commands, and where they are tested."""
 MODEL = load_checkpoint(shipped_models()[DEFAULT_MODEL])
 NOT_AS_REQUIRED = 3
 FRAMES = 5
@@ -60,7 +60,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """With continuation lines joined."""
+    """Return the commands with joined continuation lines."""
     return [line for block in blocks(page, "bash") for line in block.replace("\\\n", "").splitlines() if line]
 
 
@@ -81,7 +81,7 @@ def test_commands_run_elsewhere_are_in_a_document() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files and folders that the commands name, in the working directory."""
+    """The files and folders in the commands, in the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     scenes = {number: street_scene(number) for number in range(FRAMES)}
@@ -104,7 +104,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def street_scene(number: int) -> tuple[np.ndarray, Infos]:
-    """Segment ids and `segments_info` with the categories of the model that comes with the package."""
+    """Return segment ids and `segments_info` with the categories of the shipped model."""
     ids, infos = scene(number, crowd=False)
     id_of = {category.name: category.id for category in MODEL.categories.by_id.values()}
     names = {ROAD: "road", SKY: "sky", CAR: "car", PERSON: "pedestrian"}
@@ -120,10 +120,11 @@ def write_video(path: Path, images: list[np.ndarray]) -> None:
 
 
 def make_runs(folder: Path) -> None:
-    """Two, for `compare`."""
+    """Create two runs for `compare`."""
     truth = str(folder / "truth" / "panoptic_drive.json")
     for name in ("model_a", "model_b"):
-        evaluate(Order([folder / "drive.mcap"], folder / "out" / name, ModelOptions(device="cpu"), ground_truth=truth))
+        output, options = folder / "out" / name, ModelOptions(device="cpu")
+        evaluate(EvaluationConfig([folder / "drive.mcap"], output, options, ground_truth=truth))
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The handbook is of this version: its links lead somewhere, and what is made from the code is what the code says."""
+"""The documents are consistent: links are valid, and generated pages agree with the code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
 
 
 def anchors(page: Path) -> list[str]:
-    """Of a page's headings, as they are made from their words."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
@@ -44,7 +44,7 @@ def test_parameters_page_is_made_from_the_declarations() -> None:
     )
 
 
-def test_lines_that_troubleshooting_explains_are_said_by_the_code() -> None:
+def test_messages_in_troubleshooting_exist_in_the_code() -> None:
     _, _, table = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## It does not start")
     lines = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     assert len(lines) >= 7

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The package as it is installed: it declares what it imports, and finds its files outside of the checkout."""
+"""The installed package: it declares its imports, and finds its files outside of the checkout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 OWN = {"ciae_ros", "training", "ciae_msgs"}
 PART_OF_OTHERS = {"triton": "torch", "builtin_interfaces": "std_msgs", "compression": "backports-zstd"}
-"""Modules that come with a package that is declared under another name; `compression` is Python 3.14's own."""
+"""Modules of packages that are declared under another name; `compression` is part of Python 3.14."""
 
 
 def imported_modules() -> set[str]:
@@ -37,7 +37,7 @@ def normalized(requirement: str) -> str:
 
 
 def declared_packages() -> set[str]:
-    """In setup.py, its extras too, and of ROS in package.xml."""
+    """Return the packages in setup.py, including extras, and those of ROS in package.xml."""
     (call,) = (
         node
         for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The likeliest mistakes on the command line end in one line that says what was wrong, and a code that scripts can use.
+"""Likely mistakes on the command line end with a line that says what was wrong, and an exit code for scripts.
 
 Those with the node's parameters are in tests/node.
 """
@@ -23,7 +23,7 @@ from tests.training.synthetic import scene, write_split
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user may name: right things and wrong ones."""
+    """Valid and invalid inputs of commands."""
     folder = tmp_path_factory.mktemp("mistakes")
     write_split(folder / "data", {number: scene(number) for number in range(2)})
     shutil.copyfile(shipped_models()[DEFAULT_MODEL], folder / "model.safetensors")
@@ -45,34 +45,34 @@ ANNOTATIONS = "{}/data/annotations/panoptic_tiny.json"
 DRIVE = "{}/drive"
 
 MISTAKES = {
-    "configuration that is not there": ("training.train --config /no/such.yaml", "/no/such.yaml"),
+    "missing configuration": ("training.train --config /no/such.yaml", "/no/such.yaml"),
     "wrong YAML key": ("training.train --config {}/key.yaml", "optimisation"),
-    "data that are not there": ("training.train --config {}/no_data.yaml", "/no/such.json"),
+    "missing data": ("training.train --config {}/no_data.yaml", "/no/such.json"),
     "wrong override": (
         "training.train --config {}/no_data.yaml optimization.batch_size=many",
         "optimization.batch_size",
     ),
-    "model that is not there": (f"training.evaluate /no/such.safetensors {ANNOTATIONS}", "no checkpoint at /no/such"),
-    "model that is none": (f"training.evaluate {{}}/noise.safetensors {ANNOTATIONS}", "not a safetensors file"),
-    "annotations that are not there": ("training.evaluate camvid_light /no/such.json", "/no/such.json"),
-    "model of other categories": (f"training.evaluate camvid_light {ANNOTATIONS}", "categor"),
-    "no such device": (f"training.evaluate camvid_light {ANNOTATIONS} --device cuda:99", "cuda:99"),
-    "annotations that are none": ("training.check_data {}/noise.json", "noise.json"),
-    "data set that is not there": ("training.data.camvid /no/such {}/camvid", "/no/such"),
-    "export of nothing": ("ciae_ros.export /no/such.safetensors --onnx {}/a.onnx", "no checkpoint at /no/such"),
-    "export to nowhere": ("ciae_ros.export camvid_light --onnx /dev/null/a.onnx --size 64x64", "/dev/null"),
-    "bag that is not there": ("ciae_ros.replay evaluate /no/such --output {}/run", "no bag /no/such"),
-    "folder that is no bag": ("ciae_ros.replay evaluate {}/empty --output {}/run", "empty is no bag"),
+    "missing model": (f"training.evaluate /no/such.safetensors {ANNOTATIONS}", "no checkpoint at /no/such"),
+    "invalid model": (f"training.evaluate {{}}/noise.safetensors {ANNOTATIONS}", "not a safetensors file"),
+    "missing annotations": ("training.evaluate camvid_light /no/such.json", "/no/such.json"),
+    "model with other categories": (f"training.evaluate camvid_light {ANNOTATIONS}", "categor"),
+    "missing device": (f"training.evaluate camvid_light {ANNOTATIONS} --device cuda:99", "cuda:99"),
+    "invalid annotations": ("training.check_data {}/noise.json", "noise.json"),
+    "missing data set": ("training.convert_camvid /no/such {}/camvid", "/no/such"),
+    "export of a missing model": ("ciae_ros.export /no/such.safetensors --onnx {}/a.onnx", "no checkpoint at /no/such"),
+    "export to an invalid path": ("ciae_ros.export camvid_light --onnx /dev/null/a.onnx --size 64x64", "/dev/null"),
+    "missing bag": ("ciae_ros.replay evaluate /no/such --output {}/run", "bag /no/such does not exist"),
+    "folder without a bag": ("ciae_ros.replay evaluate {}/empty --output {}/run", "empty is not a bag"),
     "wrong topic": (f"ciae_ros.replay evaluate {DRIVE} --topics /front --output {{}}/run", "/camera/image_raw"),
-    "ground truth that is not there": (
+    "missing ground truth": (
         f"ciae_ros.replay evaluate {DRIVE} --ground-truth /no/such --output {{}}/run",
         "/no/such",
     ),
     "output that cannot be written": (f"ciae_ros.replay evaluate {DRIVE} --output /dev/null/run", "/dev/null/run"),
-    "run that is none": ("ciae_ros.replay compare {}/empty {}/empty", "holds no run"),
-    "video that does not decode": ("ciae_ros.replay make-bag {}/noise.mp4 {}/made", "no video"),
-    "bag that is there": ("ciae_ros.replay make-bag {}/images {}/drive", "exists already"),
-    "benchmark of nothing": ("ciae_ros.benchmark pipeline --source /no/such.mp4", "/no/such.mp4"),
+    "folder without a run": ("ciae_ros.replay compare {}/empty {}/empty", "does not contain a run"),
+    "undecodable video": ("ciae_ros.replay make-bag {}/noise.mp4 {}/made", "not a video"),
+    "existing bag": ("ciae_ros.replay make-bag {}/images {}/drive", "exists already"),
+    "benchmark on a missing video": ("benchmarks pipeline --source /no/such.mp4", "/no/such.mp4"),
 }
 
 
@@ -80,7 +80,7 @@ MISTAKES = {
 def test_a_mistake_ends_in_one_line(mistake: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command, said = MISTAKES[mistake]
     name, *arguments = command.replace("{}", str(folder)).split()
-    module = importlib.import_module(f"{name}.__main__" if name.startswith("ciae_ros") else name)
+    module = importlib.import_module(f"{name}.__main__" if name.startswith(("ciae_ros", "benchmarks")) else name)
     assert module.main(arguments) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines

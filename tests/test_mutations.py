@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""`scripts/check_mutations.py` mutates lines that are there, and runs tests that are there."""
+"""The lines and tests of `scripts/check_mutations.py` exist."""
 
 from __future__ import annotations
 

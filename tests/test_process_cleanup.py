@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Test runs that hang, fail or are killed leave no process behind, and say where they hung."""
+"""Test runs that hang, fail or are killed leave no process behind, and report where they hung."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_test_that_sleeps_for_ever_is_ended_with_its_stack_and_its_processes(tmp_path: Path) -> None:
+def test_a_hanging_test_is_ended_with_its_stack_and_its_processes(tmp_path: Path) -> None:
     process = start_pytest(tmp_path, "sleeps", "--timeout", "4")
     output, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 1, output
@@ -116,7 +116,7 @@ def test_leftovers_of_earlier_runs_are_ended_and_those_of_running_ones_are_not()
             process.wait()
 
 
-def test_shared_memory_is_removed_only_where_nobody_owns_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_unused_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "SHARED_MEMORY", tmp_path)
     old = time.time() - 2 * leftovers.MIN_AGE
     names = "fastdds_unowned", "sem.fastdds_unowned", "fastdds_open", "fastdds_mapped", "other"

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Child processes end with their parents, and leave the environment as it was."""
+"""Child processes end with their parents, and do not change the environment."""
 
 from __future__ import annotations
 

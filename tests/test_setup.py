@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Set-up on machines where something is missing: one line that says what, and what to type."""
+"""Set-up on machines with missing software: a line that says what is missing and what to type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What set-up reads, without anything installed."""
+    """The inputs of set-up, without installed packages."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     for path in ROOT.glob("requirements*.txt"):
         shutil.copy(path, tmp_path)
@@ -26,7 +26,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def set_up(checkout: Path, **variables: str) -> list[str]:
-    """Lines on the standard error of a set-up that fails."""
+    """Return the lines on standard error of a failing set-up."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ROS_", "AMENT_"))}
     finished = subprocess.run(
         ["bash", "scripts/setup.sh"],
@@ -42,7 +42,7 @@ def set_up(checkout: Path, **variables: str) -> list[str]:
 
 
 def path_without(folder: Path, *missing: str) -> str:
-    """A folder of links to the programs that set-up uses, but for some."""
+    """Create a folder of links to the programs of set-up, except some."""
     folder.mkdir()
     for name in (
         "bash",
@@ -95,5 +95,5 @@ def test_no_network_after_an_unfinished_set_up(checkout: Path) -> None:
     *before, line = set_up(
         checkout, PIP_INDEX_URL=nowhere, PIP_EXTRA_INDEX_URL="", PIP_RETRIES="0", PIP_CONFIG_FILE="/dev/null"
     )
-    assert before[0] == "set-up: .venv is unfinished or damaged; starting it anew"
+    assert before[0] == "set-up: .venv is incomplete or corrupt; creating it again"
     assert line.startswith("set-up failed: packages cannot be downloaded; check the network")

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The viewers' configurations name only what the node really publishes and hears."""
+"""The viewers' configurations contain only existing topics and values of the node."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PLOTTED = re.compile(r'(/\w+)\.status\[:\]\{hardware_id=="([^"]+)"\}\.values\[:\
 
 @dataclass(frozen=True)
 class Graph:
-    """What a node with default parameters has."""
+    """Topics and diagnostics of a node with default parameters."""
 
     types: dict[str, list[str]]
-    """Of the topics that it publishes or is subscribed to."""
+    """Topics that it publishes or subscribes to."""
     statuses: dict[str, tuple[str, set[str]]]
-    """Names in /diagnostics, to hardware id and keys."""
+    """Hardware id and keys by names in /diagnostics."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def graph(ros: None) -> Graph:
 
     with node_in_this_process() as node:
         client = Client()
-        client.wait_for_answers()
+        client.wait_for_results()
         client.publish(np.zeros((48, 64, 3), np.uint8), 1)
         client.wait(lambda: client.counts.get("segmented", "0") != "0")
         where = node.get_name(), node.get_namespace()
@@ -72,7 +72,7 @@ def test_rviz_window_has_a_place_for_each_display(rviz: dict[str, Any]) -> None:
     geometry = rviz["Window Geometry"]
     panes = [pane["Name"] for pane in rviz["Panels"] + rviz["Visualization Manager"]["Displays"]]
     for pane in panes:
-        # Qt keeps the windows' names as big-endian UTF-16, with the length in bytes before them.
+        # Qt stores the windows' names as big-endian UTF-16, preceded by the length in bytes.
         name = pane.encode("utf-16-be")
         assert (len(name).to_bytes(4, "big") + name).hex() in geometry["QMainWindow State"], pane
         assert geometry[pane] == {"collapsed": False}

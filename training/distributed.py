@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The few things that a process needs from its sisters; with one process all of them do nothing."""
+"""Communication between the ranks of a distributed run; without one, the functions do nothing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-PATIENCE = timedelta(hours=2)
-"""How long ranks wait for rank 0, which may be evaluating on thousands of images."""
+PROCESS_GROUP_TIMEOUT = timedelta(hours=2)
+"""Maximum time to wait for peer ranks: rank 0 may be evaluating thousands of images."""
 
 
 @contextmanager
 def process_group(device: str = "auto") -> Iterator[None]:
-    """Join the processes that `torchrun` has started, NCCL on GPUs and gloo on CPUs, and part from them at the end.
+    """Join the process group of `torchrun`, with NCCL on GPUs and gloo on CPUs, and leave it at the end.
 
     Args:
-        device: as in the configuration.
+        device: device of the configuration.
     """
     if "WORLD_SIZE" not in os.environ:
         yield
@@ -31,7 +31,7 @@ def process_group(device: str = "auto") -> Iterator[None]:
     on_gpus = device != "cpu" and torch.cuda.is_available()
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=PROCESS_GROUP_TIMEOUT)
     try:
         yield
     finally:
@@ -39,17 +39,17 @@ def process_group(device: str = "auto") -> Iterator[None]:
 
 
 def num_ranks() -> int:
-    """Processes of this run."""
+    """Return the number of processes of this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process; 0 writes files and pictures."""
+    """Return the rank of this process; rank 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
-    """The sum of all ranks' tensors, without gradient."""
+    """Return the sum of a tensor over all ranks, without gradient."""
     total = tensor.detach().clone()
     if dist.is_initialized():
         dist.all_reduce(total)
@@ -57,5 +57,5 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
 
 
 def mean_over_ranks(tensor: Tensor) -> Tensor:
-    """The mean of all ranks' tensors, without gradient."""
+    """Return the mean of a tensor over all ranks, without gradient."""
     return sum_over_ranks(tensor) / num_ranks()

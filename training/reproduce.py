@@ -3,9 +3,9 @@
 
 """Train and evaluate the rows of the paper's tables: `python -m training.reproduce table8 [key=value ...]`.
 
-Each row has a file in config/training/paper; rows of the same model share it and its training, OUTPUT/NAME-seedN. What
-is done is not done again, and what was stopped goes on by the same command. On several GPUs train first, and this then
-evaluates:
+Each row has a file in config/training/paper; rows of the same model share it and its training, OUTPUT/NAME-seedN. The
+same command resumes a stopped training and skips what is complete. On several GPUs, train first as follows; this
+command then evaluates:
 
     torchrun --nproc-per-node 8 -m training.train --config config/training/paper/NAME.yaml --output OUTPUT/NAME-seed0 \
         seed=0 data.val=null
@@ -19,24 +19,24 @@ import sys
 from pathlib import Path
 
 from training.config import ConfigError, TrainingConfig
-from training.paper.report import Plan, format_table
+from training.engine.schedule import scaled_schedule
 from training.paper.rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
-from training.paper.tables import TABLES, Row, Table
-from training.schedule import scaled_schedule
+from training.paper.table_format import CostEstimate, format_table
+from training.paper.tables import TABLES, PaperRow, PaperTable
 
 SCALES = ("full", "small")
 DATA_SOURCES = {
-    "full": "https://cocodataset.org/#download has it; --data-root DIR if COCO is elsewhere",
-    "small": "python -m training.data.camvid <CamVid> out/data/camvid makes it; --data-root DIR if it is elsewhere",
+    "full": "download it from https://cocodataset.org/#download, or give the location of COCO with --data-root DIR",
+    "small": "python -m training.convert_camvid <CamVid> out/data/camvid creates it, or give --data-root DIR",
 }
 
 
 class MissingDataError(Exception):
-    """A file that training or evaluation needs; the message says which one, and where it comes from."""
+    """A file that training or evaluation needs is missing; the message says which one and how to obtain it."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reproduce, print, write; 0 if no row failed."""
+    """Reproduce the rows, print and write their tables; returns 0 if no row failed."""
     options = _parse_arguments(sys.argv[1:] if argv is None else argv)
     try:
         selected = _selected(options)
@@ -48,20 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, MissingDataError, StoppedError) as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return 1
-    return 1 if any(outcome.failed for of_table in outcomes for outcome in of_table) else 0
+    return 1 if any(outcome.failed for table_outcomes in outcomes for outcome in table_outcomes) else 0
 
 
-def _selected(options: argparse.Namespace) -> dict[str, list[Row]]:
-    """By table, the rows that are wanted; those that are none at small scale are named and left out.
+def _selected(options: argparse.Namespace) -> dict[str, list[PaperRow]]:
+    """Return the selected rows by table; rows that do not exist at small scale are reported and skipped.
 
     Raises:
-        ConfigError: no table has a row of such a name.
+        ConfigError: a row does not exist.
     """
     names = list(TABLES) if "all" in options.tables else list(dict.fromkeys(options.tables))
     known = [row.name for name in names for row in TABLES[name].rows]
     unknown = [row for row in options.rows or () if row not in known]
     if unknown:
-        raise ConfigError(f"there is no row {unknown[0]!r}, but {', '.join(known)}")
+        raise ConfigError(f"row {unknown[0]!r} does not exist; the rows are {', '.join(known)}")
     selected = {}
     for name in names:
         rows = [row for row in TABLES[name].rows if not options.rows or row.name in options.rows]
@@ -74,34 +74,34 @@ def _selected(options: argparse.Namespace) -> dict[str, list[Row]]:
     return selected
 
 
-def _print_plan(selected: dict[str, list[Row]], options: argparse.Namespace) -> None:
-    plan = Plan(options.tflops, len(options.seeds))
+def _print_plan(selected: dict[str, list[PaperRow]], options: argparse.Namespace) -> None:
+    estimate = CostEstimate(options.tflops, len(options.seeds))
     for name, rows in selected.items():
-        of_rows = {row: (_shown(config_path(row, _is_small(options))), _config(row, options)) for row in rows}
-        print(plan.table(TABLES[name], of_rows), end="\n\n")
-    print(plan.summary())
+        configs = {row: (_shown(config_path(row, _is_small(options))), _config(row, options)) for row in rows}
+        print(estimate.table(TABLES[name], configs), end="\n\n")
+    print(estimate.summary())
 
 
-def _check_data(selected: dict[str, list[Row]], options: argparse.Namespace) -> None:
-    """Better now than after days of training other rows.
+def _check_data(selected: dict[str, list[PaperRow]], options: argparse.Namespace) -> None:
+    """Check that all data exist before any row is trained.
 
     Raises:
-        MissingDataError: a file is not there.
-        ConfigError: a configuration is wrong, or has nothing to evaluate on.
+        MissingDataError: a file is missing.
+        ConfigError: a configuration is invalid or has no evaluation data.
     """
     for rows in selected.values():
         for row in rows:
             data = _config(row, options).data
             if data.val is None:
-                raise ConfigError("data.val: the file to evaluate on is needed")
+                raise ConfigError("data.val: required for the evaluation")
             evaluated = data.val.with_name(TEST_DEV_INFO) if row.evaluation.test_dev else data.val
             for path in (data.train, evaluated):
                 if not path.is_file():
                     raise MissingDataError(f"{path} is missing: {DATA_SOURCES[options.scale]}")
 
 
-def _reproduce(name: str, rows: list[Row], options: argparse.Namespace) -> list[Outcome]:
-    """Do the rows of a table, print it and write it to OUTPUT/NAME.md."""
+def _reproduce(name: str, rows: list[PaperRow], options: argparse.Namespace) -> list[Outcome]:
+    """Reproduce the rows of a table, print it and write it to OUTPUT/NAME.md."""
     outcomes: dict[str, list[Outcome]] = {}
     for row in rows:
         for seed in options.seeds:
@@ -115,10 +115,10 @@ def _reproduce(name: str, rows: list[Row], options: argparse.Namespace) -> list[
     print(f"\n{text}")
     _output(options).mkdir(parents=True, exist_ok=True)
     (_output(options) / f"{name}.md").write_text(text)
-    return [outcome for of_row in outcomes.values() for outcome in of_row]
+    return [outcome for row_outcomes in outcomes.values() for outcome in row_outcomes]
 
 
-def _conditions(table: Table, rows: list[Row], options: argparse.Namespace) -> str:
+def _conditions(table: PaperTable, rows: list[PaperRow], options: argparse.Namespace) -> str:
     config = _config(rows[0], options)
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     iterations = scaled_schedule(config.optimization).iterations
@@ -127,12 +127,12 @@ def _conditions(table: Table, rows: list[Row], options: argparse.Namespace) -> s
     if not _is_small(options):
         return measured
     return (
-        f"{measured} Small scale: the light preset, other data and a short schedule. The figures cannot be compared "
+        f"{measured} Small scale: the light preset, other data and a short schedule. The scores cannot be compared "
         "with the paper's, only the signs of the differences."
     )
 
 
-def _config(row: Row, options: argparse.Namespace, seed: int = 0) -> TrainingConfig:
+def _config(row: PaperRow, options: argparse.Namespace, seed: int = 0) -> TrainingConfig:
     config = row_config(row, _is_small(options), [*options.overrides, f"seed={seed}"])
     if options.data_root is None:
         return config
@@ -150,26 +150,26 @@ def _output(options: argparse.Namespace) -> Path:
 
 
 def _shown(path: Path) -> Path:
-    """As one would type it."""
+    """Return the path relative to the working directory."""
     return Path(os.path.relpath(path))
 
 
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.reproduce",
-        description="Train and evaluate rows of the paper's Tables I to X and print them beside the paper's figures.",
+        description="Train and evaluate rows of the paper's Tables I to X and compare them with the paper's results.",
         epilog="example: python -m training.reproduce table8 --rows All 1.5 --seeds 0 1 optimization.batch_size=8",
     )
     add = parser.add_argument
     add("tables", nargs="+", choices=(*TABLES, "all"), metavar="TABLE", help=f"{', '.join(TABLES)}, or all")
-    add("--list", action="store_true", help="only say what would be done, and what it would take")
+    add("--list", action="store_true", help="only list the rows and the estimated cost")
     add("--scale", choices=SCALES, default="full", help="small: the light preset on CamVid (default: full)")
-    add("--seeds", type=int, nargs="+", default=[0], help="train each row with each of these (default: 0)")
-    add("--rows", nargs="+", help="only these rows, named as --list does")
-    add("--data-root", type=Path, metavar="DIR", help="folder that holds annotations/ (default: as configured)")
+    add("--seeds", type=int, nargs="+", default=[0], help="seeds that each row is trained with (default: 0)")
+    add("--rows", nargs="+", help="only these rows, by their names in --list")
+    add("--data-root", type=Path, metavar="DIR", help="folder that contains annotations/ (default: as configured)")
     add("--output", type=Path, metavar="DIR", help="folder to write to (default: out/reproduce/SCALE)")
-    add("--tflops", type=float, default=20.0, help="1e12 operations per second of a GPU, for --list (default: 20)")
-    # Taken out beforehand, or the options with several values would swallow them.
+    add("--tflops", type=float, default=20.0, help="throughput of a GPU in TFLOP/s, for --list (default: 20)")
+    # Removed first, because options with several values would consume them.
     overrides = [argument for argument in argv if "=" in argument and not argument.startswith("-")]
     parser.usage = f"{parser.format_usage().removeprefix('usage: ').rstrip()} [key=value ...]"
     options = parser.parse_args([argument for argument in argv if argument not in overrides])

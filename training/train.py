@@ -3,50 +3,28 @@
 
 """Train a model: `python -m training.train --config config/training/coco.yaml [key=value ...]`.
 
-Under `torchrun` the same command trains with many processes, each with its share of the batch. The output folder holds
-`state.pt`, from which a run that was stopped goes on by the same command; `model.safetensors`, the trained model;
+Under `torchrun` the same command trains with several processes, each with a share of the batch. The output folder
+contains `state.pt`, from which the same command resumes a stopped run; `model.safetensors`, the trained model;
 `config.yaml`; and TensorBoard's files.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
-import yaml
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-
-from ciae_ros.inference import CheckpointError, save_checkpoint
-from ciae_ros.inference.host_memory import disable_malloc_trim
-from ciae_ros.model import CIAE
+from ciae_ros.inference import CheckpointError
 from training import distributed
-from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig, load_config
-from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches
+from training.config import ConfigError, load_config
 from training.data.sample import DataError
-from training.monitoring import Monitor
-from training.optimization import set_training_mode
-from training.preparation import build_dataset, build_state, choose_device, load_annotations
-from training.pretrained import PretrainedError
-from training.schedule import Schedule, scaled_schedule
-from training.training_state import TrainingState
-from training.training_step import NonFiniteStepError, training_step
-from training.validation import validate
-
-
-class DivergedError(Exception):
-    """Loss or gradient are not finite; the message names the iteration and the file that keeps the batch."""
+from training.engine.loop import DivergedError, train
+from training.engine.pretrained import PretrainedError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train as the command line says; 0 if all is done or SIGTERM has stopped it, 1 with the reason if not."""
+    """Train a model; returns 0 if training is complete or was stopped by SIGTERM, and 1 after an error."""
     options = _parse(arguments)
     try:
         config = load_config(options.config, options.overrides)
@@ -58,191 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(config: TrainingConfig, output: Path) -> None:
-    """Train from the beginning, or from where `output` says that it was stopped."""
-    output.mkdir(parents=True, exist_ok=True)
-    device = choose_device(config.device)
-    if device.type == "cpu":
-        disable_malloc_trim()
-    dataset = build_dataset(config)
-    if config.data.val is not None:
-        load_annotations(config.data.val)  # What is wrong with them is known now and not at the first validation.
-    schedule = scaled_schedule(config.optimization)
-    state = build_state(config, dataset.categories, device)
-    if (output / "state.pt").exists():
-        state.load(output / "state.pt", config)
-    if distributed.rank() == 0:
-        (output / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        _announce(config, schedule, dataset, state, output)
-    with _StopSignal() as stop, Monitor(output, config, schedule, state.iteration, dataset.categories) as monitor:
-        _run(config, output, device, dataset, schedule, state, stop, monitor)
-
-
-def _run(
-    config: TrainingConfig,
-    output: Path,
-    device: torch.device,
-    dataset: PanopticDataset,
-    schedule: Schedule,
-    state: TrainingState,
-    stop: _StopSignal,
-    monitor: Monitor,
-) -> None:
-    network = _distributed(state.model, device)
-    set_training_mode(state.model, config.optimization)
-    batches = _batches(config, dataset, state.iteration, device)
-    while True:
-        if _validation_is_due(config, schedule, state):
-            validate(config, state, dataset.categories, output, device, monitor)
-            _save(state, output, config, must=False)
-        if state.iteration == schedule.iterations:
-            break
-        waiting = time.perf_counter()
-        try:
-            batch = next(batches)
-        except Exception:
-            if not stop.received:
-                raise
-            # The signal went to every process, the loader's workers among them: what reading from them raises is that.
-            _stop(state, output, config, monitor)
-            return
-        monitor.data_wait = time.perf_counter() - waiting
-        state.skipped_images += int(distributed.sum_over_ranks(torch.tensor(batch.skipped, device=device)))
-        try:
-            losses = training_step(config, network, state, batch, schedule)
-        except NonFiniteStepError as error:
-            raise DivergedError(f"{error}; its batch is kept in {_kept(batch, state.iteration, output)}") from None
-        monitor.log(state, batch, losses)
-        state.iteration += 1
-        last = state.iteration == schedule.iterations
-        stopped = stop.requested(device)
-        if stopped:
-            _stop(state, output, config, monitor)
-            return
-        if last or state.iteration % config.checkpoint_every == 0:
-            _save(state, output, config, must=last)
-    if distributed.rank() == 0:
-        save_checkpoint(
-            output / "model.safetensors", config.name, state.evaluated_model, dataset.categories, config.inference
-        )
-        monitor.note(f"trained: {output / 'model.safetensors'}")
-
-
-def _validation_is_due(config: TrainingConfig, schedule: Schedule, state: TrainingState) -> bool:
-    """After every `evaluate_every` iterations and the last one, once, also if the run was stopped in between."""
-    if config.data.val is None or state.iteration == state.validated:
-        return False
-    every = config.evaluate_every
-    return state.iteration == schedule.iterations or (every is not None and state.iteration % every == 0)
-
-
-def _kept(batch: Batch, iteration: int, output: Path) -> Path:
-    """Write a batch that cannot be trained with; returns the file."""
-    path = output / f"non_finite_{iteration}_rank{distributed.rank()}.pt"
-    target = batch.target
-    torch.save(
-        {
-            "iteration": iteration,
-            "image_ids": batch.image_ids,
-            "images": batch.images,
-            "segments": target.segments,
-            "classes": target.classes,
-        },
-        path,
-    )
-    return path
-
-
-def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:
-    try:
-        sampler = BatchSampler(
-            dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
-        )
-    except ValueError as error:
-        raise ConfigError(f"optimization.batch_size: {error}") from None
-    try:
-        for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
-            yield batch.to(device)
-    except DataError as error:
-        # A worker's error comes with the worker's traceback before it.
-        raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from None
-
-
-def _distributed(model: CIAE, device: torch.device) -> nn.Module:
-    if distributed.num_ranks() == 1:
-        return model
-    # The only buffers that change are the memory's vectors, on all ranks alike, and statistics that stay apart.
-    return DistributedDataParallel(
-        model, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
-    )
-
-
-def _save(state: TrainingState, output: Path, config: TrainingConfig, must: bool) -> None:
-    """Write `state.pt`; a full disk in mid-run is told and not the end, as the previous file is still whole."""
-    if distributed.rank() != 0:
-        return
-    try:
-        state.save(output / "state.pt", config)
-    except OSError as error:
-        if must:
-            raise OSError(f"{output / 'state.pt'} could not be written ({error}); the previous one is whole") from None
-        print(f"training: state.pt was not written ({error}); the previous one is kept", file=sys.stderr)
-
-
-def _stop(state: TrainingState, output: Path, config: TrainingConfig, monitor: Monitor) -> None:
-    _save(state, output, config, must=True)
-    monitor.note(f"stopped after iteration {state.iteration}; the same command goes on")
-
-
-class _StopSignal:
-    """Remembers SIGTERM, so that the iteration that is running can end and be saved."""
-
-    def __init__(self) -> None:
-        self.received = False
-
-    def __enter__(self) -> _StopSignal:
-        self._before = signal.signal(signal.SIGTERM, self._remember)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    def requested(self, device: torch.device) -> bool:
-        """Has any rank been told to stop?"""
-        return bool(distributed.sum_over_ranks(torch.tensor(float(self.received), device=device)) > 0)
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
-        # The data loader's handler would raise, in the middle of a step, when its workers end by the same signal.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
-def _announce(
-    config: TrainingConfig, schedule: Schedule, dataset: PanopticDataset, state: TrainingState, output: Path
-) -> None:
-    batch_size = config.optimization.batch_size
-    trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
-    print(f"{config.name}: {len(dataset)} images, {trained / 1e6:.1f} M trained weights, output in {output}")
-    if config.optimization.scale_with_batch and batch_size != REFERENCE_BATCH_SIZE:
-        print(
-            f"batch {batch_size} instead of {REFERENCE_BATCH_SIZE}: learning rate {schedule.learning_rate:g}, "
-            f"{schedule.iterations} iterations, milestones {schedule.milestones}, "
-            f"warm-up {schedule.warmup_iterations} (linear scaling)"
-        )
-    if state.iteration:
-        print(f"going on at iteration {state.iteration}")
-
-
 def _parse(arguments: list[str] | None) -> Any:
     parser = argparse.ArgumentParser(
         "python -m training.train",
-        description="Train CIAE. Stopped, by whatever, the same command goes on from the last checkpoint.",
+        description="Train CIAE. The same command resumes a stopped run from its last checkpoint.",
         epilog="example: torchrun --nproc-per-node 8 -m training.train --config config/training/coco.yaml "
         "data.train=coco/annotations/panoptic_train2017.json optimization.autocast=bf16",
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML file, see config/training")
     parser.add_argument("--output", type=Path, help="folder to write to; default: out/training/NAME")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the configuration")
     return parser.parse_args(arguments)
 
 

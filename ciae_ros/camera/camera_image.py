@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What becomes of a camera's message: pixels, or the reason why there are none."""
+"""Camera images, and the error for messages without a usable image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from ciae_ros.inference.preprocessing import ChannelOrder
 
 MAX_PIXELS = 36_000_000
-"""Of an image, unless the operator chooses another bound: a camera of 8K has 33 million."""
+"""Default maximum number of pixels of an image; an 8K camera has 33 million."""
 
 
 class RawImage(Protocol):
-    """What sensor_msgs/Image has, from ROS or from a bag that is read without it."""
+    """The fields of sensor_msgs/Image, from ROS or from a bag that is read without ROS."""
 
     height: int
     width: int
@@ -30,7 +30,7 @@ class RawImage(Protocol):
 
 
 class EncodedImage(Protocol):
-    """What sensor_msgs/CompressedImage has, from ROS or from a bag that is read without it."""
+    """The fields of sensor_msgs/CompressedImage, from ROS or from a bag that is read without ROS."""
 
     format: str
     data: Any
@@ -38,24 +38,24 @@ class EncodedImage(Protocol):
 
 
 class UnusableImageError(Exception):
-    """A message that holds no usable image; the frame is to be dropped."""
+    """A message without a usable image; its frame must be dropped."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
-        """Short and the same for all messages with this fault, for counting."""
+        """Category of the fault, for counting."""
 
 
 @dataclass(frozen=True)
 class CameraImage:
-    """An image as the predictor takes it; may share the memory of the message that it came from."""
+    """An image as the predictor takes it; it may share memory with its message."""
 
     pixels: np.ndarray
     """(H, W, C) uint8: C is 3 or more, of which the first three are colours, or 1 for "mono"."""
     channel_order: ChannelOrder
 
     def to_bgr(self) -> np.ndarray:
-        """(H, W, 3) uint8 with its own memory, as OpenCV draws on."""
+        """Convert to (H, W, 3) uint8 BGR with its own memory."""
         if self.channel_order == "mono":
             return cv2.cvtColor(self.pixels, cv2.COLOR_GRAY2BGR)
         colors = self.pixels[..., :3]
@@ -63,7 +63,7 @@ class CameraImage:
 
 
 def check_number_of_pixels(height: int, width: int, max_pixels: int) -> None:
-    """Raise UnusableImageError for an image that would keep the node from all other cameras for too long."""
+    """Raise UnusableImageError for an image with too many pixels, which would block the node for too long."""
     if height * width > max_pixels:
         raise UnusableImageError(
             "too large", f"an image of {width} x {height} pixels; the parameter max_pixels allows {max_pixels}"

@@ -1,10 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Raw ROS images to arrays, without a copy where the encoding allows.
+"""Conversion of raw ROS images to arrays, without a copy if the encoding permits.
 
-Everything that a message claims about itself is checked before its data is touched: a frame that does not add up is
-refused with a reason, never guessed.
+All sizes in a message are checked before its data is accessed: an inconsistent message is refused with a reason.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ except ImportError:
 class _Encoding:
     bytes_per_pixel: int
     convert: Callable[[np.ndarray, RawImage], CameraImage]
-    """Takes the rows without their padding: (H, W * bytes_per_pixel) uint8, for 4:2:0 formats (H * 3 / 2, W)."""
+    """Converts rows without padding: (H, W * bytes_per_pixel) uint8, or (H * 3 / 2, W) for 4:2:0 formats."""
     even_width: bool = False
     is_420: bool = False
     """Half-resolution chroma follows below the luma rows."""
@@ -52,12 +51,12 @@ def _opencv(bytes_per_pixel: int, code: int, **constraints: int) -> _Encoding:
 
 def _mono16(rows: np.ndarray, message: RawImage) -> CameraImage:
     values = rows.view(">u2" if message.is_bigendian else "<u2")
-    # OpenCV takes no rows that begin at an odd byte, which an odd step makes.
+    # OpenCV does not support rows at odd addresses, which an odd step produces.
     gray = cv2.convertScaleAbs(np.ascontiguousarray(values, np.uint16), alpha=255 / 65535)
     return CameraImage(gray[..., None], "mono")
 
 
-# OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first row's first and second.
+# OpenCV names Bayer patterns by the second and third pixels of the second row, ROS by the first two of the first row.
 _UYVY = _opencv(2, cv2.COLOR_YUV2BGR_UYVY, even_width=True)
 _YUYV = _opencv(2, cv2.COLOR_YUV2BGR_YUYV, even_width=True)
 ENCODINGS: dict[str, _Encoding] = {
@@ -80,10 +79,10 @@ ENCODINGS: dict[str, _Encoding] = {
 
 
 def convert_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> CameraImage:
-    """A raw image of at most `max_pixels` pixels; rgb8, bgr8, rgba8, bgra8 and mono8 are views of the message's data.
+    """Convert a raw image of at most `max_pixels` pixels; 8-bit RGB, RGBA and mono images are views of the message.
 
     Raises:
-        UnusableImageError: unknown encoding, or sizes that do not add up, or the image is too large.
+        UnusableImageError: the encoding is unknown, sizes are inconsistent, or the image is too large.
     """
     check_number_of_pixels(message.height, message.width, max_pixels)
     encoding = ENCODINGS.get(message.encoding)
@@ -114,13 +113,13 @@ def _check_sizes(message: RawImage, encoding: _Encoding) -> None:
 
 
 def _convert_by_cv_bridge(message: RawImage) -> CameraImage:
-    """cv_bridge, where a ROS distribution has it, knows further encodings (16-bit Bayer and colour, for example)."""
+    """Convert further encodings, such as 16-bit Bayer and colour, with cv_bridge if it is installed."""
     known = ", ".join(ENCODINGS)
     if CvBridge is None:
-        raise UnusableImageError("unknown encoding", f"encoding {message.encoding!r} is none of {known}")
+        raise UnusableImageError("unknown encoding", f"encoding {message.encoding!r} is not one of {known}")
     try:
         return CameraImage(CvBridge().imgmsg_to_cv2(message, "bgr8"), "bgr")
-    except Exception as error:  # cv_bridge lets errors of OpenCV, NumPy and its own through.
+    except Exception as error:  # cv_bridge raises errors of OpenCV, NumPy and its own.
         raise UnusableImageError(
-            "unknown encoding", f"encoding {message.encoding!r} is none of {known}, and cv_bridge says: {error}"
+            "unknown encoding", f"encoding {message.encoding!r} is not one of {known}, and cv_bridge reports: {error}"
         ) from None

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ciae_ros.core.categories import CategorySet
-from ciae_ros.inference import PanopticResult
+from ciae_ros.core.result import PanopticResult
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def start_module(
     environment: dict[str, str],
     capture: bool = False,
     params_file: Path | None = None,
+    log_level: str = "info",
 ) -> subprocess.Popen[str]:
     """Start `python -m MODULE` with ROS parameters; it receives SIGTERM when the calling thread or its process ends.
 
@@ -54,10 +55,11 @@ def start_module(
         environment: environment of the process.
         capture: connect its standard output to a pipe.
         params_file: parameter file (YAML).
+        log_level: lowest severity that the node logs.
     """
     settings = [] if params_file is None else ["--params-file", str(params_file)]
     settings += [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={_yaml(value)}")]
-    command = [sys.executable, "-m", module, "--ros-args", *settings]
+    command = [sys.executable, "-m", module, "--ros-args", *settings, "--log-level", log_level]
     output = subprocess.PIPE if capture else None
     # Only a system call runs between fork and exec, so locks of other threads cannot cause a deadlock.
     return subprocess.Popen(

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from ciae_ros.camera.image_source import ImageSource, SourceError, open_source
 from ciae_ros.core.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.demo.clip import find_demo_clip
 from ciae_ros.demo.recorder import READY
-from ciae_ros.demo.source import find_demo_clip
 from ciae_ros.inference import DEFAULT_MODEL
 
 
 def main() -> int:
-    """Play, segment and record; 0 if that gave a video."""
+    """Play, segment and record; returns 0 if a video was written."""
     arguments = _parse_arguments()
     try:
         source = arguments.source or find_demo_clip()
@@ -29,14 +29,14 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     folder = Path(arguments.output)
-    print(f"playing {source} ({opened.rate:.3g} images/s) through panoptic_node; this ends by itself", flush=True)
+    print(f"playing {source} ({opened.rate:.3g} images/s) through panoptic_node; it stops at the end", flush=True)
     try:
         code = _run(arguments, source, opened, folder)
     except KeyboardInterrupt:
         print("demo: interrupted", file=sys.stderr)
         return 130
     if code == 0:
-        _tell(folder)
+        _print_summary(folder)
     return code
 
 
@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder
     with isolated_ros_environment() as environment:
         processes = [
             start_module(
-                "ciae_ros.node.panoptic_node", {"model": arguments.model, "device": arguments.device}, environment
+                "ciae_ros.node.cli.panoptic_node", {"model": arguments.model, "device": arguments.device}, environment
             ),
             start_module(
                 "ciae_ros.demo.recorder",
@@ -63,9 +63,9 @@ def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder
             if not _wait_until_ready(*processes):
                 print("demo: the node did not start; its message is above", file=sys.stderr)
                 return 1
-            # The node and the recorder.
+            # The node and the recorder subscribe.
             playing = {"source": source, "rate": float(arguments.rate), "wait_for_subscribers": 2}
-            processes.append(start_module("ciae_ros.node.image_player", playing, environment))
+            processes.append(start_module("ciae_ros.node.cli.image_player", playing, environment))
             return _wait_for_end(*processes)
         finally:
             for process in processes:
@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace, source: str, opened: ImageSource, folder
 
 
 def _wait_until_ready(node: subprocess.Popen[str], recorder: subprocess.Popen[str]) -> bool:
-    """True once the recorder says that it hears the node's topics, False if either has ended."""
+    """Wait until the recorder has subscribed to the node's topics; returns False if either has ended."""
     assert recorder.stdout is not None
     while node.poll() is None and recorder.poll() is None:
         readable, _, _ = select.select([recorder.stdout], [], [], 0.2)
@@ -83,7 +83,7 @@ def _wait_until_ready(node: subprocess.Popen[str], recorder: subprocess.Popen[st
 
 
 def _wait_for_end(node: subprocess.Popen[str], recorder: subprocess.Popen[str], player: subprocess.Popen[str]) -> int:
-    """0 when the recorder has written its files; 1 if the node or the player failed before."""
+    """Return 0 when the recorder has written its files, 1 if the node or the player failed before."""
     while True:
         try:
             return recorder.wait(0.5)
@@ -93,19 +93,19 @@ def _wait_for_end(node: subprocess.Popen[str], recorder: subprocess.Popen[str], 
                 return 1
 
 
-def _tell(folder: Path) -> None:
+def _print_summary(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     print(json.dumps(summary, indent=2))
     for name, what in (
         ("overlay.mp4", "the segmented clip"),
         ("contact_sheet.png", "nine of its frames"),
         ("picture.png", "a frame, its panoptic map, and the embedding of its pixels"),
-        ("summary.json", "the figures above"),
-        ("run/report.html", "how good and how fast this run was, frame by frame; open it in a browser"),
+        ("summary.json", "the summary above"),
+        ("run/report.html", "the report of this run, frame by frame; open it in a browser"),
     ):
         print(f"wrote {folder / name}: {what}")
     print(
-        "to look at it live: ros2 launch ciae_ros demo.launch.py source:=VIDEO, then add /panoptic_node/overlay as an\n"
+        "to view it live: ros2 launch ciae_ros demo.launch.py source:=VIDEO, then add /panoptic_node/overlay as an\n"
         "Image in rviz2, open it in rqt_image_view, or run foxglove_bridge and open an Image panel in Foxglove"
     )
 
@@ -117,10 +117,10 @@ def _parse_arguments() -> argparse.Namespace:
         epilog="example: python -m ciae_ros.demo --source drive.mp4 --rate 10 --output out/drive",
     )
     parser.add_argument("--source", help="video file, folder of images or /dev/videoN (default: a street clip)")
-    parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: the source's own)")
+    parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: that of the source)")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name or path of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--output", default="out/demo", help="folder for what is written (default: out/demo)")
+    parser.add_argument("--output", default="out/demo", help="output folder (default: out/demo)")
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Records what the node publishes: a video, a contact sheet, a summary and a report."""
+"""Recording of the node's outputs as a video, a contact sheet, a summary and a report."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tqdm import tqdm
 
+from ciae_ros.core.diagnostics import CameraDiagnostics, NodeDiagnostics, PlayerDiagnostics
 from ciae_ros.demo.own_report import TOPIC, PlayedImages, write_own_report
 from ciae_ros.inference import DEFAULT_MODEL
-from ciae_ros.replay.answers import Answer
+from ciae_ros.replay.playback.node_responses import NodeResponse
 
 READY = "ready"
-"""Printed once the node's topics are heard."""
+"""Printed once the node's topics are subscribed to."""
 
 CONTACT_SHEET_FRAMES = 9
 PICTURES_KEPT = 100
-"""At most, of which the contact sheet's are chosen."""
+"""Maximum number of overlays kept for the contact sheet."""
 CONTACT_SHEET_COLUMNS = 3
 CONTACT_SHEET_WIDTH = 640
-"""Of each picture on the sheet, in pixels."""
+"""Width of each picture on the sheet in pixels."""
 
-SETTLED = 3.0
-"""Seconds without a new result, after the player has ended, that end the recording."""
+QUIET_PERIOD = 3.0
+"""Seconds without a new result after which recording ends, once the player has finished."""
 
 
 class Recorder(Node):
-    """Listens to the node's labels, segments and overlay and to /diagnostics until the player has ended."""
+    """Records the node's labels, segments, overlay and diagnostics until the player has finished."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
@@ -57,11 +58,11 @@ class Recorder(Node):
         self._overlays, self._keep_every = 0, 1
         self._video: _Video | None = None
         self._model = ""
-        self._node_values: dict[str, str] = {}
-        self._camera_values: dict[str, str] = {}
-        self._player_values: dict[str, str] = {}
+        self._node_diagnostics: NodeDiagnostics | None = None
+        self._camera_diagnostics: CameraDiagnostics | None = None
+        self._player_diagnostics: PlayerDiagnostics | None = None
         self._played = PlayedImages()
-        self._answers: defaultdict[int, Answer] = defaultdict(lambda: Answer(0.0))
+        self._responses: defaultdict[int, NodeResponse] = defaultdict(lambda: NodeResponse(0.0))
         qos = QoSProfile(depth=10)
         self.create_subscription(Image, "/panoptic_node/labels", self._on_labels, qos)
         self.create_subscription(PanopticSegments, "/panoptic_node/segments", self._on_segments, qos)
@@ -70,7 +71,7 @@ class Recorder(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def record(self) -> dict[str, object]:
-        """Listen until everything that was played has been accounted for; write the files and return the summary."""
+        """Record until every played image is accounted for; write the files and return the summary."""
         while self.count_publishers("/panoptic_node/overlay") == 0:
             rclpy.spin_once(self, timeout_sec=0.1)
         print(READY, flush=True)
@@ -92,19 +93,19 @@ class Recorder(Node):
         self._latencies.append(now - 1e-9 * _nanoseconds(message.header))
         self._progress.update()
         labels = np.frombuffer(message.data, np.uint16).reshape(message.height, message.width)
-        self._answer(message.header).take_labels(labels)
+        self._response(message.header).set_labels(labels)
 
     def _on_segments(self, message: PanopticSegments) -> None:
-        self._answer(message.header).take_segments(message.segments)
+        self._response(message.header).set_segments(message.segments)
         self._segments_per_frame.append(len(message.segments))
         self._model = message.model
 
-    def _answer(self, header: Header) -> Answer:
-        """What has come for an image, to which something more comes now."""
+    def _response(self, header: Header) -> NodeResponse:
+        """Return the response to an image and record the arrival of one of its messages."""
         stamp = _nanoseconds(header)
-        answer = self._answers[stamp]
-        answer.published, answer.arrived = 1e-9 * stamp, self._now()
-        return answer
+        response = self._responses[stamp]
+        response.published, response.arrived = 1e-9 * stamp, self._now()
+        return response
 
     def _on_overlay(self, message: Image) -> None:
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
@@ -114,7 +115,7 @@ class Recorder(Node):
         self._video.show(pixels, 1e-9 * _nanoseconds(message.header))
 
     def _keep_for_contact_sheet(self, pixels: np.ndarray) -> None:
-        """Every n-th, evenly spread over a clip of whatever length."""
+        """Keep every n-th overlay, evenly spaced over a clip of any length."""
         if self._overlays % self._keep_every == 0:
             self._pictures.append(_shrunk(pixels))
         self._overlays += 1
@@ -126,65 +127,60 @@ class Recorder(Node):
         for status in message.status:
             values = {pair.key: pair.value for pair in status.values}
             if status.name == "/panoptic_node: node":
-                self._node_values = values
+                self._node_diagnostics = NodeDiagnostics.from_values(values)
             elif status.name == "/panoptic_node: camera image":
-                self._camera_values = values
+                self._camera_diagnostics = CameraDiagnostics.from_values(values)
             elif status.name == "/image_player: images":
-                self._player_values = values
+                self._player_diagnostics = PlayerDiagnostics.from_values(values)
 
     def _has_settled(self) -> bool:
-        if not self._player_values or not self._camera_values:
+        if self._player_diagnostics is None or self._camera_diagnostics is None:
             return False
         last = self._arrivals[-1] if self._arrivals else 0.0
-        return self._now() - last > SETTLED and self._camera_values["unfinished"] == "0"
+        return self._now() - last > QUIET_PERIOD and self._camera_diagnostics.unfinished == 0
 
     def _write(self) -> dict[str, object]:
         if self._video is not None:
             self._video.close()
             cv2.imwrite(str(self._folder / "contact_sheet.png"), _contact_sheet(self._pictures))
-        summary = self._summary()
+        assert self._player_diagnostics is not None and self._camera_diagnostics is not None
+        summary = self._summary(self._player_diagnostics, self._camera_diagnostics)
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         if self._played.jpegs:
             write_own_report(
                 self._folder / "run",
                 self._played,
-                self._answers,
+                self._responses,
                 self._model_parameter,
-                self._node_values,
-                self._dropped(),
+                self._node_diagnostics or NodeDiagnostics("unknown"),
+                self._camera_diagnostics.dropped,
             )
         return summary
 
-    def _dropped(self) -> dict[str, int]:
-        camera = self._camera_values
-        return {key.removeprefix("dropped, "): int(camera[key]) for key in camera if key.startswith("dropped")}
-
-    def _summary(self) -> dict[str, object]:
-        node, camera, segments = self._node_values, self._camera_values, self._segments_per_frame
+    def _summary(self, player: PlayerDiagnostics, camera: CameraDiagnostics) -> dict[str, object]:
+        node, segments = self._node_diagnostics, self._segments_per_frame
         percentiles = np.percentile(self._latencies, (50, 90, 99)).round(4).tolist() if self._latencies else [None] * 3
         duration = self._arrivals[-1] - self._arrivals[0] if len(self._arrivals) > 1 else 0.0
         return {
-            "model": node.get("model", self._model),
-            "device": node.get("device"),
+            "model": node.model if node else self._model,
+            "device": node.device if node else None,
             "frames": {
-                "published": int(self._player_values["published"]),
-                "received": int(camera["received"]),
-                "segmented": int(camera["segmented"]),
-                "dropped": self._dropped(),
+                "published": player.published,
+                "received": camera.received,
+                "segmented": camera.segmented,
+                "dropped": dict(camera.dropped),
                 "recorded": len(self._arrivals),
             },
             "latency from stamp to recorded labels [s]": dict(zip(("p50", "p90", "p99"), percentiles, strict=True)),
             "frames per second": round((len(self._arrivals) - 1) / duration, 2) if duration else None,
             "median segments per frame": float(np.median(segments)) if segments else None,
-            "median stage times [ms]": {
-                key.split()[0]: float(camera[key].split()[0]) for key in camera if key.endswith("[ms]")
-            },
+            "median stage times [ms]": {stage: round(1e3 * times.p50, 2) for stage, times in camera.stages.items()},
         }
 
 
 class _Video:
-    """A video in which every picture stands until the next one's time, as on the robot."""
+    """A video in which every picture is shown until the time of the next one, as on the robot."""
 
     def __init__(self, path: Path, rate: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +221,7 @@ def _shrunk(pixels: np.ndarray) -> np.ndarray:
 
 
 def _contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
-    """Some of the pictures, evenly spread, in a grid."""
+    """Arrange evenly spaced pictures in a grid."""
     chosen = np.linspace(0, len(pictures) - 1, min(CONTACT_SHEET_FRAMES, len(pictures))).round().astype(int)
     height = max(pictures[i].shape[0] for i in chosen)
     cells = [np.pad(pictures[i], ((0, height - len(pictures[i])), (0, 0), (0, 0))) for i in chosen]
@@ -235,7 +231,7 @@ def _contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def main() -> int:
-    """Record until the player has ended."""
+    """Record until the player has finished."""
     rclpy.init()
     recorder = Recorder()
     try:

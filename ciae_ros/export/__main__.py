@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ciae_ros.core.arguments import image_size
 from ciae_ros.export.onnx_export import ExportError, export_onnx
 from ciae_ros.inference import CheckpointError, load_model
 from ciae_ros.inference.geometry import image_geometry
@@ -17,10 +18,10 @@ DEFAULT_CAMERA = (1080, 1920)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export.
+    """Export a checkpoint.
 
     Returns:
-        0, or 1 if the checkpoint cannot be used or exported. Wrong arguments end the program with 2.
+        0, or 1 if the checkpoint cannot be used or exported; invalid arguments exit with 2.
     """
     options = _parse_arguments(arguments)
     try:
@@ -44,36 +45,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ciae_ros.export",
-        description="Write a checkpoint as one ONNX file, which panoptic_node takes as its model.",
+        description="Export a checkpoint as one ONNX file, which panoptic_node accepts as its model.",
         epilog="example: python -m ciae_ros.export camvid_light --onnx camvid_light.onnx --camera 1280x720",
     )
-    parser.add_argument(
-        "checkpoint", help="name of a model that comes with the package, path of a .safetensors file, untrained/PRESET"
-    )
+    parser.add_argument("checkpoint", help="name of a shipped model, path of a .safetensors file, or untrained/PRESET")
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT", help="the file to write")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument(
         "--camera",
-        type=lambda text: _two_lengths(text)[::-1],
+        type=lambda text: image_size(text)[::-1],
         default=DEFAULT_CAMERA,
         metavar="WIDTHxHEIGHT",
         help="size of the camera's images, as in the parameter expected_sizes (default: 1920x1080)",
     )
     sizes.add_argument(
         "--size",
-        type=_two_lengths,
+        type=image_size,
         metavar="HEIGHTxWIDTH",
-        help="size of the network's input with its padding, instead; the shorter becomes the model's input_size",
+        help="size of the network's input including padding; the shorter side becomes the model's input_size",
     )
     parser.add_argument("--fp16", action="store_true", help="weights and activations in half precision, for CUDA")
     return parser.parse_args(arguments)
-
-
-def _two_lengths(text: str) -> tuple[int, int]:
-    first, cross, second = text.partition("x")
-    if not (cross and first.isdecimal() and second.isdecimal() and int(first) and int(second)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 512x928")
-    return int(first), int(second)
 
 
 if __name__ == "__main__":

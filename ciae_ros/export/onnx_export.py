@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A checkpoint to one ONNX file that `ciae_ros.inference` runs without the checkpoint."""
+"""Export of a checkpoint to a single ONNX file, which `ciae_ros.inference` runs without the checkpoint."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from ciae_ros.model import CIAE
 from ciae_ros.model.backbone import SIZE_DIVISOR
 
 OPSET = 20
-"""The operators that the networks use are all in it; the newer the opset, the fewer runtimes can read it."""
+"""Oldest opset with all operators of the networks; fewer runtimes support newer opsets."""
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
-"""Largest difference of the exported embedding map from PyTorch's in float32, as a share of its largest value."""
+"""Maximum difference of the exported embedding map from PyTorch's in float32, relative to its largest value."""
 
 MAX_BYTES = 2**31 - 2**20
-"""Protocol buffers, which ONNX files are, hold at most 2 GiB."""
+"""Maximum size of an ONNX file, which is a protocol buffer of at most 2 GiB."""
 
 
 class ExportError(Exception):
-    """A checkpoint that cannot be exported; the message says why and what to do, in one line."""
+    """A checkpoint that cannot be exported; the one-line message states the reason and the remedy."""
 
 
 class _ExportedNetwork(nn.Module):
@@ -55,23 +55,23 @@ class _ExportedNetwork(nn.Module):
 def export_onnx(
     checkpoint: Checkpoint, path: Path, size: tuple[int, int], input_size: int, precision: str = "fp32"
 ) -> float:
-    """Write the network with the selection of candidates for images of one size, and compare it with PyTorch.
+    """Export the network with the selection of candidates for images of one size, and compare it with PyTorch.
 
-    Thresholds and non-maximum suppression stay outside, so that they may still be chosen.
+    Thresholds and non-maximum suppression are not part of the file, so that they can still be changed.
 
     Args:
-        checkpoint: stays as it is.
-        path: of the ONNX file; a file that was there before stays until the new one has passed the comparison.
+        checkpoint: not modified.
+        path: path of the ONNX file; an existing file is replaced after the new one has passed the comparison.
         size: (height, width) of the network's input in pixels, padding included.
-        input_size: length in pixels to which an image's shorter side is to be resized.
-        precision: of weights and activations: fp32 or fp16.
+        input_size: length in pixels to which an image's shorter side is resized.
+        precision: precision of weights and activations: fp32 or fp16.
 
     Returns:
-        Largest difference of the embedding map from PyTorch's in float32, as a share of its largest value.
+        Maximum difference of the embedding map from PyTorch's in float32, relative to its largest value.
 
     Raises:
-        ExportError: the size does not fit the network, a package is missing, the network has something in it that
-            cannot be exported, or the file does not give what PyTorch does.
+        ExportError: the size is not supported by the network, a package is missing, the network cannot be exported, or
+            the results of the file differ from PyTorch's.
     """
     _check_request(path, size, precision)
     model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
@@ -80,23 +80,21 @@ def export_onnx(
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(image)[0]
-    unfinished = path.with_name(path.name + ".unfinished")
+    partial = path.with_name(path.name + ".partial")
     try:
-        _write(
-            network.to(DTYPES[precision]), image.to(DTYPES[precision]), to_metadata(checkpoint, input_size), unfinished
-        )
-        difference = _compare(unfinished, image.to(DTYPES[precision]), expected)
+        _write(network.to(DTYPES[precision]), image.to(DTYPES[precision]), to_metadata(checkpoint, input_size), partial)
+        difference = _compare(partial, image.to(DTYPES[precision]), expected)
         if not difference <= TOLERANCE[precision]:
             raise ExportError(
                 f"the exported network's embedding differs from PyTorch's by {difference:.2g} of its largest value, "
                 f"more than {TOLERANCE[precision]}: use the checkpoint with PyTorch"
                 + (", or export it without --fp16" if precision == "fp16" else "")
             )
-        unfinished.replace(path)
+        partial.replace(path)
     except OSError as error:
-        raise ExportError(f"{path} cannot be written ({error.strerror}): choose another place") from None
+        raise ExportError(f"{path} cannot be written ({error.strerror}): choose another path") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return difference
 
 
@@ -110,7 +108,7 @@ def _check_request(path: Path, size: tuple[int, int], precision: str) -> None:
     if precision not in DTYPES:
         raise ExportError(f"precision {precision!r} cannot be exported: use one of {', '.join(DTYPES)}")
     if not path.parent.is_dir():
-        raise ExportError(f"{path} cannot be written: there is no folder {path.parent}")
+        raise ExportError(f"{path} cannot be written: folder {path.parent} does not exist")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if util.find_spec(name) is None]
     if missing:
         raise ExportError(f"{', '.join(missing)} not installed: type pip install -r requirements-onnx.txt")
@@ -119,8 +117,8 @@ def _check_request(path: Path, size: tuple[int, int], precision: str) -> None:
 def _write(network: _ExportedNetwork, image: Tensor, metadata: dict[str, str], path: Path) -> None:
     """Trace the network with one image and write the file.
 
-    The size is fixed: with symbolic height and width torch.export did not come to an end, and TensorRT builds an
-    engine for each size in any case.
+    The size is fixed: torch.export did not terminate with symbolic height and width, and TensorRT builds an engine for
+    each size anyway.
     """
     config = network.model.config
     names = [*OUTPUTS, *([SEMANTIC_LOGITS] if config.semantic_branch else [])]
@@ -129,19 +127,19 @@ def _write(network: _ExportedNetwork, image: Tensor, metadata: dict[str, str], p
             program = torch.onnx.export(
                 network, (image,), dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=names
             )
-    except Exception as error:  # Whatever a backbone may have in it that the exporter does not know.
+    except Exception as error:  # The exporter does not support all operators of timm's backbones.
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ExportError(
             f"{config.backbone} cannot be exported ({reason}): use the checkpoint with PyTorch, or another backbone"
         ) from None
     assert program is not None
-    # The exporter notes for each node where in the source it comes from, with the paths of this machine.
+    # The exporter records source locations, with the paths of this machine.
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()
     program.model.metadata_props.update(metadata)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     if weights > MAX_BYTES:
-        raise ExportError("an ONNX file holds at most 2 GiB: use the checkpoint with PyTorch, or --fp16")
+        raise ExportError("an ONNX file is limited to 2 GiB: use the checkpoint with PyTorch, or --fp16")
     program.save(path, external_data=False)
 
 
@@ -156,7 +154,7 @@ def _compare(path: Path, image: Tensor, expected: Tensor) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress, and advises those who maintain it."""
+    """Suppress the progress and developer messages of the exporter."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -14,13 +14,18 @@ from ciae_ros.inference.loading.onnx_model import OnnxModel
 AUTO = "auto"
 
 
+def default_device() -> str:
+    """Return "cuda" if a CUDA device is available, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def choose_device(device: str) -> str:
     """Return the named device; "auto" selects the first CUDA device, or else the CPU.
 
     For the CPU, malloc trimming is disabled (`disable_malloc_trim`).
     """
     if device == AUTO:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = default_device()
     if device == "cpu":
         disable_malloc_trim()
     return device

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+
+THRESHOLDS = ("score_threshold", "nms_threshold", "min_stuff_area")
+"""Settings that commands and the node let users override."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,14 @@ class InferenceSettings:
                 raise ValueError(f"{name} must be in 1..10000, not {getattr(self, name)}")
         if self.min_stuff_area < 0:
             raise ValueError(f"min_stuff_area must not be negative, not {self.min_stuff_area}")
+
+    def override(self, **values: Any) -> InferenceSettings:
+        """Return a copy with the values that are not None.
+
+        Raises:
+            ValueError: a value is out of range.
+        """
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
 
 
 class DeviceSettings:

@@ -27,7 +27,7 @@ class StageTimes:
 class StageClock(Protocol):
     """Measures successive stages."""
 
-    def lap(self) -> None:
+    def lap(self) -> object:
         """End the stage that began with the previous lap, or with the creation of the clock."""
 
 
@@ -38,13 +38,15 @@ class HostClock:
         self._synchronize: Callable[[], object] = (
             (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else lambda: None
         )
+        self._synchronize()
         self._last = time.perf_counter()
         self.laps: list[float] = []
         """Seconds of each completed stage."""
 
-    def lap(self) -> None:
-        """End a stage."""
+    def lap(self) -> float:
+        """End a stage; returns its seconds."""
         self._synchronize()
         now = time.perf_counter()
         self.laps.append(now - self._last)
         self._last = now
+        return self.laps[-1]

@@ -13,16 +13,16 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from ciae_ros.model.config import TIMM_PREFIX, ModelConfig
-from ciae_ros.model.deformable_convolution import DeformableConv2d
+from ciae_ros.model.layers import DeformableConv2d
 
 FEATURE_STRIDES = (4, 8, 16, 32)
 PYRAMID_STRIDES = (4, 8, 16, 32, 64, 128)
 SIZE_DIVISOR = 32
-"""Input heights and widths must be multiples of this, so that P2 to P5 fit exactly onto each other."""
+"""Input heights and widths must be multiples of this, so that P2 to P5 are aligned."""
 
 
 class ResNetFeatures(nn.Module):
-    """torchvision's ResNet or ResNeXt without its classifier; a state dict of torchvision's model loads into it."""
+    """torchvision's ResNet or ResNeXt without the classifier, compatible with torchvision's state dicts."""
 
     def __init__(self, name: str, deformable_stages: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ResNetFeatures(nn.Module):
                 block.conv2 = DeformableConv2d(block.conv2)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
+        """Map images (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -45,11 +45,11 @@ class ResNetFeatures(nn.Module):
 
 
 class TimmFeatures(nn.Module):
-    """Any timm model that can return its features at strides 4, 8, 16 and 32."""
+    """A timm model that returns features at strides 4, 8, 16 and 32."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        # Only this class needs timm, and a robot that runs a ResNet has no other use for it.
+        # Imported here because a robot that runs a ResNet does not need timm.
         import timm  # noqa: PLC0415
 
         try:
@@ -63,12 +63,12 @@ class TimmFeatures(nn.Module):
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[union-attr,operator]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
+        """Map images (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
         return self.body(x)
 
 
 def build_backbone(config: ModelConfig) -> ResNetFeatures | TimmFeatures:
-    """The backbone that `config.backbone` names, with random weights."""
+    """Build the configured backbone with random weights."""
     if config.backbone.startswith(TIMM_PREFIX):
         return TimmFeatures(config.backbone.removeprefix(TIMM_PREFIX))
     return ResNetFeatures(config.backbone, config.deformable_stages)
@@ -84,5 +84,5 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """C2 to C5, to P2 to P7 of shapes (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        """Map C2 to C5 to P2 to P7 with shapes (B, out_channels, ceil(H / stride), ceil(W / stride))."""
         return list(self.fpn(OrderedDict((str(i), feature) for i, feature in enumerate(features))).values())

@@ -13,9 +13,9 @@ from ciae_ros.model.config import ModelConfig
 
 
 class CategoryMemory(nn.Module):
-    """One unit vector per stuff class, then those of the things: one for all, one per class, or none (Table IV).
+    """Unit vectors of the stuff classes, then of the things: one for all, one per class, or none (Table IV).
 
-    The vectors are a buffer: they move with the model and are stored in its checkpoint, but no gradient changes them.
+    The vectors are a buffer: part of the model and its checkpoint, but without gradient.
     """
 
     vectors: Tensor
@@ -28,10 +28,10 @@ class CategoryMemory(nn.Module):
 
     @property
     def stuff(self) -> Tensor:
-        """(num_stuff_classes, embedding_dim) unit vectors."""
+        """Return the unit vectors of the stuff classes (num_stuff_classes, embedding_dim)."""
         return self.vectors[: self.num_stuff_classes]
 
     @property
     def things(self) -> Tensor:
-        """(n, embedding_dim) unit vectors; n is 1, num_thing_classes or 0 (`ModelConfig.memory_of_things`)."""
+        """Return the unit vectors of the things (n, embedding_dim); n is 1, num_thing_classes or 0."""
         return self.vectors[self.num_stuff_classes :]

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The whole network of Fig. 3: images in, raw outputs out."""
+"""The network of Fig. 3, from images to raw outputs."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from ciae_ros.model.proposal_head import ProposalHead
 
 
 class RawOutputs(NamedTuple):
-    """Outputs of the network for B images of (padded) size H x W; the lists hold one tensor per level, P3 to P7."""
+    """Outputs for B images of padded size H x W; lists contain a tensor for each level, P3 to P7."""
 
     class_logits: list[Tensor]
-    """(B, num_detector_classes, h, w) each."""
+    """Class logits (B, num_detector_classes, h, w) of each level."""
     centerness: list[Tensor]
-    """(B, 1, h, w) each, logits."""
+    """Logits of the centre-ness (B, 1, h, w) of each level."""
     box_distances: list[Tensor]
-    """(B, 4, h, w) each: left, top, right, bottom, in input pixels from the location that proposes the box."""
+    """Distances (B, 4, h, w) of each level from a location to the left, top, right and bottom, in input pixels."""
     embedding: Tensor
-    """(B, embedding_dim, H / 4, W / 4): the embedding map before its 4x up-sampling and L2 normalisation."""
+    """Embedding map (B, embedding_dim, H / 4, W / 4) before the 4x up-sampling and L2 normalisation."""
     semantic_logits: Tensor | None = None
-    """(B, num_stuff_classes + 1, H / 4, W / 4), things last; None without `ModelConfig.semantic_branch`."""
+    """Logits (B, num_stuff_classes + 1, H / 4, W / 4), things last; None without `ModelConfig.semantic_branch`."""
 
     def semantic_logits_of(self, image: int) -> Tensor | None:
-        """(num_stuff_classes + 1, H / 4, W / 4) of one image of the batch, if the model has them."""
+        """Return the semantic logits (num_stuff_classes + 1, H / 4, W / 4) of an image of the batch, if any."""
         return None if self.semantic_logits is None else self.semantic_logits[image]
 
 
 class CIAE(nn.Module):
     """FCOS with an embedding branch (Sec. IV-A).
 
-    Shapes depend on the input's shape alone and nothing depends on the data, so that the network can be compiled,
-    captured into a CUDA graph and exported.
+    Shapes depend only on the shape of the input and control flow does not depend on the data, so the network can be
+    compiled, captured into a CUDA graph and exported.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -52,7 +52,7 @@ class CIAE(nn.Module):
         self.memory = CategoryMemory(config)
 
     def forward(self, images: Tensor) -> RawOutputs:
-        """(B, 3, H, W) normalised RGB, H and W multiples of `SIZE_DIVISOR`, to the raw outputs."""
+        """Map normalised RGB images (B, 3, H, W), H and W multiples of `SIZE_DIVISOR`, to the raw outputs."""
         p2, *rest = self.pyramid(self.backbone(images))
         levels = self.proposal_head(rest)
         box_embeddings = [level.box_embedding for level in levels if level.box_embedding is not None]

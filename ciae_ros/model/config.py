@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every choice that the paper makes or ablates about the network, as one frozen dataclass."""
+"""Configuration of the network, with all choices that the paper makes or ablates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of a CIAE network; the defaults are the paper's ("Ours-800, ResNet-50-FPN" of Table I).
+    """Architecture of a CIAE network; the defaults are those of the paper ("Ours-800, ResNet-50-FPN" of Table I).
 
     Raises:
-        ValueError: a field has a value that the network cannot be built with, or two fields contradict each other.
+        ValueError: a field has an invalid value, or two fields contradict each other.
     """
 
     num_stuff_classes: int = 53
@@ -35,7 +35,7 @@ class ModelConfig:
     backbone: str = "resnet50"
     """One of RESNET_BACKBONES, or "timm/NAME" for any timm model with features at strides 4, 8, 16 and 32."""
     deformable_stages: int = 0
-    """How many of a ResNet's last stages use deformable 3x3 convolutions; 3 in the "-DCN" rows of Table I."""
+    """Number of a ResNet's last stages with deformable 3x3 convolutions; 3 in the "-DCN" rows of Table I."""
     fpn_channels: int = 256
     """Channels of P2 to P7 and of the proposal head's towers."""
     head_convs: int = 4
@@ -50,25 +50,27 @@ class ModelConfig:
     """Fuse the proposal head's box embeddings into the embedding map (Table VI)."""
 
     semantic_branch: bool = False
-    """Stuff from a separate branch of class scores instead of the embedding (Table III, "inconsistent")."""
+    """Predict stuff with a separate semantic branch instead of the embedding (Table III, "inconsistent")."""
     memory_of_things: MemoryOfThings = "merged"
     """Thing classes in the category memory: one vector for all, one per class, or none (Table IV)."""
     class_agnostic_detector: bool = False
-    """The detector tells things from background only (Table IV, "CateNumD 2")."""
+    """Use a detector with a single class (Table IV, "CateNumD 2")."""
     instance_category: InstanceCategory = "detector"
-    """What an instance's category is read from (Table IV, rows "D" and "E")."""
+    """Source of an instance's category (Table IV, rows "D" and "E")."""
 
     input_size: int = 800
-    """Length in pixels to which an image's shorter side is resized (Sec. V-C)."""
+    """Length in pixels to which the shorter side of an image is resized (Sec. V-C)."""
     max_input_size: int = 1333
-    """Bound on the longer side; the aspect ratio is always kept."""
+    """Maximum longer side in pixels; the aspect ratio is preserved."""
     pixel_mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Subtracted from R, G and B in 0..255, as the backbone was pretrained with."""
+    """Mean of R, G and B in 0..255, as used to pretrain the backbone."""
     pixel_std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         if self.backbone not in RESNET_BACKBONES and not self.backbone.startswith(TIMM_PREFIX):
-            raise ValueError(f"backbone {self.backbone!r} is none of {', '.join(RESNET_BACKBONES)} or timm/NAME")
+            raise ValueError(
+                f"backbone must be one of {', '.join(RESNET_BACKBONES)} or timm/NAME, not {self.backbone!r}"
+            )
         if not 0 <= self.deformable_stages <= 3:
             raise ValueError(f"deformable_stages must be 0 to 3, not {self.deformable_stages}")
         if self.deformable_stages and self.backbone.startswith(TIMM_PREFIX):
@@ -92,30 +94,30 @@ class ModelConfig:
 
     @property
     def num_detector_classes(self) -> int:
-        """Channels of the class logits; the background is "none of them" (sigmoid)."""
+        """Return the number of class logits; there is none for the background (sigmoid)."""
         return 1 if self.class_agnostic_detector else self.num_thing_classes
 
     @property
     def num_memory_vectors(self) -> int:
-        """Rows of the category memory: stuff classes first, as Sec. III-A numbers them."""
+        """Return the number of vectors in the category memory, in the order of Sec. III-A: stuff classes first."""
         things = {"merged": 1, "per_class": self.num_thing_classes, "none": 0}[self.memory_of_things]
         return self.num_stuff_classes + things
 
     def at_input_size(self, input_size: int) -> ModelConfig:
-        """The configuration for another `input_size`, with the bound on the longer side in proportion."""
+        """Return the configuration for another `input_size`, with a proportional maximum of the longer side."""
         longest = round(self.max_input_size * input_size / self.input_size)
         return replace(self, input_size=input_size, max_input_size=max(input_size, longest))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are stored in a checkpoint."""
+        """Convert the configuration to plain values, as stored in a checkpoint."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The inverse of `to_dict`, also after a trip through JSON.
+        """Create a configuration from the values of `to_dict`, also after a conversion to JSON.
 
         Raises:
-            ValueError: unknown field, or a value that the network cannot be built with.
+            ValueError: a field is unknown, or a value is invalid.
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
@@ -132,7 +134,7 @@ PRESETS: dict[str, ModelConfig] = {
     "r101_800": ModelConfig(backbone="resnet101"),
     "r101_dcn_800": ModelConfig(backbone="resnet101", deformable_stages=3),
     "x101_dcn_800": ModelConfig(backbone="resnext101_64x4d", deformable_stages=3),
-    # For CPUs and small robots. The mean and scale are those that the ImageNet weights were trained with.
+    # For CPUs and small robots. Mean and scale are those of the ImageNet weights.
     "light_512": ModelConfig(
         backbone="timm/tf_efficientnet_lite0",
         fpn_channels=64,

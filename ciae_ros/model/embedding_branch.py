@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The embedding branch: one vector per pixel that tells category and instance (Sec. IV-A, Fig. 3)."""
+"""The embedding branch, whose vector for each pixel encodes category and instance (Sec. IV-A, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ciae_ros.model.config import ModelConfig
-from ciae_ros.model.normalization import group_norm
-
-
-class CoordConv2d(nn.Module):
-    """A convolution that also sees where it is (reference [48] of the paper): two channels hold x and y in -1..1."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels + 2, out_channels, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, out_channels, h, w)."""
-        batch, _, height, width = x.shape
-        rows = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device).view(1, 1, height, 1)
-        columns = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device).view(1, 1, 1, width)
-        coordinates = (columns.expand(batch, 1, height, width), rows.expand(batch, 1, height, width))
-        return self.conv(torch.cat((x, *coordinates), dim=1))
+from ciae_ros.model.layers import CoordConv2d, group_norm
 
 
 class EmbeddingBranch(nn.Module):
-    """P2 to P5 and the box embeddings of P3 to P7, to the embedding map P at stride 4."""
+    """Computes the embedding map P at stride 4 from P2 to P5 and the box embeddings of P3 to P7."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -53,15 +37,15 @@ class EmbeddingBranch(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> tuple[Tensor, Tensor | None]:
-        """The map before its 4x up-sampling and L2 normalisation, which fusion and losses do where they need them.
+        """Compute the map without the 4x up-sampling and L2 normalisation, which are part of fusion and losses.
 
         Args:
             pyramid: P2 to P5, each (B, fpn_channels, h, w).
-            box_embeddings: those of P3 to P7, each (B, embedding_dim, h, w); None if the model has none.
+            box_embeddings: box embeddings of P3 to P7, each (B, embedding_dim, h, w); None if the model has none.
 
         Returns:
-            (B, embedding_dim, H / 4, W / 4): P' + P'' of Sec. IV-A, or P' alone without box embeddings; and
-            (B, num_stuff_classes + 1, H / 4, W / 4) semantic logits, things last, if the model has that branch.
+            The map (B, embedding_dim, H / 4, W / 4), which is P' + P'' of Sec. IV-A, or P' without box embeddings; and
+            semantic logits (B, num_stuff_classes + 1, H / 4, W / 4), things last, if the model has a semantic branch.
         """
         p2, p3, p4, p5 = pyramid
         features = self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5)
@@ -72,7 +56,7 @@ class EmbeddingBranch(nn.Module):
 
 
 class _UpsamplingStage(nn.Module):
-    """3x3 convolution, group normalisation, ReLU and 2x bilinear, repeated until stride 4 (once, plain, for P2)."""
+    """3x3 convolution, group normalisation, ReLU and 2x up-sampling, repeated to stride 4; once without it for P2."""
 
     def __init__(self, config: ModelConfig, upsamplings: int, coord_conv: bool) -> None:
         super().__init__()
@@ -98,7 +82,7 @@ class _UpsamplingStage(nn.Module):
 
 
 def _sum_upsampled(maps: list[Tensor], size: torch.Size) -> Tensor:
-    """Sum of the maps at `size`: each is brought to the next finer one's size and added there, coarsest first."""
+    """Return the sum of the maps at `size`: from the coarsest, each is up-sampled to the next finer one and added."""
     total = maps[-1]
     for finer in maps[-2::-1]:
         total = finer + F.interpolate(total, size=finer.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The proposal head, FCOS's with a box embedding added (Sec. IV-A, Fig. 3)."""
+"""The proposal head: that of FCOS with box embeddings (Sec. IV-A, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from torch import Tensor, nn
 
 from ciae_ros.model.backbone import PYRAMID_STRIDES
 from ciae_ros.model.config import ModelConfig
-from ciae_ros.model.normalization import group_norm
+from ciae_ros.model.layers import group_norm
 
 PROPOSAL_STRIDES = PYRAMID_STRIDES[1:]
-"""P3 to P7 propose instances."""
+"""Strides of P3 to P7, which propose instances."""
 
 PRIOR_PROBABILITY = 0.01
 """Initial probability of every class at every location (RetinaNet's initialisation)."""
 
 MAX_LOG_DISTANCE = math.log(1000.0 / 16)
-"""Bound on the exponent of a box offset, as torchvision's box coders have it; keeps half precision finite."""
+"""Maximum exponent of a box offset, as in torchvision's box coders; keeps half precision finite."""
 
 
 class LevelProposals(NamedTuple):
-    """What the head says about one pyramid level of height h and width w."""
+    """Outputs of the head for a pyramid level of height h and width w."""
 
     class_logits: Tensor
-    """(B, num_detector_classes, h, w)."""
+    """Class logits (B, num_detector_classes, h, w)."""
     centerness: Tensor
-    """(B, 1, h, w), logits."""
+    """Logits of the centre-ness (B, 1, h, w)."""
     box_distances: Tensor
-    """(B, 4, h, w): distances in input pixels from the location to the box's left, top, right and bottom."""
+    """Distances (B, 4, h, w) from the location to the left, top, right and bottom of the box, in input pixels."""
     box_embedding: Tensor | None
-    """(B, embedding_dim, h, w), or None where the model has none."""
+    """Box embeddings (B, embedding_dim, h, w); None if the model has none."""
 
 
 class ProposalHead(nn.Module):
@@ -59,7 +59,7 @@ class ProposalHead(nn.Module):
         nn.init.constant_(self.class_logits.bias, -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))  # type: ignore[arg-type]
 
     def forward(self, pyramid: list[Tensor]) -> list[LevelProposals]:
-        """P3 to P7, each (B, fpn_channels, h, w), to the proposals of each level."""
+        """Map P3 to P7, each (B, fpn_channels, h, w), to the proposals of each level."""
         return [self._level(feature, level) for level, feature in enumerate(pyramid)]
 
     def _level(self, feature: Tensor, level: int) -> LevelProposals:

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The calibration of a label image."""
+"""Camera calibration of label images."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Size = tuple[int, int]
 
 
 def labels_camera_info(info: CameraInfo, header: Header, image: Size, labels: Size) -> CameraInfo:
-    """The calibration for labels of an image, read as `image_geometry` reads it.
+    """Return the calibration of the label image, interpreted as in `image_geometry`.
 
-    `CameraInfo` is about the whole sensor: k and p count its pixels, the region of interest (roi) says which of them
-    were read out, and binning how many of them one pixel of the image stands for. Labels of the image's own size have
-    all of it as it came. For another size, region and binning are applied, and what is published is the calibration of
-    a sensor of the labels' size without them.
+    `CameraInfo` refers to the full sensor: k and p are in its pixels, the region of interest (roi) defines which of
+    them were read out, and binning how many of them form one pixel of the image. Labels of the image's size get the
+    calibration unchanged. For another size, region and binning are applied, and the result is the calibration of a
+    sensor of the labels' size without them.
 
     Args:
-        info: the camera's.
-        header: of the image.
-        image: its size.
-        labels: their size.
+        info: calibration of the camera.
+        header: header of the image.
+        image: size of the image.
+        labels: size of the labels.
     """
     if labels == image:
         return CameraInfo(
@@ -47,15 +47,15 @@ def labels_camera_info(info: CameraInfo, header: Header, image: Size, labels: Si
         width=labels[1],
         distortion_model=info.distortion_model,
         d=info.d,
-        k=_resized(_of_image(list(info.k), 3, info), 3, *scales),
+        k=_resized(_image_projection(list(info.k), 3, info), 3, *scales),
         r=info.r,
-        p=_resized(_of_image(list(info.p), 4, info), 4, *scales),
+        p=_resized(_image_projection(list(info.p), 4, info), 4, *scales),
         roi=RegionOfInterest(do_rectify=info.roi.do_rectify),
     )
 
 
-def _of_image(matrix: list[float], columns: int, info: CameraInfo) -> list[float]:
-    """A 3 x `columns` projection to the image's pixels instead of the sensor's, as `image_geometry` computes it."""
+def _image_projection(matrix: list[float], columns: int, info: CameraInfo) -> list[float]:
+    """Convert a 3 x `columns` projection from sensor to image pixels, as `image_geometry` does."""
     result = list(matrix)
     if any(matrix):
         result[2] -= info.roi.x_offset
@@ -68,9 +68,9 @@ def _of_image(matrix: list[float], columns: int, info: CameraInfo) -> list[float
 
 
 def _resized(matrix: list[float], columns: int, x: float, y: float) -> list[float]:
-    """A 3 x `columns` projection for pixels scaled by x and y; zeros mean that the camera is not calibrated.
+    """Scale a 3 x `columns` projection by x and y; a matrix of zeros means that the camera is not calibrated.
 
-    Pixel (0, 0) has its centre at (0, 0), as OpenCV and ROS have it: resizing maps u + 1/2 to s * (u + 1/2), so a
+    The centre of pixel (0, 0) is at (0, 0), as in OpenCV and ROS: resizing maps u + 1/2 to s * (u + 1/2), so a
     principal point c becomes s * (c + 1/2) - 1/2. Distortion and rectification do not depend on the size.
     """
     if not any(matrix):

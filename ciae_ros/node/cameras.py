@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which cameras the node listens to, and what their topics are called."""
+"""The cameras of the node and the names of their topics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, info_topic_beside, namespace_of
+from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic, camera_namespace
 from ciae_ros.node.parameters import NodeParameters, ParameterError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -24,42 +24,42 @@ class Camera:
     """One camera."""
 
     topic: str
-    """Of its images, as the parameter has it."""
+    """Image topic, as in the parameter."""
     is_compressed: bool
-    """The images are sensor_msgs/CompressedImage."""
+    """Whether the images are sensor_msgs/CompressedImage."""
     namespace: str
-    """Of its outputs below ~/; empty for the only camera of a node, whose outputs are in ~/ itself."""
+    """Namespace of its outputs below ~/; empty for the only camera of a node, whose outputs are in ~/ itself."""
 
     @property
     def name(self) -> str:
-        """For people, and to tell cameras apart."""
+        """Unique, human-readable name."""
         return self.namespace or self.topic.strip("/")
 
     def output(self, topic: str) -> str:
-        """The name of one of its output topics."""
+        """Return the name of an output topic."""
         return f"~/{self.namespace}/{topic}" if self.namespace else f"~/{topic}"
 
     @property
     def info_topic(self) -> str:
-        """Of its sensor_msgs/CameraInfo, where neither topic is remapped."""
-        return info_topic_beside(self.topic)
+        """CameraInfo topic, if neither topic is remapped."""
+        return camera_info_topic(self.topic)
 
 
-def cameras_of(parameters: NodeParameters) -> list[Camera]:
-    """The cameras that the parameters name.
+def parse_cameras(parameters: NodeParameters) -> list[Camera]:
+    """Return the cameras that the parameters define.
 
     Raises:
-        ParameterError: a topic or a namespace cannot be one, or occurs twice.
+        ParameterError: a topic or a namespace is invalid or repeated.
     """
     topics = parameters.cameras
     if not topics or not all(topics):
-        raise ParameterError("parameter cameras: give at least one topic, and none that is empty")
+        raise ParameterError("parameter cameras: give at least one topic and no empty ones")
     for topic in topics:
         try:
             validate_topic_name(topic)
         except InvalidTopicNameException as error:
             reason = " ".join(str(error).split())
-            raise ParameterError(f"parameter cameras: {topic!r} is no topic name: {reason}") from None
+            raise ParameterError(f"parameter cameras: {topic!r} is not a valid topic name: {reason}") from None
     _refuse_repeated("cameras", topics)
     names = _namespaces(parameters)
     return [
@@ -73,15 +73,19 @@ def _namespaces(parameters: NodeParameters) -> list[str]:
     if not any(names):
         if len(topics) == 1:
             return [""]
-        names = [namespace_of(topic) for topic in topics]
+        names = [camera_namespace(topic) for topic in topics]
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
-            raise ParameterError(f"parameter camera_names: set it, for several cameras would be called {repeated[0]!r}")
+            raise ParameterError(
+                f"parameter camera_names: set it, because several cameras would be named {repeated[0]!r}"
+            )
     if len(names) != len(topics):
         raise ParameterError(f"parameter camera_names: {len(names)} names for {len(topics)} cameras")
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ParameterError(f"parameter camera_names: {name!r} must be of letters, digits and _, as in front/left")
+            raise ParameterError(
+                f"parameter camera_names: {name!r} must consist of letters, digits and _, as in front/left"
+            )
     _refuse_repeated("camera_names", names)
     return names
 
@@ -89,4 +93,4 @@ def _namespaces(parameters: NodeParameters) -> list[str]:
 def _refuse_repeated(parameter: str, values: Sequence[str]) -> None:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:
-        raise ParameterError(f"parameter {parameter}: {repeated[0]!r} occurs twice")
+        raise ParameterError(f"parameter {parameter}: {repeated[0]!r} is repeated")

@@ -1,16 +1,17 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A frame with its result in a folder, for bug reports."""
+"""Saving of a frame with its result, for bug reports."""
 
 from __future__ import annotations
 
 import json
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
-from importlib import metadata
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -18,52 +19,80 @@ import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.node.result_publisher import SegmentedFrame, overlay_of
+from ciae_ros.node.errors import describe_error
+from ciae_ros.node.publishing.result_publisher import SegmentedFrame, render_overlay
 from ciae_ros.visualization import OverlayStyle
 
 
-def new_folder(parent: Path) -> Path:
-    """A new folder below `parent`, named by the time.
+class SaveError(Exception):
+    """A frame could not be saved; the message says why."""
+
+
+def save_frames(
+    parent: Path,
+    frames: Mapping[str, tuple[Image | CompressedImage, SegmentedFrame]],
+    metadata: Mapping[str, object],
+) -> Path:
+    """Write frames to a new folder, named by the time, with a folder for each camera.
+
+    Args:
+        parent: folder in which the new one is created.
+        frames: received message and segmented frame by the name of the camera.
+        metadata: entries for the reports.
 
     Raises:
-        OSError: it cannot be made.
+        SaveError: a file or folder cannot be written, or a frame cannot be represented.
     """
+    try:
+        folder = _new_folder(parent)
+        for camera, (message, frame) in frames.items():
+            _save_frame(folder, camera, message, frame, metadata)
+    except OSError as error:
+        raise SaveError(f"cannot write below save_folder: {error}") from None
+    except Exception as error:  # A failed report must not end the node.
+        raise SaveError(f"the frame cannot be saved: {describe_error(error)}") from error
+    return folder
+
+
+def _new_folder(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     time = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = parent / time
-    # Made here and now, so nobody can have put a link in its place.
+    # Fails if the path exists, so it cannot be a link that was placed there.
     folder.mkdir()
     return folder
 
 
-def save_frame(
-    folder: Path, camera: str, message: Image | CompressedImage, frame: SegmentedFrame, about: dict[str, object]
+def _save_frame(
+    folder: Path, camera: str, message: Image | CompressedImage, frame: SegmentedFrame, metadata: Mapping[str, object]
 ) -> None:
-    """Write a camera's message, image, labels, overlay, and a report in JSON.
+    """Write a camera's message, image, labels, overlay, and a JSON report.
 
     Args:
-        folder: exists and is empty, or holds other cameras' frames.
-        camera: its name, which becomes the name of a folder.
-        message: as it was received; `message.cdr` holds it in the form in which DDS and bags carry it.
-        frame: its result.
-        about: goes into the report.
+        folder: existing folder that is empty or contains frames of other cameras.
+        camera: name of the camera, from which the name of its folder is made.
+        message: the received message; `message.cdr` contains it in serialised form, as in DDS and bags.
+        frame: the segmented frame.
+        metadata: entries for the report.
 
     Raises:
-        OSError: something cannot be written.
+        OSError: a file cannot be written.
     """
-    # ROS names have no hyphen: front/left and front_left stay apart.
+    # ROS names contain no hyphens, so front/left and front_left stay distinct.
     target = folder / re.sub(r"[^\w-]", "_", camera.replace("/", "-"))
     target.mkdir()
     _write_image(target / "image.png", frame.image.to_bgr())
     _write_image(target / "labels.png", frame.result.label_map)
-    _write_image(target / "overlay.png", overlay_of(frame, OverlayStyle()))
+    _write_image(target / "overlay.png", render_overlay(frame, OverlayStyle()))
     (target / "message.cdr").write_bytes(serialize_message(message))
-    (target / "report.json").write_text(json.dumps(_report(message, frame, about), indent=2) + "\n")
+    (target / "report.json").write_text(json.dumps(_report(message, frame, metadata), indent=2) + "\n")
 
 
-def _report(message: Image | CompressedImage, frame: SegmentedFrame, about: dict[str, object]) -> dict[str, object]:
+def _report(
+    message: Image | CompressedImage, frame: SegmentedFrame, metadata: Mapping[str, object]
+) -> dict[str, object]:
     kinds = ("height", "width", "encoding", "step", "is_bigendian", "format")
-    return about | {
+    return dict(metadata) | {
         "header": {
             "sec": frame.header.stamp.sec,
             "nanosec": frame.header.stamp.nanosec,
@@ -72,7 +101,7 @@ def _report(message: Image | CompressedImage, frame: SegmentedFrame, about: dict
         "message": {kind: getattr(message, kind) for kind in kinds if hasattr(message, kind)}
         | {"type": type(message).__name__, "bytes": len(message.data)},
         "segments": [asdict(segment) for segment in frame.result.segments],
-        "versions": {name: metadata.version(name) for name in ("torch", "torchvision", "numpy")}
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")}
         | {"python": platform.python_version()},
     }
 

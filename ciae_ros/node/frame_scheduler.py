@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The newest frame of every camera, handed out fairly; whatever is older is given back to be counted."""
+"""Scheduling of the newest frame of every camera, fairly; superseded frames are returned to be counted."""
 
 from __future__ import annotations
 
@@ -9,65 +9,94 @@ import threading
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-Frame = TypeVar("Frame")
+Item = TypeVar("Item")
 
 
-class FrameScheduler(Generic[Frame]):
-    """One slot per camera. Any thread may put; one thread takes."""
+class FrameScheduler(Generic[Item]):
+    """One mailbox per camera. Any thread may put; one thread takes."""
 
     def __init__(self, cameras: Sequence[str]) -> None:
-        self._slots: dict[str, Frame | None] = dict.fromkeys(cameras)
-        self._turns = list(cameras)
+        self._mailboxes: dict[str, Item | None] = dict.fromkeys(cameras)
+        self._service_order = list(cameras)
         self._changed = threading.Condition()
         self._closed = False
 
-    @property
-    def is_closed(self) -> bool:
-        return self._closed
-
-    def put(self, camera: str, frame: Frame) -> Frame | None:
-        """Store a camera's newest frame in place of one that still waits.
+    def put(self, camera: str, frame: Item) -> Item | None:
+        """Store a camera's newest frame, replacing one that is still waiting.
 
         Returns:
-            The frame that nobody will take: the one that waited, if any, or after `close` the new one.
+            The discarded frame: the one that was waiting, if any, or the new one after `close`.
         """
         with self._changed:
             if self._closed:
                 return frame
-            superseded = self._slots[camera]
-            self._slots[camera] = frame
+            superseded = self._mailboxes[camera]
+            self._mailboxes[camera] = frame
             self._changed.notify()
             return superseded
 
-    def take(self, at_most: int = 1) -> list[tuple[str, Frame]]:
-        """Wait for a frame, and take at most so many that wait now: first of the camera served longest ago.
+    def take(self, at_most: int = 1) -> list[tuple[str, Item]]:
+        """Wait for a frame, and take up to `at_most` waiting frames, starting with the least recently served camera.
 
         Returns:
-            Cameras with their frames, at least one; none once closed.
+            Cameras with their frames, at least one; empty after `close`.
         """
         with self._changed:
             while not self._closed:
-                taken = [(camera, frame) for camera in self._turns if (frame := self._slots[camera]) is not None]
+                taken = [
+                    (camera, frame) for camera in self._service_order if (frame := self._mailboxes[camera]) is not None
+                ]
                 taken = taken[:at_most]
                 if taken:
                     for camera, _ in taken:
-                        self._slots[camera] = None
-                        self._turns.remove(camera)
-                        self._turns.append(camera)
+                        self._mailboxes[camera] = None
+                        self._service_order.remove(camera)
+                        self._service_order.append(camera)
                     return taken
                 self._changed.wait()
             return []
 
-    def clear(self) -> list[tuple[str, Frame]]:
-        """Empty the slots; returns the frames that waited, with their cameras."""
+    def clear(self) -> list[tuple[str, Item]]:
+        """Empty the mailboxes; returns the waiting frames with their cameras."""
         with self._changed:
-            waiting = [(camera, frame) for camera, frame in self._slots.items() if frame is not None]
-            self._slots = dict.fromkeys(self._slots)
+            waiting = [(camera, frame) for camera, frame in self._mailboxes.items() if frame is not None]
+            self._mailboxes = dict.fromkeys(self._mailboxes)
             return waiting
 
-    def close(self) -> list[tuple[str, Frame]]:
-        """Wake the taker for the last time; returns the frames that waited, with their cameras."""
+    def close(self) -> list[tuple[str, Item]]:
+        """Wake the taking thread for the last time; returns the waiting frames with their cameras."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         return self.clear()
+
+
+TOLERANCE = 0.25
+"""Share of the period by which a frame may be early, because cameras have jitter."""
+
+
+class RateLimiter:
+    """Admits frames up to a maximum rate; an early frame does not advance the time of the next one."""
+
+    def __init__(self) -> None:
+        self._due: float | None = None
+
+    def admits(self, now: float, rate: float) -> bool:
+        """Return whether a frame is admitted.
+
+        Args:
+            now: seconds of a clock that only goes back together with `reset`.
+            rate: maximum frames per second, which may change; 0: unlimited.
+        """
+        if rate <= 0:
+            return True
+        period = 1 / rate
+        due = now if self._due is None else self._due
+        if now < due - TOLERANCE * period:
+            return False
+        self._due = max(due, now - TOLERANCE * period) + period
+        return True
+
+    def reset(self) -> None:
+        """Reset after a jump of the clock."""
+        self._due = None

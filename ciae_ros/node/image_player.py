@@ -1,11 +1,10 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Publishes a video file, a folder of images or a camera device as a camera would."""
+"""The image player, which publishes a video file, a folder of images or a device like a camera."""
 
 from __future__ import annotations
 
-import sys
 import time
 
 import cv2
@@ -20,16 +19,16 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ciae_ros.camera.image_source import SourceError, open_source
-from ciae_ros.node.diagnostics import OK, Finding, diagnostic_array, status
-from ciae_ros.node.image_messages import bgr_image
-from ciae_ros.node.signals import until_interrupted
+from ciae_ros.core.diagnostics import PlayerDiagnostics
+from ciae_ros.node.diagnostics.status import OK, Finding, diagnostic_array, diagnostic_status
+from ciae_ros.node.publishing.image_messages import bgr_image
 
-ACQUAINTANCE = Duration(seconds=10)
-"""For which the first image waits for the reliable subscribers."""
+DISCOVERY_TIMEOUT = Duration(seconds=10)
+"""Maximum time to wait until reliable subscribers have received the first image."""
 
 
 class ImagePlayer(Node):
-    """Plays a source once or in a loop; how many images it has published is on /diagnostics."""
+    """Plays a source once or in a loop, and reports the number of published images on /diagnostics."""
 
     def __init__(self) -> None:
         super().__init__("image_player")
@@ -45,7 +44,7 @@ class ImagePlayer(Node):
         self.published = 0
 
     def play(self) -> None:
-        """Publish all frames at their times; behind schedule, as fast as possible.
+        """Publish all frames at their times, or as fast as possible when late.
 
         Raises:
             SourceError: the source cannot be played.
@@ -63,11 +62,12 @@ class ImagePlayer(Node):
                 self._publisher.publish(self._message(frame))
                 self.published += 1
                 if self.published == 1 and self._wait_for_subscribers:
-                    # A subscriber that is known here may not know this publisher yet, but will ask for what it missed.
-                    self._publisher.wait_for_all_acked(ACQUAINTANCE)
+                    # A discovered subscriber may not have discovered this publisher yet, but will request missed
+                    # images.
+                    self._publisher.wait_for_all_acked(DISCOVERY_TIMEOUT)
                     start = time.monotonic()
             if self.published == 0:
-                raise SourceError(f"nothing in {self._source} could be decoded")
+                raise SourceError(f"no image in {self._source} could be decoded")
             if not self._loop:
                 break
             source = open_source(self._source)
@@ -87,28 +87,9 @@ class ImagePlayer(Node):
     def _publish_count(self) -> None:
         stamp = self.get_clock().now().to_msg()
         name = f"{self.get_fully_qualified_name()}: images"
-        finished = status(name, self._source, [Finding(OK, "finished")], {"published": self.published})
+        values = PlayerDiagnostics(self.published).to_values()
+        finished = diagnostic_status(name, self._source, [Finding(OK, "finished")], values)
         self._diagnostics.publish(diagnostic_array(stamp, finished))
         self._diagnostics.wait_for_all_acked(Duration(seconds=2))
         self._publisher.wait_for_all_acked(Duration(seconds=2))
         self.get_logger().info(f"published {self.published} images")
-
-
-def main(args: list[str] | None = None) -> int:
-    """Play until the end or an interruption; 1 if the source cannot be played."""
-    rclpy.init(args=args)
-    player = ImagePlayer()
-    try:
-        with until_interrupted():
-            player.play()
-    except SourceError as error:
-        print(f"image_player: {error}", file=sys.stderr)
-        return 1
-    finally:
-        player.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,25 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The predictor that the parameters ask for, and a pipeline that is ready for the expected images."""
+"""Loading of the predictor that the parameters specify, warm-up of its pipeline, and release of its memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from ciae_ros.inference import Predictor
 from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.host_memory import trim_malloc
 from ciae_ros.inference.loading.named_models import load_for_backend
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.parameters import NodeParameters
 
-WORTHWHILE = 0.95
-"""A batch has to take less than this share of its images' times one by one."""
+LoadPredictor = Callable[[NodeParameters], Predictor]
+
+MAX_BATCH_TIME_RATIO = 0.95
+"""Batching is used if a batch takes less than this share of the time of its images one by one."""
 
 
 def load_predictor(parameters: NodeParameters) -> Predictor:
@@ -22,7 +27,7 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
 
     Raises:
         CheckpointError: the model cannot be used.
-        ValueError: there is no such device, or it does not have the precision.
+        ValueError: the device does not exist or does not support the precision.
         torch.OutOfMemoryError: the device has too little memory for it.
     """
     device = choose_device(parameters.device)
@@ -39,16 +44,16 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
 
 
 def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, log: Callable[[str], object]) -> int:
-    """Prepare for batches of the expected sizes.
+    """Warm up for batches of the expected sizes.
 
     Args:
-        pipeline: with nothing on its way.
-        parameters: `max_batch` 0 has it measured on the first size.
-        cameras: how many there are.
-        log: is told how each size will run.
+        pipeline: pipeline without batches in flight.
+        parameters: with `max_batch` 0, the batch size is chosen by measuring the first size.
+        cameras: number of cameras.
+        log: called with the execution mode of each size.
 
     Returns:
-        How many images should go through the network at once.
+        The maximum number of images in a batch.
     """
 
     def prepare(size: tuple[int, int], batch_size: int) -> float:
@@ -63,7 +68,7 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
     max_batch = parameters.max_batch or cameras
     alone = prepare(first, 1)
     together = prepare(first, max_batch) if max_batch > 1 else alone
-    if max_batch > 1 and not parameters.max_batch and together >= WORTHWHILE * max_batch * alone:
+    if max_batch > 1 and not parameters.max_batch and together >= MAX_BATCH_TIME_RATIO * max_batch * alone:
         pipeline.release_buffers()
         others, max_batch = list(parameters.sizes), 1
     for batch_size in range(2, max_batch):
@@ -72,3 +77,10 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
         for batch_size in range(1, max_batch + 1):
             prepare(size, batch_size)
     return max_batch
+
+
+def release_unused_memory() -> None:
+    """Return the memory of a released model to the operating system and the device."""
+    trim_malloc()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The end of the node's process: who asks for it, with which exit code, and within which time it comes."""
+"""Shutdown of the node's process: requests, exit codes and time limits."""
 
 from __future__ import annotations
 
@@ -17,50 +17,53 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from ciae_ros.node.exit_codes import INTERNAL_ERROR, ORDERLY_END
+from ciae_ros.node.exit_codes import INTERNAL_ERROR, NORMAL_EXIT
 
-LAST_WORDS = 5.0
-"""Seconds that the process has for an orderly end after a failure: what hangs on the device may hang for ever."""
+SHUTDOWN_TIMEOUT = 5.0
+"""Maximum seconds for an orderly shutdown after a failure, because a call to the device may hang forever."""
 
 
 class ProcessEnd:
-    """Whether the process is to end, and with which exit code. May be used from any thread."""
+    """The request to end the process, with its exit code. Thread-safe."""
 
     def __init__(self) -> None:
-        self.exit_code = ORDERLY_END
+        self.exit_code = NORMAL_EXIT
         self.fault = ""
-        """Why the process cannot go on; empty before a failure, and after a refusal, which has been told already."""
+        """Why the process must end; empty without a failure or after a configuration error, which is already logged."""
         self._lock = threading.Lock()
         self._requested = threading.Event()
 
-    def request(self, exit_code: int = ORDERLY_END, fault: str = "") -> bool:
-        """Ask for the end; True if the exit code is taken over: that of the first fault, else of the first request.
+    def request(self, exit_code: int = NORMAL_EXIT, fault: str = "") -> bool:
+        """Request the end of the process; the first fault, or else the first request, determines the exit code.
 
-        After a fault the process ends within `LAST_WORDS` seconds even if nobody waits for requests.
+        After a fault the process ends within `SHUTDOWN_TIMEOUT` even if no thread waits for requests.
+
+        Returns:
+            Whether the exit code was accepted.
         """
         with self._lock:
             if self.fault or (self._requested.is_set() and not fault):
                 return False
             self.exit_code, self.fault = exit_code, fault
             if fault:
-                end_process_after(LAST_WORDS, exit_code)
+                end_process_after(SHUTDOWN_TIMEOUT, exit_code)
             self._requested.set()
             return True
 
     def wait(self) -> None:
-        """Until somebody asks for the end. A signal interrupts it whatever other threads do."""
+        """Wait until the end is requested. A signal interrupts the wait in any case."""
         self._requested.wait()
 
 
 def end_process_after(seconds: float, exit_code: int) -> None:
-    """End the process after so many seconds, even if other threads, the device or the reader of its output hang."""
+    """End the process after a delay, even if other threads, the device or the reader of its output hang."""
     timer = threading.Timer(seconds, os._exit, (exit_code,))
     timer.daemon = True
     timer.start()
 
 
 def end_process(exit_code: int) -> None:
-    """End the process at once. The interpreter's own end would wait for threads, and call the device once more."""
+    """End the process at once, without joining threads or calling the device as the interpreter would at exit."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -71,11 +74,11 @@ def end_process(exit_code: int) -> None:
 class NodeExecutor(SingleThreadedExecutor):
     """An executor for a node whose subscriptions and publishers are destroyed on other threads.
 
-    rclpy's own raises `InvalidHandle` when the QoS events of a topic are destroyed while it collects what to wait for.
+    rclpy's executor raises `InvalidHandle` if QoS events of a topic are destroyed while it builds its wait set.
     """
 
     def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
-        """As rclpy's; collects anew, without what has been destroyed. What callbacks raise is not affected."""
+        """Wait as rclpy does, but rebuild the wait set if an entity was destroyed. Callbacks may raise as before."""
         while True:
             try:
                 return super().wait_for_ready_callbacks(*args, **kwargs)
@@ -84,19 +87,18 @@ class NodeExecutor(SingleThreadedExecutor):
 
 
 def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None:
-    """Have an executor on a thread of its own call the node back.
+    """Serve the node with an executor on its own thread.
 
     Args:
-        node: which nobody serves yet.
-        end: is requested when ROS is shut down.
-        fail: called after an exception in a callback, or on any other thread that does not handle it, with the exit
-            code and what happened.
+        node: node without an executor.
+        end: requested when ROS is shut down.
+        fail: called with exit code and fault after an unhandled exception in a callback or on any other thread.
     """
     executor = NodeExecutor()
     executor.add_node(node)
 
     def fail_after(error: BaseException | None) -> None:
-        # A signal shuts ROS down at once, also in the middle of a call that then finds no context.
+        # A signal shuts ROS down immediately, even during a call, which then fails without a context.
         if error is not None and rclpy.ok(context=node.context):
             text = "".join(traceback.format_exception(error))
             node.get_logger().fatal(f"an exception on the thread {threading.current_thread().name}:\n{text}")
@@ -108,7 +110,7 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None
         except ExternalShutdownException:
             pass
         except Exception as error:
-            # So that nobody waits for what it would have done; rclpy takes None, whatever its annotation says.
+            # So that no thread waits for this executor; rclpy accepts None despite its annotation.
             node.executor = None  # type: ignore[assignment]
             fail_after(error)
         end.request()

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Quality of service of the node's topics, and one clear line for each way in which it can be broken."""
+"""QoS of the node's topics, and log lines for QoS events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 
-if TYPE_CHECKING:  # Parameters need PyTorch, which a player of images does not.
+if TYPE_CHECKING:  # Parameters import PyTorch, which the image player does not need.
     from ciae_ros.node.parameters import NodeParameters
 
 INCOMPATIBLE = "incompatible QoS"
@@ -21,11 +21,11 @@ LIVELINESS_LOST = "liveliness lost"
 LOST_IN_TRANSPORT = "lost in transport"
 
 Report = Callable[[str, int, str], None]
-"""Takes what happened (one of the above), how often since the last report, and a line for people."""
+"""Takes the kind of an event (one of the above), its number since the last report, and a line for the log."""
 
 
 def input_qos(parameters: NodeParameters) -> QoSProfile:
-    """Of an image subscription."""
+    """Return the QoS of an image subscription."""
     profile = _profile(parameters.input_reliability, parameters.input_depth)
     if parameters.input_deadline:
         profile.deadline = Duration(seconds=parameters.input_deadline)
@@ -35,17 +35,17 @@ def input_qos(parameters: NodeParameters) -> QoSProfile:
 
 
 def output_qos(parameters: NodeParameters) -> QoSProfile:
-    """Of all topics that carry frames."""
+    """Return the QoS of all output topics with frames."""
     return _profile(parameters.output_reliability, parameters.output_depth)
 
 
 def input_events(topic: str, parameters: NodeParameters, report: Report) -> SubscriptionEventCallbacks:
-    """What to do when something is wrong with an image topic.
+    """Create the event callbacks of an image subscription.
 
     Args:
-        topic: its full name.
-        parameters: of which the input's QoS was made.
-        report: is told.
+        topic: fully qualified name.
+        parameters: parameters of the input QoS.
+        report: called for each event.
     """
     advice = {
         QoSPolicyKind.RELIABILITY: "set qos.input_reliability to best_effort, or have it publish reliably",
@@ -61,14 +61,15 @@ def input_events(topic: str, parameters: NodeParameters, report: Report) -> Subs
         report(
             INCOMPATIBLE,
             event.total_count_change,
-            f"{topic}: a publisher is not heard because of its {qos_policy_name_from_kind(kind)} policy: {what_to_do}",
+            f"{topic}: a publisher is incompatible because of its {qos_policy_name_from_kind(kind)} policy: "
+            f"{what_to_do}",
         )
 
     def deadline(event: Any) -> None:
         report(
             DEADLINE_MISSED,
             event.total_count_change,
-            f"{topic}: no image within {parameters.input_deadline} s (DEADLINE policy, qos.input_deadline): look at "
+            f"{topic}: no image within {parameters.input_deadline} s (DEADLINE policy, qos.input_deadline): check "
             "the camera, or set a longer deadline",
         )
 
@@ -77,15 +78,15 @@ def input_events(topic: str, parameters: NodeParameters, report: Report) -> Subs
             report(
                 LIVELINESS_LOST,
                 event.not_alive_count_change,
-                f"{topic}: a publisher gave no sign of life for {parameters.input_liveliness_lease} s (LIVELINESS "
-                "policy, qos.input_liveliness_lease): look at the camera's driver, or set a longer lease",
+                f"{topic}: a publisher showed no liveliness for {parameters.input_liveliness_lease} s (LIVELINESS "
+                "policy, qos.input_liveliness_lease): check the camera's driver, or set a longer lease",
             )
 
     def lost(event: Any) -> None:
         report(
             LOST_IN_TRANSPORT,
             event.total_count_change,
-            f"{topic}: images were lost on their way (RELIABILITY policy): start the camera's driver with "
+            f"{topic}: images were lost in transport (RELIABILITY policy): start the camera's driver with "
             "config/fastdds.xml, or set qos.input_reliability to reliable",
         )
 
@@ -98,17 +99,18 @@ def input_events(topic: str, parameters: NodeParameters, report: Report) -> Subs
 
 
 def output_events(topic: str, report: Report) -> PublisherEventCallbacks:
-    """What to do when a subscriber asks more than an output topic offers."""
+    """Create the event callbacks of an output topic."""
 
     def incompatible(event: Any) -> None:
         kind = QoSPolicyKind(event.last_policy_kind)
-        what_to_do = "ask for less"
+        what_to_do = "request less"
         if kind == QoSPolicyKind.RELIABILITY:
             what_to_do = "set qos.output_reliability to reliable, or subscribe with best effort"
         report(
             INCOMPATIBLE,
             event.total_count_change,
-            f"{topic}: a subscriber gets nothing because of its {qos_policy_name_from_kind(kind)} policy: {what_to_do}",
+            f"{topic}: a subscriber is incompatible because of its {qos_policy_name_from_kind(kind)} policy: "
+            f"{what_to_do}",
         )
 
     return PublisherEventCallbacks(incompatible_qos=incompatible)

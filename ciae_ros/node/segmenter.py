@@ -1,10 +1,10 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Takes frames, converts them, has them segmented, publishes, and survives what a frame can do.
+"""The segmenter: takes frames, converts them, runs them through the pipeline, publishes results and handles errors.
 
-One thread takes the newest frames just before the network gets free and sends them into the pipeline, another one waits
-for what comes out of it and publishes: neither keeps the network waiting.
+One thread takes the newest frames just before the network becomes idle and submits them to the pipeline; another waits
+for the results and publishes them. Neither keeps the network idle.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import cv2
 import rclpy
 import torch
 from rclpy.clock import Clock
@@ -34,9 +33,8 @@ from ciae_ros.inference import PanopticResult, Predictor
 from ciae_ros.inference.pipeline.batch import BatchFuture
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.inference.stage_times import StageTimes
-from ciae_ros.node.camera_stream import CameraStream, Frame
-from ciae_ros.node.frame_scheduler import FrameScheduler
-from ciae_ros.node.frame_statistics import (
+from ciae_ros.node.camera_stream import CameraStream, PendingFrame
+from ciae_ros.node.diagnostics.frame_statistics import (
     DEVICE_LOST,
     FAILED,
     FUTURE_STAMP,
@@ -45,48 +43,42 @@ from ciae_ros.node.frame_statistics import (
     STOPPED,
     FrameTimes,
 )
+from ciae_ros.node.errors import DeviceLostError, describe_error, is_out_of_memory
+from ciae_ros.node.frame_scheduler import FrameScheduler
 from ciae_ros.node.parameters import NodeParameters
-from ciae_ros.node.result_publisher import SegmentedFrame
+from ciae_ros.node.publishing.result_publisher import SegmentedFrame
 
 
 @dataclass
 class _Job:
-    """A frame on its way through the network."""
+    """A frame in the pipeline."""
 
     stream: CameraStream
-    frame: Frame
+    frame: PendingFrame
     image: CameraImage
     convert: float
-    """Seconds that the conversion took."""
+    """Seconds for the conversion."""
     is_counted: bool = False
-    """Segmented or dropped."""
+    """Whether it was counted as segmented or dropped."""
 
 
 @dataclass
 class _Batch:
-    """Frames that go through the network together."""
+    """Frames that are segmented together."""
 
     jobs: list[_Job]
-    answer: BatchFuture
-
-
-class DeviceLostError(Exception):
-    """The device answers no more; nothing that it may still say can be trusted."""
-
-
-class DeviceHungError(Exception):
-    """The device has not answered within the time that it was given."""
+    future: BatchFuture
 
 
 BATCHES_AHEAD = 2
-"""So many may be on their way besides the one that is being published: one in the network, one that is next."""
+"""Maximum number of batches in flight besides the one being published: one in the network and the next one."""
 
 PREPARATION_MARGIN = 1.5
-"""Frames are taken so many times earlier than the last ones needed to be ready, so that the network seldom waits."""
+"""Factor on the recent preparation time of frames, by which they are taken early so that the network rarely waits."""
 
 
 class Segmenter:
-    """Segments the newest frames on threads of its own until it is stopped."""
+    """Segments the newest frames on its own threads until it is stopped."""
 
     def __init__(
         self,
@@ -96,57 +88,58 @@ class Segmenter:
         parameters: Callable[[], NodeParameters],
         clock: Clock,
         logger: RcutilsLogger,
-        on_end: Callable[[Exception], None],
+        on_fatal: Callable[[Exception], None],
         max_batch: int = 1,
         note: str = "",
     ) -> None:
-        """Begin.
+        """Start the threads.
 
         Args:
-            predictor: whose settings follow the parameters.
-            pipeline: of that predictor; used by nobody else from now on.
-            streams: by the cameras' names.
-            parameters: asked for each batch, so that changes count for the next frame.
-            clock: the node's; stamps are compared with it.
-            logger: for frames that could not be segmented, once for each reason.
-            on_end: called on one of the threads, which then end, with a `DeviceLostError` or a fault of ours.
-            max_batch: most frames that go through the network at once.
+            predictor: predictor whose settings follow the parameters.
+            pipeline: pipeline of the predictor, for exclusive use.
+            streams: streams by the names of their cameras.
+            parameters: returns the parameters; called for each batch, so that changes apply to the next
+                frame.
+            clock: clock of the node, which stamps are compared with.
+            logger: logs dropped frames, once for each reason.
+            on_fatal: called with a `DeviceLostError` or an internal error on one of the threads, which then end.
+            max_batch: maximum number of frames in a batch.
             note: a line of text for the overlays.
         """
-        self.scheduler: FrameScheduler[Frame] = FrameScheduler(list(streams))
+        self.scheduler: FrameScheduler[PendingFrame] = FrameScheduler(list(streams))
         self._predictor, self._pipeline = predictor, pipeline
         self._streams, self._parameters = streams, parameters
         self._clock, self._logger = clock, logger
-        self._on_end = on_end
+        self._on_fatal = on_fatal
         self._max_batch, self._note = max_batch, note
         self._preparation = 0.0
         self._may_submit = threading.Semaphore(BATCHES_AHEAD)
         self._submitted: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        self._unanswered: deque[_Batch] = deque()
+        self._pending: deque[_Batch] = deque()
         self._finishing_since: float | None = None
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=target, name=f"ciae-{name}", daemon=True)
-            for name, target in (("take", self._take_and_submit), ("publish", self._publish_and_survive))
+            for name, target in (("take", self._take_and_submit), ("publish", self._publish_results))
         ]
         for thread in self._threads:
             thread.start()
 
     def busy_seconds(self) -> float:
-        """Seconds since the oldest batch began that is in the pipeline or being finished now; 0 if there is none."""
+        """Return the age in seconds of the oldest batch in the pipeline or being published; 0 if there is none."""
         finishing_since = self._finishing_since
         finishing = time.perf_counter() - finishing_since if finishing_since is not None else 0.0
         return max(self._pipeline.busy_seconds(), finishing)
 
     def drop_waiting(self) -> list[str]:
-        """Forget the frames that wait; returns their cameras' names. They are not counted here."""
+        """Discard waiting frames without counting them; returns the names of their cameras."""
         return [camera for camera, _ in self.scheduler.clear()]
 
     def stop(self, timeout: float) -> bool:
-        """End after the batch that is in the network now; frames that wait are dropped.
+        """Stop after the batch that is in the network; waiting frames are dropped.
 
         Returns:
-            False if that batch has not come out of the network within so many seconds.
+            False if that batch has not finished within the timeout.
         """
         self._close()
         end = time.monotonic() + timeout
@@ -159,30 +152,32 @@ class Segmenter:
             self._streams[camera].statistics.count_dropped(STOPPED)
         self._stopping.set()
         self._pipeline.wake()
-        for batch in list(self._unanswered):
-            batch.answer.cancel()
+        for batch in list(self._pending):
+            batch.future.cancel()
 
     def _take_and_submit(self) -> None:
         try:
-            while turns := self._take():
-                self._submit_in_batches(turns)
+            while frames_by_camera := self._take():
+                self._submit_in_batches(frames_by_camera)
         except Exception as error:
-            self._give_up(error)
+            self._abort(error)
         self._submitted.put(None)
 
-    def _take(self) -> list[tuple[str, Frame]]:
-        """Cameras with their newest frames, as late as the network allows; none after the end."""
+    def _take(self) -> list[tuple[str, PendingFrame]]:
+        """Take cameras with their newest frames, as late as the network permits; empty after the end."""
         self._may_submit.acquire()
         self._pipeline.wait_until_needed(self._preparation, self._stopping)
-        turns = self.scheduler.take(self._max_batch)
+        frames_by_camera = self.scheduler.take(self._max_batch)
         self._may_submit.release()
-        return turns
+        return frames_by_camera
 
-    def _submit_in_batches(self, turns: list[tuple[str, Frame]]) -> None:
+    def _submit_in_batches(self, frames_by_camera: list[tuple[str, PendingFrame]]) -> None:
         parameters = self._parameters()
         self._predictor.settings = parameters.settings(self._predictor.default_settings)
-        jobs = [job for camera, frame in turns if (job := self._convert(camera, frame, parameters)) is not None]
-        # Sorting is stable: the cameras' order stays within a batch.
+        jobs = [
+            job for camera, frame in frames_by_camera if (job := self._convert(camera, frame, parameters)) is not None
+        ]
+        # Sorting is stable and preserves the cameras' order within a batch.
         for _, batch in groupby(sorted(jobs, key=self._padded_size), key=self._padded_size):
             self._may_submit.acquire()
             self._submit(list(batch))
@@ -193,14 +188,14 @@ class Segmenter:
                 self._count_dropped(job, STOPPED)
             self._may_submit.release()
             return
-        batch = _Batch(jobs, self._answer_of(jobs))
-        self._unanswered.append(batch)
+        batch = _Batch(jobs, self._submit_to_pipeline(jobs))
+        self._pending.append(batch)
         if self._stopping.is_set():
-            batch.answer.cancel()
+            batch.future.cancel()
         self._submitted.put(batch)
 
-    def _answer_of(self, jobs: list[_Job]) -> BatchFuture:
-        """Send frames into the pipeline; what it refuses is an error like those that come out of it."""
+    def _submit_to_pipeline(self, jobs: list[_Job]) -> BatchFuture:
+        """Submit frames to the pipeline; a refused submission becomes a failed future."""
         try:
             return self._pipeline.submit([(job.image.pixels, job.image.channel_order) for job in jobs])
         except Exception as error:
@@ -208,34 +203,34 @@ class Segmenter:
             refused.set_exception(error)
             return refused
 
-    def _publish_and_survive(self) -> None:
+    def _publish_results(self) -> None:
         end: Exception | None = None
         while (batch := self._submitted.get()) is not None:
-            wait([batch.answer])
+            wait([batch.future])
             self._finishing_since = time.perf_counter()
-            self._unanswered.popleft()
+            self._pending.popleft()
             self._may_submit.release()
             try:
                 if end is None:
                     self._finish(batch)
             except Exception as error:
                 end = error
-                self._give_up(error)
+                self._abort(error)
             if end is not None:
                 for job in batch.jobs:
                     self._count_dropped(job, DEVICE_LOST if isinstance(end, DeviceLostError) else FAILED)
             self._finishing_since = None
 
-    def _give_up(self, error: Exception) -> None:
-        """A node that lives and segments nothing would be worse than one that is started again."""
+    def _abort(self, error: Exception) -> None:
+        """Stop after a fatal error: a restarted node is better than one that is alive but segments nothing."""
         self._close()
-        self._on_end(error if isinstance(error, DeviceLostError) else RuntimeError(described(error)))
+        self._on_fatal(error if isinstance(error, DeviceLostError) else RuntimeError(describe_error(error)))
 
     def _padded_size(self, job: _Job) -> tuple[int, int]:
         return self._predictor.geometry(*job.image.pixels.shape[:2]).padded
 
-    def _convert(self, camera: str, frame: Frame, parameters: NodeParameters) -> _Job | None:
-        """The frame's pixels; None if it is dropped."""
+    def _convert(self, camera: str, frame: PendingFrame, parameters: NodeParameters) -> _Job | None:
+        """Convert a frame; returns None if it is dropped."""
         stream = self._streams[camera]
         stamp = frame.message.header.stamp
         now = self._clock.now().nanoseconds * 1e-9
@@ -243,10 +238,10 @@ class Segmenter:
         if parameters.max_age and age > parameters.max_age:
             self._drop(stream, STALE, f"an image was {age:.3f} s old, more than max_age ({parameters.max_age} s)")
             return None
-        # Simulated time is 0 until somebody publishes /clock: nothing is known about stamps then.
+        # Simulated time is 0 until /clock is published; stamps cannot be checked before.
         if parameters.max_future and now > 0 and -age > parameters.max_future:
             reason = (
-                f"an image was stamped {-age:.3f} s after the node's time, more than max_future "
+                f"an image was stamped {-age:.3f} s ahead of the node's clock, more than max_future "
                 f"({parameters.max_future} s): compare the clocks of camera and node, and use_sim_time of both"
             )
             self._drop(stream, FUTURE_STAMP, reason)
@@ -260,22 +255,22 @@ class Segmenter:
         except UnusableImageError as error:
             self._drop(stream, error.kind, str(error))
             return None
-        except Exception as error:  # Whatever one message does must not end the stream.
-            self._drop(stream, OUT_OF_MEMORY if is_out_of_memory(error) else FAILED, described(error))
+        except Exception as error:  # A single message must not end the stream.
+            self._drop(stream, OUT_OF_MEMORY if is_out_of_memory(error) else FAILED, describe_error(error))
             return None
         return _Job(stream, frame, image, time.perf_counter() - start)
 
     def _finish(self, batch: _Batch) -> None:
-        """Publish a batch's answer, or see what to do about its error."""
+        """Publish the results of a batch, or handle its error."""
         parameters = self._parameters()
         try:
-            results, stages = batch.answer.result()
+            results, stages = batch.future.result()
         except CancelledError:
             for job in batch.jobs:
                 self._count_dropped(job, STOPPED)
             return
         except Exception as error:
-            self._survive(error, batch.jobs)
+            self._handle_batch_error(error, batch.jobs)
             return
         self._preparation = PREPARATION_MARGIN * (stages.preprocess + sum(job.convert for job in batch.jobs))
         for job, result in zip(batch.jobs, results, strict=True):
@@ -289,8 +284,8 @@ class Segmenter:
                 frame, self._predictor.name, stream.calibration, parameters.overlay_style, self._note
             )
         except Exception as error:
-            # When ROS shuts down, a frame may find its topics gone.
-            self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, described(error))
+            # During shutdown of ROS, the publishers of a frame may be gone.
+            self._count_dropped(job, FAILED if rclpy.ok() else STOPPED, describe_error(error))
             return
         stream.last = job.frame, frame
         fusion = stages.proposals + stages.fusion + stages.download
@@ -304,11 +299,11 @@ class Segmenter:
                 f"({parameters.latency_budget} s); further ones are counted"
             )
 
-    def _survive(self, error: Exception, jobs: list[_Job]) -> None:
-        """After an exception in the network: drop what cannot be segmented, go on if the device still answers."""
+    def _handle_batch_error(self, error: Exception, jobs: list[_Job]) -> None:
+        """Drop the frames of a failed batch that cannot be segmented, and continue if the device still responds."""
         reason = OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
-        description = described(error)
-        # The traceback's frames hold the tensors that the memory is full of.
+        description = describe_error(error)
+        # The frames of the traceback keep the tensors alive that fill the memory.
         traceback.clear_frames(error.__traceback__)
         self._check_device()
         if reason == OUT_OF_MEMORY and torch.cuda.is_available():
@@ -316,16 +311,16 @@ class Segmenter:
         if len(jobs) == 1:
             self._count_dropped(jobs[0], reason, description)
             return
-        # Together they were too many, or one of them is to blame: each one by itself.
+        # The batch was too large, or one frame caused the error: retry them one by one.
         for job in jobs:
-            self._finish(_Batch([job], self._answer_of([job])))
+            self._finish(_Batch([job], self._submit_to_pipeline([job])))
 
     def _check_device(self) -> None:
         try:
             self._predictor.check_device()
         except Exception as error:
             if not is_out_of_memory(error):
-                raise DeviceLostError(described(error)) from None
+                raise DeviceLostError(describe_error(error)) from None
 
     def _count_dropped(self, job: _Job, reason: str, description: str = "") -> None:
         if job.is_counted:
@@ -341,17 +336,3 @@ class Segmenter:
             self._logger.warning(
                 f"{stream.camera.name}: dropped a frame ({reason}; further ones are counted): {description}"
             )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Did the device or the host have too little memory? PyTorch's allocator for the CPU has no class for it."""
-    if isinstance(error, cv2.error):
-        return error.code == cv2.Error.StsNoMem
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def described(error: Exception) -> str:
-    """The error with where it was raised, in one line."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = f" (in {last[0].name}, {last[0].filename}:{last[0].lineno})" if last else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Ending a ROS process in an orderly way."""
+"""Orderly shutdown of a ROS process by signals."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rclpy.signals import install_signal_handlers, uninstall_signal_handlers
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """Leave the block quietly when the process is interrupted or ROS is shut down; nothing interrupts what follows.
+    """Leave the block without an exception on an interruption or shutdown of ROS; later signals are ignored.
 
-    Ctrl-C under `ros2 launch` reaches a node twice: from the terminal, and from the launcher.
+    Ctrl-C under `ros2 launch` reaches a node twice: from the terminal and from the launcher.
     """
     uninstall_signal_handlers()
     signal.signal(signal.SIGINT, _interrupt_once)
-    install_signal_handlers()  # ROS hears of the signal first, and passes it on.
+    install_signal_handlers()  # ROS handles the signal first and forwards it.
     try:
         yield
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:
-        # A signal shuts ROS down at once, also in the middle of a call that then finds no context.
+        # A signal shuts ROS down immediately, even during a call, which then fails without a context.
         if rclpy.ok():
             raise
     finally:
@@ -44,4 +44,4 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Unlike `SIG_IGN` this leaves ROS's own handler in place."""
+    """Ignore the signal; unlike `SIG_IGN` this keeps ROS's own handler in place."""

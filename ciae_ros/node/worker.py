@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A thread for work that would keep the executor from everything else, and services that are answered from it."""
+"""A worker thread for long tasks that would block the executor, and services that run on it."""
 
 from __future__ import annotations
 
@@ -17,67 +17,80 @@ from rclpy.task import Future
 
 Result = TypeVar("Result")
 
+RESPONSE_TIMEOUT = 3.5
+"""Seconds to wait for the responses to requests before the process ends: less than `SHUTDOWN_TIMEOUT`, after which it
+ends in any case, and long enough for `ACKNOWLEDGEMENT_TIMEOUT`, which is spent before a failed transition is
+answered."""
+
 
 class Worker:
-    """Does pieces of work one after the other, while the node's executor serves timers, topics and other services."""
+    """Runs tasks sequentially, while the node's executor serves timers, topics and other services."""
 
     def __init__(self, node: Node, name: str) -> None:
-        """Start the thread when it is first needed.
+        """Create the worker; its thread starts with the first task.
 
         Args:
-            node: whose executor is told of finished work.
-            name: of the thread.
+            node: node whose executor sends the responses.
+            name: name of the thread.
         """
         self._node = node
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def submit(self, work: Callable[[], Result]) -> concurrent.futures.Future[Result]:
-        """Have work done after what was submitted before."""
+        """Run a task after those submitted earlier."""
         return self._pool.submit(work)
 
     def serve(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Awaitable[Any]]:
-        """A service callback that has `callback` answer on this thread.
+        """Wrap a service callback so that it runs on this thread.
 
-        The service needs a reentrant callback group: another one would be blocked until the answer is there.
+        The service needs a reentrant callback group: another one would block until the response is available.
         """
 
-        async def answer(request: Any, response: Any) -> Any:
-            answered: Future[Any] = Future(executor=self._node.executor)
+        async def respond(request: Any, response: Any) -> Any:
+            completed: Future[Any] = Future(executor=self._node.executor)
 
             def work() -> None:
                 try:
-                    answered.set_result(callback(request, response))
+                    completed.set_result(callback(request, response))
                 except Exception as error:
-                    answered.set_exception(error)
+                    completed.set_exception(error)
                 if (executor := self._node.executor) is not None:
                     executor.wake()
 
             self._pool.submit(work)
-            return await answered
+            return await completed
 
-        return answer
+        return respond
 
     def is_idle_within(self, seconds: float) -> bool:
-        """Wait until everything is done that was submitted; False if it is not after so many seconds."""
+        """Wait until all submitted tasks are done; returns False after a timeout."""
         return bool(concurrent.futures.wait([self._pool.submit(lambda: None)], timeout=seconds).done)
 
-    def has_answered_within(self, seconds: float) -> bool:
-        """Wait until all requests are answered and the executor has sent the answers.
+    def wait_for_responses(self, seconds: float) -> bool:
+        """Wait until all requests are processed and the executor has sent the responses.
 
         Returns:
-            False if it has not after so many seconds, or if no executor serves the node any more.
+            False after a timeout, or if the node has no executor any more.
         """
         end = time.monotonic() + seconds
         if not self.is_idle_within(seconds) or (executor := self._node.executor) is None:
             return False
-        # The executor takes up its tasks in order: those that answer are older than this one.
+        # The executor runs tasks in order, and those that send responses are older than this one.
         sent = threading.Event()
         executor.create_task(sent.set)
         return sent.wait(end - time.monotonic())
 
 
+def flush_responses(*workers: Worker) -> None:
+    """Wait for at most `RESPONSE_TIMEOUT` until the workers' requests are answered."""
+    end = time.monotonic() + RESPONSE_TIMEOUT
+    for worker in workers:
+        worker.wait_for_responses(max(0.0, end - time.monotonic()))
+    time.sleep(0.2)  # Responses are in transit, and services have no wait_for_all_acked.
+
+
 def finishes_within(seconds: float, work: Callable[[], object]) -> bool:
-    """Do work on a thread of its own and wait for it at most so many seconds; raises what it raised in that time."""
+    """Run a task on a thread and wait for it with a timeout; raises what the task raised in that time."""
     outcome: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def run() -> None:
@@ -88,7 +101,7 @@ def finishes_within(seconds: float, work: Callable[[], object]) -> bool:
         else:
             outcome.set_result(None)
 
-    # A daemon, so that work that never returns does not keep the process from ending.
+    # A daemon, so that a task that never returns does not prevent the process from exiting.
     threading.Thread(target=run, name="ciae-bounded", daemon=True).start()
     if not concurrent.futures.wait([outcome], timeout=seconds).done:
         return False

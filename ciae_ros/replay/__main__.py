@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Evaluate recorded bags: see `python -m ciae_ros.replay --help`."""
+"""Evaluate models on recorded bags; see `python -m ciae_ros.replay --help`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ from importlib import import_module
 from types import ModuleType
 
 from ciae_ros.inference import CheckpointError
-from ciae_ros.replay.types import ReplayError
+from ciae_ros.replay.bags.types import ReplayError
 
-COMMANDS = {
-    "evaluate": "evaluate_command",
-    "node": "node_command",
-    "compare": "compare_command",
-    "report": "report_command",
-    "record-results": "record_command",
-    "make-bag": "make_bag_command",
-}
-"""Subcommands and their modules."""
+COMMANDS = ("evaluate", "node", "compare", "report", "record-results", "make-bag")
+"""Subcommands; each is a module of `ciae_ros.replay.cli`."""
 
 EXPECTED = (ReplayError, CheckpointError, ValueError, OSError)
-"""Say in one line what was wrong."""
+"""Errors that are reported in one line."""
 
 INTERRUPTED = 130
 
@@ -34,18 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand.
 
     Returns:
-        0; 1 if something could not be read, found or written, which is said in one line for each thing; 2 for arguments
-        that make no sense; 3 if what is required does not hold; 130 after an interruption.
+        0; 1 if something could not be read, found or written, with one line for each problem; 2 for invalid arguments;
+        3 if a requirement is not met; 130 after an interruption.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if "--ros-args" in arguments:  # ros2 launch puts them behind the others.
+    if "--ros-args" in arguments:  # ros2 launch appends them.
         arguments = arguments[: arguments.index("--ros-args")]
     options = _parser().parse_args(arguments)
     command = _module(options.command)
     try:
         return int(command.run(options, shlex.join(["python", "-m", "ciae_ros.replay", *arguments])))
     except KeyboardInterrupt:
-        print("replay: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("replay: interrupted; the same command resumes the run", file=sys.stderr)
         return INTERRUPTED
     except EXPECTED as error:
         print(f"replay: {error}", file=sys.stderr)
@@ -55,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ciae_ros.replay",
-        description="How good is a model on recorded drives, how fast on this computer, and where does it fail.",
+        description="Evaluate how good a model is on recorded sequences, how fast it is, and where it fails.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in COMMANDS:
@@ -68,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _module(command: str) -> ModuleType:
-    return import_module(f"ciae_ros.replay.{COMMANDS[command]}")
+    return import_module(f"ciae_ros.replay.cli.{command.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from ciae_ros.camera.camera_image import UnusableImageError
 from ciae_ros.camera.image_conversion import ENCODINGS, CvBridge, convert_image
 from ciae_ros.camera.image_decoding import decode_image
-from ciae_ros.node.image_messages import label_image
+from ciae_ros.node.publishing.image_messages import label_image
 
 HEIGHT, WIDTH = 48, 64
 SCENE = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8), (WIDTH, HEIGHT))
-"""BGR, smooth: colours survive sub-sampling and Bayer patterns nearly unchanged."""
+"""A smooth BGR image, whose colours are nearly unchanged by sub-sampling and Bayer patterns."""
 
 
 def mosaic(pattern: str) -> np.ndarray:
@@ -60,7 +60,7 @@ GREY = cv2.cvtColor(SCENE, cv2.COLOR_BGR2GRAY)
 GREY16 = np.random.default_rng(1).integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
 GREY_AS_BGR = cv2.cvtColor(GREY, cv2.COLOR_GRAY2BGR)
 
-# Encoding: its bytes in rows, the BGR image that OpenCV makes of them, and how close that is to the scene.
+# By encoding: its bytes in rows, the BGR image that OpenCV converts them to, and its difference from the scene.
 CASES: dict[str, tuple[np.ndarray, np.ndarray, float | None]] = {
     "rgb8": (cv2.cvtColor(SCENE, cv2.COLOR_BGR2RGB), SCENE, 0),
     "bgr8": (SCENE, SCENE, 0),
@@ -85,7 +85,7 @@ CASES: dict[str, tuple[np.ndarray, np.ndarray, float | None]] = {
 
 
 def image(encoding: str, rows: np.ndarray, padding: int = 0) -> Image:
-    """A message of the scene's size, with so many bytes behind each row."""
+    """A message of the scene's size, with padding in bytes after each row."""
     rows = np.ascontiguousarray(rows).reshape(len(rows), -1)
     data = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
     return Image(height=HEIGHT, width=WIDTH, encoding=encoding, step=data.shape[1], data=array("B", data.tobytes()))
@@ -205,11 +205,11 @@ def test_compressed_images(suffix: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no image", cv2.imencode(".png", SCENE)[1].tobytes()[:40]])
 def test_compressed_images_that_cannot_be_decoded_are_refused(data: bytes) -> None:
-    with pytest.raises(UnusableImageError, match=r"neither JPEG nor PNG|is damaged"):
+    with pytest.raises(UnusableImageError, match=r"neither JPEG nor PNG|is corrupt"):
         decode_image(CompressedImage(format="jpeg", data=data))
 
 
-def test_native_byte_order_is_what_label_images_claim() -> None:
+def test_label_images_have_native_byte_order() -> None:
     labels = np.arange(12, dtype=np.uint16).reshape(3, 4) * 300
     message = label_image(Image().header, labels)
     assert message.is_bigendian == (sys.byteorder == "big")

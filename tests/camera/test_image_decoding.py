@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""JPEG and PNG: decoded like OpenCV does, and refused when damaged, truncated, huge, or something else."""
+"""JPEG and PNG images are decoded as by OpenCV, and refused if corrupt, truncated, huge, or of another format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_16_bit_png_is_scaled_to_8_bits() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_truncated_at_any_length_is_refused(suffix: str) -> None:
     data = encoded(suffix)
-    # Two bytes of a JPEG's end marker, the twelve of a PNG's, hold nothing of the image.
+    # The two bytes of a JPEG's end marker, and the twelve of a PNG's, contain no image data.
     for length in (0, 1, 4, 30, len(data) // 4, len(data) // 2, len(data) - 40):
         with pytest.raises(UnusableImageError) as caught:
             decode_image(compressed(data[:length]))
@@ -66,7 +66,7 @@ def test_bytes_changed_in_the_middle_never_do_worse_than_a_refusal(suffix: str) 
             assert decode_image(compressed(bytes(data))).pixels.size <= 36_000_000 * 3
         except UnusableImageError:
             refused += 1
-    # Some changes leave a JPEG that is as valid as any other; a PNG has checksums.
+    # Some changes leave a valid JPEG; a PNG has checksums.
     assert refused >= (200 if suffix == ".png" else 80)
 
 
@@ -92,12 +92,12 @@ def test_a_chunk_of_a_png_takes_no_more_memory_than_there_are_bytes() -> None:
     png = encoded(".png", SCENE[:8, :8])
     claim = struct.pack(">I", 2_000_000_000) + b"IDAT"
     peak = getrusage(RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UnusableImageError, match="is damaged"):
+    with pytest.raises(UnusableImageError, match="is corrupt"):
         decode_image(compressed(png[:33] + claim + png[33:]))
     assert getrusage(RUSAGE_SELF).ru_maxrss - peak < 100_000, "KiB"
 
 
-def test_what_a_png_holds_besides_the_image_is_not_read() -> None:
+def test_other_chunks_of_a_png_are_ignored() -> None:
     png = encoded(".png")
     text = b"zTXtComment\0\0" + zlib.compress(bytes(50_000_000))
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
@@ -109,5 +109,5 @@ def test_what_a_png_holds_besides_the_image_is_not_read() -> None:
 def test_a_chroma_subsampling_that_no_camera_uses_is_refused() -> None:
     data = bytearray(encoded(".jpg"))
     data[data.index(b"\xff\xc0") + 11] = 0x14
-    with pytest.raises(UnusableImageError, match="is damaged"):
+    with pytest.raises(UnusableImageError, match="is corrupt"):
         decode_image(compressed(bytes(data)))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs of label maps: what comes back is what went in."""
+"""Run-length encoding of label maps is lossless."""
 
 from __future__ import annotations
 

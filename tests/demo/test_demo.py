@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The demo from its source to the files that it writes."""
+"""The demo, from its source to its files."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     assert cv2.imread(str(output / "contact_sheet.png")).shape[1] == 3 * 640
     assert cv2.imread(str(output / "picture.png")).shape == (60, 3 * 80, 3)
     report = json.loads((output / "run" / "report.json").read_text())
-    assert report["figures"]["frames"] == 12
-    assert 0 < report["figures"]["fps"] < 20
-    assert report["figures"]["dropped"] == pytest.approx(1 - frames["segmented"] / 12)
+    assert report["summary"]["frames"] == 12
+    assert 0 < report["summary"]["fps"] < 20
+    assert report["summary"]["dropped"] == pytest.approx(1 - frames["segmented"] / 12)
     assert (output / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("source", ["/no/such/video.mp4", __file__])
-def test_demo_refuses_what_is_no_video(
+def test_demo_refuses_a_file_that_is_not_a_video(
     source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["demo", "--source", source])

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The examples as a user starts them, beside a running node: each frame's things, with the areas that the node says."""
+"""The examples with a running node: each frame's things, with the areas that the node reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (FRAMES, 60, 80, 3), np.uint8
 
 @pytest.fixture(scope="module")
 def node(ros: None) -> Iterator[subprocess.Popen[str]]:
-    """A node that finds things in noise, and publishes below the name of its camera."""
+    """A node that detects things in noise, and publishes below the name of its camera."""
     process = start_node(**SMALL, camera_names="[front]", score_threshold="0.0")
     yield process
     stop(process)
@@ -48,7 +48,7 @@ def client(node: subprocess.Popen[str]) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def cpp_example(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C++ example, built by colcon as a user would."""
+    """The C++ example, built by colcon."""
     for package in ("rclcpp", "message_filters"):
         try:
             get_package_prefix(package)
@@ -76,9 +76,9 @@ def test_cpp_example_prints_the_things_of_every_frame(cpp_example: Path, client:
 
 
 def check(example: list[str | Path], client: Client) -> None:
-    """Send frames one by one; the example has to print one line for each, with what the table of segments says."""
+    """Send frames one by one; the example must print a line for each, in agreement with the segments."""
     with running(example) as (process, lines):
-        # Until it prints something its subscriptions may not have been found.
+        # Its subscriptions may not be discovered before its first output.
         stamp = 0
 
         def prints() -> bool:
@@ -108,7 +108,7 @@ def line_of(table: PanopticSegments) -> str:
 
 @contextmanager
 def running(example: list[str | Path]) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """An example and the lines that it has printed so far; ended by Ctrl-C, which has to give exit code 0."""
+    """An example and its output so far; Ctrl-C must end it with exit code 0."""
     command = [*example, "--ros-args", "-p", f"outputs:={OUTPUTS}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     lines: list[str] = []

@@ -110,7 +110,7 @@ def test_folding_batch_norm_changes_nothing(preset: str) -> None:
         folded = fold_batch_norm(backbone)
         after = backbone(image)
     left = sum(isinstance(module, (nn.BatchNorm2d, FrozenBatchNorm2d)) for module in backbone.modules())
-    # A deformable convolution keeps its normalisation: R101 has 4 + 23 + 3 of them in its last three stages.
+    # The normalisation of a deformable convolution is not folded: R101 has 4 + 23 + 3 in its last three stages.
     assert left == (30 if "dcn" in preset else 0)
     assert folded > 40
     for old, new in zip(before, after, strict=True):
@@ -159,14 +159,14 @@ def test_cuda_agrees_with_the_cpu(data: Path, precision: str) -> None:
     assert (on_cpu == on_cuda).mean() > (0.99 if precision == "fp32" else 0.9)
 
 
-def test_a_batch_gives_what_its_images_give_alone(data: Path) -> None:
+def test_a_batch_equals_its_images_alone(data: Path) -> None:
     paths = sorted((data / "coco_panoptic_mini" / "val2017").glob("*.jpg"))[:3]
     images = [cv2.resize(cv2.imread(str(path)), (160, 120)) for path in paths]
     model = predictor(settings=InferenceSettings(score_threshold=0.05, max_instances=20, min_stuff_area=50))
     results, _ = model.predict_batch([(image, "bgr") for image in images])
     for image, result in zip(images, results, strict=True):
         alone = model.predict(image, "bgr")
-        # Sums over a batch may be taken in another order: single pixels at a border between segments may differ.
+        # Sums over a batch may be computed in another order: single pixels at a border of segments may differ.
         assert (alone.semantic_map() == result.semantic_map()).mean() > 0.999
 
 

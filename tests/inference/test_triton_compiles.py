@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every Triton kernel compiles for real devices, of which none is needed, and keeps its values in registers."""
+"""Every Triton kernel compiles for real devices, without needing one, and keeps its values in registers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 ARCHITECTURES = {"A100": 80, "Orin": 87, "H200": 90}
 FEW_BYTES = 64
-"""Where ptxas prefers two blocks of 256 threads on a multiprocessor to keeping everything in registers."""
+"""Kernels for which ptxas prefers two blocks of 256 threads on a multiprocessor to keeping everything in registers."""
 
 ASSIGNMENT = {
     **dict.fromkeys(("queries", "boxes", "row_center", "row_fraction", "column_center", "column_fraction"), "*fp32"),
@@ -45,13 +45,13 @@ Measure = Callable[..., int]
 
 @pytest.fixture
 def spilled(tmp_path: Path, record_property: Callable[[str, object], None]) -> Measure:
-    """Compile a kernel for one architecture; the bytes that a thread of it stores to local memory."""
+    """Compile a kernel for an architecture; returns the bytes that a thread spills to local memory."""
 
     def compile_and_measure(
         kernel: Any, pointers: dict[str, str], constants: dict[str, Any], architecture: int, **options: Any
     ) -> int:
         types = {name: pointers.get(name, "constexpr" if name in constants else "i32") for name in kernel.arg_names}
-        # As at run time: PyTorch's tensors begin at multiples of 16 bytes.
+        # As at run time: PyTorch's tensors are aligned to 16 bytes.
         aligned = {
             (place,): [["tt.divisibility", 16]]
             for place, name in enumerate(kernel.arg_names)

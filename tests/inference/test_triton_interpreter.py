@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tests of the Triton kernels without a CUDA device: in Triton's interpreter, in a process of its own."""
+"""The tests of the Triton kernels without a CUDA device, in Triton's interpreter and a separate process."""
 
 from __future__ import annotations
 

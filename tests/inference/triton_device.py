@@ -1,9 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the tests of Triton kernels run: on a CUDA device, or without one in Triton's interpreter.
+"""Device of the tests of Triton kernels: CUDA, or else Triton's interpreter.
 
-The interpreter is chosen by an environment variable before the kernels are imported, so it needs a process of its own:
+The interpreter is selected by an environment variable before the kernels are imported, so it needs its own process:
 `test_triton_interpreter` starts one.
 """
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""`ros2 launch ciae_ros panoptic.launch.py` as a user types it: built by colcon, ended by Ctrl-C."""
+"""`ros2 launch ciae_ros panoptic.launch.py`, built by colcon and ended by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROS2 = [sys.executable, "-c", "from ros2cli.cli import main; raise SystemExit(ma
 
 @pytest.fixture(scope="module")
 def workspace(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Both packages as `colcon build` in the root installs them; the environment of a shell that has sourced them."""
+    """Install both packages with `colcon build`; returns the environment of a shell that has sourced them."""
     folder = tmp_path_factory.mktemp("workspace")
     arguments = ["--build-base", folder / "build", "--install-base", folder / "install"]
     colcon = shutil.which("colcon")
@@ -83,8 +83,8 @@ def run_command(command: list[str], environment: dict[str, str], folder: Path) -
 
 
 def ros2(environment: dict[str, str], *arguments: str) -> str:
-    """What `ros2 ARGUMENTS` prints."""
-    # Without the daemon, which a test would leave running, discovery takes a moment.
+    """Return the output of `ros2 ARGUMENTS`."""
+    # Discovery takes a moment without the daemon, which would outlive the test.
     command = [*ROS2, *arguments, "--no-daemon", "--spin-time", "10"]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -92,7 +92,7 @@ def ros2(environment: dict[str, str], *arguments: str) -> str:
 
 
 def write_parameters(folder: Path, **values: object) -> Path:
-    """A parameter file for a node that is ready soon."""
+    """Write a parameter file for a node that starts quickly."""
     quick = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]}
     file = folder / "parameters.yaml"
     file.write_text(yaml.safe_dump({"/**": {"ros__parameters": quick | values}}))
@@ -100,7 +100,7 @@ def write_parameters(folder: Path, **values: object) -> Path:
 
 
 def node_process(launcher: subprocess.Popen[str]) -> psutil.Process | None:
-    """The node that the launcher has started, if it runs."""
+    """Return the running node that the launcher has started, if any."""
     for child in psutil.Process(launcher.pid).children(recursive=True):
         if "panoptic_node" in " ".join(child.cmdline()):
             return child
@@ -108,7 +108,7 @@ def node_process(launcher: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def interrupt(process: subprocess.Popen[str]) -> str:
-    """Ctrl-C: the terminal sends it to the launcher and to the nodes."""
+    """Send Ctrl-C as a terminal does, to the launcher and the nodes."""
     os.killpg(process.pid, signal.SIGINT)
     return process.communicate(timeout=60)[0]
 
@@ -132,7 +132,7 @@ def test_launch_brings_the_node_up_and_ctrl_c_ends_it_with_code_0(
     assert "Traceback" not in output
 
 
-def test_launch_arguments_reach_the_node_and_the_file_says_the_rest(
+def test_launch_arguments_reach_the_node_and_override_the_file(
     workspace: dict[str, str], client: Client, tmp_path: Path
 ) -> None:
     file = write_parameters(tmp_path, model="untrained/r50_512", max_rate=7.5, autostart=True)
@@ -165,12 +165,10 @@ def generate_launch_description():
     included = IncludeLaunchDescription(file, launch_arguments={{"params_file": {!r}, "image_topic": "/image"}}.items())
     return LaunchDescription([GroupAction([PushRosNamespace("car"), included])])
 """
-"""A launch file of a vehicle, which includes ours in a group with a namespace."""
+"""A launch file of a vehicle, which includes that of the package in a group with a namespace."""
 
 
-def test_a_node_that_is_killed_is_started_again_in_its_namespace_and_answers(
-    workspace: dict[str, str], client: Client, tmp_path: Path
-) -> None:
+def test_a_killed_node_is_restarted_in_its_namespace(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
     client.destroy_node()
     client = Client(outputs="/car/panoptic_node")
     stack = tmp_path / "stack.launch.py"
@@ -197,7 +195,7 @@ def test_a_node_that_is_killed_is_started_again_in_its_namespace_and_answers(
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output
-    assert output.count("ended with exit code -9; starting it again") == 2
+    assert output.count("exited with code -9; restarting it") == 2
     client.destroy_node()
     print(f"answers after a kill: {seconds} s")
 
@@ -205,19 +203,20 @@ def test_a_node_that_is_killed_is_started_again_in_its_namespace_and_answers(
 FAULTY = """#!{python}
 import sys, threading
 from ciae_ros.node import panoptic_node
+from ciae_ros.node.cli.panoptic_node import main
 from tests.node.faulty_node import load_faulty_predictor
 
 def fail(*arguments):
     raise KeyError("injected")
 
 panoptic_node.PanopticNode._reset_statistics = fail
-sys.exit(panoptic_node.main(load=load_faulty_predictor))
+sys.exit(main(load=load_faulty_predictor))
 """
 
 
 @pytest.fixture
 def faulty_workspace(workspace: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The installed node with a network that can be made to hang, and a service that raises."""
+    """The installed node with a network that hangs on request, and a service that raises."""
     prefix = Path(next(path for path in workspace["AMENT_PREFIX_PATH"].split(":") if path.endswith("/ciae_ros")))
     executable = prefix / "lib" / "ciae_ros" / "panoptic_node"
     healthy = executable.read_text()
@@ -230,7 +229,7 @@ def faulty_workspace(workspace: dict[str, str], tmp_path: Path) -> Iterator[dict
 def test_a_node_that_crashes_or_hangs_is_started_again(
     faulty_workspace: dict[str, str], client: Client, tmp_path: Path, kind: str, code: int
 ) -> None:
-    parameters = f"params_file:={write_parameters(tmp_path, **{'timeouts.batch': 2.0})}"
+    parameters = write_parameters(tmp_path, **{"timeouts.batch": 2.0})
     process = launch(
         faulty_workspace, tmp_path, "panoptic.launch.py", f"params_file:={parameters}", "image_topic:=/image"
     )
@@ -253,7 +252,7 @@ def test_a_node_that_crashes_or_hangs_is_started_again(
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output
-    assert f"ended with exit code {code}; starting it again" in output, output
+    assert f"exited with code {code}; restarting it" in output, output
 
 
 def test_a_refusal_is_not_repeated(workspace: dict[str, str], client: Client, tmp_path: Path) -> None:
@@ -261,7 +260,7 @@ def test_a_refusal_is_not_repeated(workspace: dict[str, str], client: Client, tm
     output, _ = process.communicate(timeout=START_TIMEOUT)
     assert output.count("no checkpoint at /no/such/file") == 1
     assert "exit code 78" in output
-    assert "starting it again" not in output
+    assert "restarting it" not in output
 
 
 def test_several_cameras(workspace: dict[str, str], ros_environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The network: shapes, sizes, initialisation, and what its options change."""
+"""The network: shapes, sizes, initialisation and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from ciae_ros.model import CIAE, PRESETS, ModelConfig
 from ciae_ros.model.backbone import ResNetFeatures
-from ciae_ros.model.deformable_convolution import DeformableConv2d
+from ciae_ros.model.layers import DeformableConv2d
 
 PARAMETERS_IN_MILLIONS = {
     "r50_512": 34.6,

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One running node for the tests that only talk to it."""
+"""A running node for tests that only communicate with it."""
 
 from __future__ import annotations
 

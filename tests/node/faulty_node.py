@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""`panoptic_node` whose network fails on request: the upper left pixel of an image says how."""
+"""`panoptic_node` with a network that fails on request, as encoded in the upper left pixel of an image."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ciae_ros.inference import Predictor
 from ciae_ros.inference.fusion.fusion import FusedImage
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.node.cli.panoptic_node import main
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.panoptic_node import main
 from ciae_ros.node.parameters import NodeParameters
 
 OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY, NOT_FINITE, HANG = 201, 202, 203, 204, 205, 206
 
 BROKEN_HEIGHT = 62
-"""Of an image that brings up a fault outside of the network."""
+"""Height of an image that causes a fault outside of the network."""
 
 
 def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
-    """A predictor with faults."""
+    """Load a predictor that fails on request."""
     predictor = load_predictor(parameters)
     prepare, healthy, check = predictor.preprocess, predictor.compute, predictor.check_device
     sizes = predictor.geometry
@@ -59,7 +59,7 @@ def load_faulty_predictor(parameters: NodeParameters) -> Predictor:
         return healthy(batch, *arguments)
 
     def check_device() -> None:
-        # After such an error every further call on the context fails.
+        # After such an error all further calls on the context fail.
         if is_lost:
             raise faults[LOST_DEVICE]()
         check()

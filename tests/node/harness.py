@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The node as a process, and a client that talks to it over DDS."""
+"""The node as a process, and a client that communicates with it over DDS."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from std_msgs.msg import Header
 from torch import Tensor
 
 from ciae_ros.inference.fusion.fusion import FusedImage
-from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.panoptic_node import LoadPredictor, PanopticNode
+from ciae_ros.node.model_loading import LoadPredictor, load_predictor
+from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.process_end import NodeExecutor
 
 START_TIMEOUT = 120.0
-"""Seconds; importing PyTorch on a busy machine with two cores takes its time."""
+"""Timeout in seconds of a start, including the import of PyTorch on a busy machine with two cores."""
 
-PATIENCE = 60.0
-"""Seconds in which something has to happen that takes a moment on an idle machine."""
+TIMEOUT = 60.0
+"""Timeout in seconds of events that take a moment on an idle machine."""
 
 GREETING = 0
-"""Stamp of images that only ask whether the node answers."""
+"""Stamp of images that only test whether the node segments."""
 
 SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": "[64x48]"}
-"""A node that is ready and answers quickly."""
+"""Parameters of a node that starts and segments quickly."""
 
 
 def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
-    """`panoptic_node`, or another program that runs the node, with its output in a pipe."""
+    """Start `panoptic_node`, or another program that runs the node, with its output in a pipe."""
     settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, *(program or ("-m", "ciae_ros.node.panoptic_node")), "--ros-args", *settings],
+        [sys.executable, *(program or ("-m", "ciae_ros.node.cli.panoptic_node")), "--ros-args", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -64,12 +64,12 @@ def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
 def node_in_this_process(
     load: LoadPredictor = load_predictor, state: str = "active", **parameters: Any
 ) -> Iterator[PanopticNode]:
-    """`panoptic_node` on an executor of its own, in one of the states unconfigured, inactive and active.
+    """Run `panoptic_node` on its own executor, in one of the states unconfigured, inactive and active.
 
-    Its messages go over DDS all the same; it saves the seconds that a process takes to import PyTorch.
+    Its messages still use DDS; this avoids the import of PyTorch in a process.
     """
     chosen = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]} | parameters
-    # A process would be ended when a machine with other work takes longer for a batch.
+    # A busy machine may need longer for a batch, which must not end the process.
     chosen = {"timeouts__stop": 60.0, "timeouts__batch": 0.0} | chosen
     overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]
     node = PanopticNode(load, parameter_overrides=overrides)
@@ -90,7 +90,7 @@ def node_in_this_process(
 
 
 def delay_network(node: PanopticNode, seconds: float, batches: list[int] | None = None) -> None:
-    """Have each batch take so much longer, and note how many images it has."""
+    """Delay each batch, and record its number of images."""
     predictor = node._predictor
     assert predictor is not None
     undelayed = predictor.compute
@@ -106,7 +106,7 @@ def delay_network(node: PanopticNode, seconds: float, batches: list[int] | None 
 
 @contextmanager
 def held_network(node: PanopticNode) -> Iterator[None]:
-    """No batch comes out of the network while the context lasts."""
+    """Block all batches in the network within the context."""
     predictor = node._predictor
     assert predictor is not None
     undelayed = predictor.compute
@@ -126,10 +126,10 @@ def held_network(node: PanopticNode) -> Iterator[None]:
 
 @contextmanager
 def udp_only() -> Iterator[None]:
-    """Nodes that are made while the context lasts, here and in child processes, use no shared memory.
+    """Disable shared memory for nodes created within the context, also in child processes.
 
-    What Fast DDS leaves in shared memory of a process that was killed keeps the next one, now and then, from being
-    heard (docs/reliability.md).
+    Remains of a killed process in the shared memory of Fast DDS occasionally block communication with the next
+    process (docs/reliability.md).
     """
     before = dict(os.environ)
     for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
@@ -143,7 +143,7 @@ def udp_only() -> Iterator[None]:
 
 
 class Client(Node):
-    """Publishes images and keeps what the node answers for one of its cameras."""
+    """Publishes images and stores the results of one of the node's cameras."""
 
     def __init__(self, compressed: bool = False, topic: str = "/image", outputs: str = "/panoptic_node") -> None:
         """Create the topics.
@@ -168,13 +168,13 @@ class Client(Node):
         self.create_subscription(PanopticSegments, f"{outputs}/segments", self._keep(self.segments), 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._count, 10)
 
-    def listen_to_pictures(self) -> None:
-        """The topics that are made only for subscribers."""
+    def subscribe_to_overlay(self) -> None:
+        """Subscribe to topics that are published only with a subscriber."""
         self.create_subscription(Image, f"{self._outputs}/overlay", self._keep(self.overlays), 10)
         self.create_subscription(Image, f"{self._outputs}/semantic", self._keep(self.semantics), 10)
 
     def publish(self, pixels: np.ndarray, stamp: int, encoding: str = "bgr8") -> None:
-        """An image with a stamp in nanoseconds."""
+        """Publish an image with a stamp in nanoseconds."""
         data = array("B")
         data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
         height, width = pixels.shape[:2]
@@ -189,11 +189,11 @@ class Client(Node):
             )
         )
 
-    def wait(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:
+    def wait(self, condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
         """Serve the topics until the condition holds.
 
         Raises:
-            TimeoutError: it did not in so many seconds.
+            TimeoutError: it does not hold within the timeout.
         """
         end = time.monotonic() + timeout
         while not condition():
@@ -202,7 +202,7 @@ class Client(Node):
             rclpy.spin_once(self, timeout_sec=0.05)
 
     def wait_until_active(self, node: subprocess.Popen[str] | None) -> None:
-        """Until the node answers: that its subscription is seen here does not mean that it sees this publisher."""
+        """Wait for a result, because a discovered subscription may not have discovered this publisher."""
         next_try = 0.0
 
         def answers() -> bool:
@@ -217,18 +217,18 @@ class Client(Node):
         self.labels.clear()
         self.segments.clear()
 
-    def wait_for_answers(self) -> None:
-        """As `wait_until_active`, for a node in this process."""
+    def wait_for_results(self) -> None:
+        """Wait for results of a node in this process."""
         self.wait_until_active(None)
 
     def wait_for_fault(self, text: str) -> None:
-        """Until the diagnostics say this of the node; they may say first that the one before has the same name."""
+        """Wait for a fault in the node's diagnostics, which may first report a previous node with the same name."""
 
-        def is_said() -> bool:
+        def is_logged() -> bool:
             status = self.statuses.get("/panoptic_node: node")
             return status is not None and status.level == DiagnosticStatus.ERROR and text in status.message
 
-        self.wait(is_said)
+        self.wait(is_logged)
 
     def greet(self) -> None:
         """Send an image that can only be segmented."""
@@ -247,13 +247,13 @@ class Client(Node):
         return future.result()
 
     def set_parameters_of_node(self, **values: object) -> list[str]:
-        """Reasons of the refusals, empty where a parameter was set."""
+        """Set parameters; returns the reasons of refusals, or empty strings."""
         parameters = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in parameters])
         return [result.reason for result in self.call("set_parameters", SetParameters, request).results]
 
     def request_transition(self, transition: int) -> Future[ChangeState.Response]:
-        """Ask for a transition without waiting for it."""
+        """Request a transition without waiting for it."""
         changer = self.create_client(ChangeState, "/panoptic_node/change_state")
         self.wait(changer.service_is_ready, START_TIMEOUT)
         request = ChangeState.Request()
@@ -300,11 +300,11 @@ def resident_megabytes(process: subprocess.Popen[str]) -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
 
-def wait_together(clients: Sequence[Client], condition: Callable[[], object], timeout: float = PATIENCE) -> None:
+def wait_together(clients: Sequence[Client], condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
     """Serve the topics of several clients until the condition holds.
 
     Raises:
-        TimeoutError: it did not in so many seconds.
+        TimeoutError: it does not hold within the timeout.
     """
     end = time.monotonic() + timeout
     while not condition():

@@ -1,9 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Two network namespaces joined by a wire that is cut: the node in one, its camera and its consumer in the other.
+"""Two network namespaces with a link that is cut: the node in one, its camera and its consumer in the other.
 
-Run as root inside a new network namespace; prints one JSON object with seconds until answers came.
+Run as root inside a new network namespace; prints a JSON object with the seconds until results arrived.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tests.node.harness import SMALL, Client, udp_only
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 HERE, THERE = "camera0", "node0"
-"""The wire's ends."""
+"""Ends of the link."""
 SHORT_CUT, LONG_CUT = 5.0, 25.0
-"""Seconds; DDS forgets participants that it has not heard of for 20."""
+"""Seconds of the long cut; DDS removes participants after 20 s of silence."""
 
 
 def main() -> int:
     run("ip", "link", "add", HERE, "type", "veth", "peer", "name", THERE)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SUBNET"
-    # Shared memory knows no namespaces.
+    # Shared memory ignores network namespaces.
     with udp_only():
         return cut_and_measure()
 
@@ -38,7 +38,8 @@ def main() -> int:
 def cut_and_measure() -> int:
     settings = [argument for name, value in SMALL.items() for argument in ("-p", f"{name}:={value}")]
     node = subprocess.Popen(
-        ["unshare", "--net", sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", *settings], text=True
+        ["unshare", "--net", sys.executable, "-m", "ciae_ros.node.cli.panoptic_node", "--ros-args", *settings],
+        text=True,
     )
     try:
         time.sleep(0.5)
@@ -55,23 +56,23 @@ def measure(node: subprocess.Popen[str]) -> dict[str, float]:
     rclpy.init()
     client = Client()
     client.wait_until_active(node)
-    seconds = {"before": answered_after(client)}
+    seconds = {"before": seconds_until_result(client)}
     for name, length in (("short", SHORT_CUT), ("long", LONG_CUT)):
         run("ip", "link", "set", HERE, "down")
         client.labels.clear()
         ask_for(client, length)
-        # What had been answered before the cut may still arrive.
+        # Results from before the cut may still arrive.
         seconds[f"answers during the {name} cut"] = len(client.labels)
         bring_up(HERE, "")
         client.labels.clear()
-        seconds[f"after the {name} cut"] = answered_after(client)
+        seconds[f"after the {name} cut"] = seconds_until_result(client)
     client.destroy_node()
     rclpy.try_shutdown()
     return seconds
 
 
-def answered_after(client: Client, timeout: float = 60.0) -> float:
-    """Seconds until an image that is sent from now on has been answered."""
+def seconds_until_result(client: Client, timeout: float = 60.0) -> float:
+    """Return the seconds until the result of an image that is sent from now on."""
     start = time.time()
     client.wait(lambda: ask_for(client, 0.1) and any(stamp > start * 1e9 for stamp in client.labels), timeout)
     return round(time.time() - start, 2)
@@ -92,7 +93,7 @@ def bring_up(interface: str, address: str, *within: str) -> None:
         run(*within, "ip", "address", "add", address, "dev", interface)
         run(*within, "ip", "link", "set", "lo", "up")
     run(*within, "ip", "link", "set", interface, "up")
-    # Taking the interface down has taken the route with it.
+    # Disabling the interface has removed the route.
     run(*within, "ip", "route", "replace", "224.0.0.0/4", "dev", interface)
 
 

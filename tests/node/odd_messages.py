@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Image messages that a broken driver, a broken network or somebody hostile might send."""
+"""Image messages as from a faulty driver, a faulty network or an attacker."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ headers = st.builds(
 )
 sizes = st.integers(0, 48) | st.sampled_from([1, 2, 3, 7, 640, 65535, 65536, 2**31, 2**32 - 1])
 near = st.sampled_from([0, 0, 0, 0, 1, -1, 2, -2, 3])
-"""What is added to a value that would be right."""
+"""Offsets to a valid value."""
 
 
 @st.composite
 def raw_images(draw: st.DrawFn) -> Image:
-    """Sizes, steps, encodings, byte orders and lengths, each right or wrong."""
+    """Sizes, steps, encodings, byte orders and lengths, each valid or invalid."""
     encoding = draw(st.sampled_from([*ENCODINGS, *ENCODINGS, "", "RGB8", "rgb16", "32FC1", "16UC1", "8UC3", "\u20ac"]))
     height, width = draw(sizes), draw(sizes)
     known = ENCODINGS.get(encoding)
@@ -59,7 +59,7 @@ def raw_images(draw: st.DrawFn) -> Image:
 
 @st.composite
 def compressed_images(draw: st.DrawFn) -> CompressedImage:
-    """Whole, truncated, damaged, glued together, and nonsense."""
+    """Valid, truncated, corrupt, concatenated and random data."""
     data = bytearray(draw(st.sampled_from(_VALID) | st.binary(max_size=200)))
     if draw(st.booleans()):
         data = data[: draw(st.integers(0, len(data)))]

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The calibration of labels, read by image_geometry's rules, projects a point to where the labels show it."""
+"""The calibration of labels, interpreted as by image_geometry, projects a point to its pixel in the labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENSOR = 720, 1280
 
 
 def sensor(binning: tuple[int, int] = (0, 0), roi: tuple[int, int, int, int] = (0, 0, 0, 0)) -> CameraInfo:
-    """Of a camera that reads out x, y, width and height of its sensor and brings so many of its pixels together."""
+    """The calibration of a camera with a region of interest and binning."""
     message = CameraInfo(height=SENSOR[0], width=SENSOR[1], distortion_model="plumb_bob", d=D)
     message.k = K.ravel().tolist()
     message.r = np.eye(3).ravel().tolist()

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One camera's topics: where they are after remapping, and what becomes of frames that nobody takes."""
+"""Topics of a camera: remapping, and frames that are not taken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ciae_ros.node.camera_stream import CameraStream
-from ciae_ros.node.cameras import cameras_of
+from ciae_ros.node.cameras import parse_cameras
 from ciae_ros.node.frame_scheduler import FrameScheduler
 from ciae_ros.node.parameters import NodeParameters
 from tests.node.harness import Client, node_in_this_process
@@ -35,13 +35,13 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
         (("/a/image",), (), "/a/image", "/a/camera_info"),
     ],
 )
-def test_the_calibration_is_looked_for_beside_the_images_wherever_they_are(
+def test_the_calibration_is_expected_next_to_remapped_images(
     ros: None, cameras: tuple[str, ...], remappings: tuple[str, ...], images: str, info: str
 ) -> None:
     rules = [argument for remapping in remappings for argument in ("-r", remapping)]
     node = Node("remapped", cli_args=["--ros-args", *rules] if rules else None)
     parameters = NodeParameters(cameras=cameras)
-    (camera,) = cameras_of(parameters)
+    (camera,) = parse_cameras(parameters)
     stream = CameraStream(node, camera, parameters)
     stream.subscribe(lambda name, frame: None, lambda: 0.0)
     subscribed = {subscription.topic_name: subscription.msg_type for subscription in node.subscriptions}
@@ -52,7 +52,7 @@ def test_the_calibration_is_looked_for_beside_the_images_wherever_they_are(
 
 def test_frames_that_come_after_the_end_are_counted_as_stopped(ros: None) -> None:
     node, parameters = Node("stopped"), NodeParameters(cameras=("image",))
-    (camera,) = cameras_of(parameters)
+    (camera,) = parse_cameras(parameters)
     stream = CameraStream(node, camera, parameters)
     scheduler = FrameScheduler([camera.name])
     stream.subscribe(scheduler.put, lambda: 0.0)
@@ -68,22 +68,22 @@ def test_frames_that_come_after_the_end_are_counted_as_stopped(ros: None) -> Non
     node.destroy_node()
 
 
-def test_labels_and_segments_do_not_wait_for_the_picture(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ciae_ros.node import result_publisher  # noqa: PLC0415
+def test_labels_and_segments_do_not_wait_for_the_overlay(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ciae_ros.node.publishing import result_publisher  # noqa: PLC0415
 
-    draw, may_draw = result_publisher.overlay_of, threading.Event()
+    draw, may_draw = result_publisher.render_overlay, threading.Event()
     may_draw.set()
 
     def wait_and_draw(*arguments: object) -> np.ndarray:
         assert may_draw.wait(120)
         return draw(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(result_publisher, "overlay_of", wait_and_draw)
+    monkeypatch.setattr(result_publisher, "render_overlay", wait_and_draw)
     with node_in_this_process():
-        client.listen_to_pictures()
-        client.wait_for_answers()
+        client.subscribe_to_overlay()
+        client.wait_for_results()
         for stamp in itertools.count(10):
-            # One after the other, so that nothing is on its way when drawing has to wait.
+            # Sequentially, so that nothing is in flight while drawing is blocked.
             client.publish(IMAGE, stamp)
             client.wait(lambda stamp=stamp: stamp in client.labels)
             if client.overlays and client.semantics:

@@ -1,19 +1,19 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Topics to cameras: names of their outputs, compressed or not, and what is refused."""
+"""Parsing of cameras: names of their outputs, compressed topics, and refusals."""
 
 from __future__ import annotations
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-from ciae_ros.node.cameras import cameras_of
+from ciae_ros.node.cameras import parse_cameras
 from ciae_ros.node.parameters import NodeParameters, ParameterError
 
 
 def test_the_only_camera_has_its_outputs_in_the_nodes_namespace() -> None:
-    (camera,) = cameras_of(NodeParameters(cameras=("/front/image_raw",)))
+    (camera,) = parse_cameras(NodeParameters(cameras=("/front/image_raw",)))
     assert camera.output("labels") == "~/labels"
     assert camera.name == "front/image_raw"
     assert camera.info_topic == "/front/camera_info"
@@ -22,7 +22,7 @@ def test_the_only_camera_has_its_outputs_in_the_nodes_namespace() -> None:
 
 def test_several_cameras_have_namespaces_made_from_their_topics() -> None:
     topics = ("/front/image_raw", "/camera/rear/image_raw/compressed", "side")
-    front, rear, side = cameras_of(NodeParameters(cameras=topics))
+    front, rear, side = parse_cameras(NodeParameters(cameras=topics))
     assert [camera.namespace for camera in (front, rear, side)] == ["front", "camera/rear", "side"]
     assert [camera.is_compressed for camera in (front, rear, side)] == [False, True, False]
     assert rear.output("labels") == "~/camera/rear/labels"
@@ -35,23 +35,23 @@ def test_several_cameras_have_namespaces_made_from_their_topics() -> None:
 
 def test_names_may_be_chosen() -> None:
     parameters = NodeParameters(cameras=("/a/image", "/b/image"), camera_names=("left", "right/far"), compressed=True)
-    assert [camera.namespace for camera in cameras_of(parameters)] == ["left", "right/far"]
-    assert all(camera.is_compressed for camera in cameras_of(parameters))
+    assert [camera.namespace for camera in parse_cameras(parameters)] == ["left", "right/far"]
+    assert all(camera.is_compressed for camera in parse_cameras(parameters))
 
 
 @pytest.mark.parametrize(
     ("cameras", "names", "message"),
     [
         ((), ("",), "at least one topic"),
-        (("image", ""), ("",), "none that is empty"),
-        (("a b",), ("",), "'a b' is no topic name"),
-        (("image", "image"), ("",), "cameras: 'image' occurs twice"),
-        (("/a/image_raw", "/a/image_raw/compressed"), ("",), "several cameras would be called 'a'"),
+        (("image", ""), ("",), "no empty ones"),
+        (("a b",), ("",), "'a b' is not a valid topic name"),
+        (("image", "image"), ("",), "cameras: 'image' is repeated"),
+        (("/a/image_raw", "/a/image_raw/compressed"), ("",), "several cameras would be named 'a'"),
         (("/a", "/b"), ("one",), "1 names for 2 cameras"),
-        (("/a", "/b"), ("x", "x"), "camera_names: 'x' occurs twice"),
-        (("/a", "/b"), ("x", "../y"), "'../y' must be of letters"),
+        (("/a", "/b"), ("x", "x"), "camera_names: 'x' is repeated"),
+        (("/a", "/b"), ("x", "../y"), "'../y' must consist of letters"),
     ],
 )
-def test_what_cannot_be_is_refused(cameras: tuple[str, ...], names: tuple[str, ...], message: str) -> None:
+def test_invalid_cameras_are_refused(cameras: tuple[str, ...], names: tuple[str, ...], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        cameras_of(NodeParameters(cameras=cameras, camera_names=names))
+        parse_cameras(NodeParameters(cameras=cameras, camera_names=names))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Levels and their reasons, and the status line."""
+"""Levels with their reasons, and the status line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from ciae_ros.node.diagnostics import camera_findings, status
-from ciae_ros.node.frame_statistics import Snapshot
+from ciae_ros.node.diagnostics.frame_statistics import Snapshot
+from ciae_ros.node.diagnostics.status import camera_findings, diagnostic_status
 from ciae_ros.node.parameters import NodeParameters
 from tests.node.harness import Client, node_in_this_process
 
@@ -55,14 +55,14 @@ OK, WARN, ERROR, STALE = (getattr(DiagnosticStatus, name) for name in ("OK", "WA
 )
 def test_level_and_reason(snapshot: dict, parameters: dict, level: bytes, text: str) -> None:
     findings = camera_findings(replace(HEALTHY, **snapshot), replace(NodeParameters(), **parameters), "nobody")
-    message = status("camera", "/image", findings, {})
+    message = diagnostic_status("camera", "/image", findings, {})
     assert message.level == level
     assert text in message.message
 
 
 def status_lines(client: Client, capfd: pytest.CaptureFixture[str], period: float) -> list[dict]:
     with node_in_this_process(diagnostics__status_period=period):
-        client.wait_for_answers()
+        client.wait_for_results()
         client.publish(np.zeros((60, 80, 3), np.uint8), 5)
         until = time.monotonic() + 3.5
         client.wait(lambda: time.monotonic() > until)

@@ -22,7 +22,7 @@ from tests.node.harness import Client, header, start_node
 STAMP = 123_456_789
 
 
-def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) -> None:
+def test_a_node_with_an_exported_model_segments(ros: None, exported_light: Path) -> None:
     process = start_node(model=str(exported_light), backend="onnx", device="cpu", expected_sizes="[64x48]")
     client = Client()
     try:
@@ -35,7 +35,7 @@ def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) 
         assert segments.model == "light_512 (untrained)"
         ids = set(np.unique(np.frombuffer(labels.data, np.uint16)).tolist()) - {0}
         assert ids == {segment.id for segment in segments.segments}
-        # An image of another shape has another size in the network: it is dropped, and the next one segmented.
+        # An image with another aspect ratio has another input size: it is dropped, and the next one segmented.
         client.publish(np.zeros((64, 64, 3), np.uint8), STAMP + 1)
         client.wait(lambda: client.counts.get("dropped, failed") == "1")
         client.publish(np.zeros((60, 80, 3), np.uint8), STAMP + 2)
@@ -57,7 +57,7 @@ def test_a_node_with_an_exported_model_answers(ros: None, exported_light: Path) 
         ({"input_size": 256}, "this image is 256x352 .* exported for 128x192"),
     ],
 )
-def test_what_does_not_fit_the_model_is_refused_at_start(
+def test_parameters_incompatible_with_the_model_are_refused_at_start(
     exported_light: Path, choices: dict[str, object], message: str
 ) -> None:
     chosen = {"model": str(exported_light), "device": "cpu", "expected_sizes": ("64x48",)} | choices

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the network, the device and the memory can do to a frame, and what becomes of the node."""
+"""Faults of network, device and memory, and their effect on frames and the node."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from ciae_ros.node.errors import is_out_of_memory
 from ciae_ros.node.exit_codes import DEVICE_FAILURE, INTERNAL_ERROR
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.segmenter import is_out_of_memory
 from tests.node.faulty_node import (
     BROKEN_HEIGHT,
     EXCEPTION,
@@ -47,7 +47,7 @@ def test_a_frame_that_fails_is_dropped_and_counted_and_the_next_one_is_segmented
     client: Client, capfd: pytest.CaptureFixture[str], code: int, reason: str, description: str
 ) -> None:
     with node_in_this_process(load_faulty_predictor):
-        client.wait_for_answers()
+        client.wait_for_results()
         for stamp in range(1, 9):
             client.publish(image(code if stamp < 5 else 0), stamp)
             until = time.monotonic() + 0.1
@@ -67,7 +67,7 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
     with node_in_this_process(load_faulty_predictor, cameras=["/a", "/b"], max_batch=2) as node:
         clients = [Client(topic=f"/{name}", outputs=f"/panoptic_node/{name}") for name in "ab"]
         for client in clients:
-            client.wait_for_answers()
+            client.wait_for_results()
         batches: list[int] = []
         delay_network(node, 0.1, batches)
         a, b = clients
@@ -92,18 +92,18 @@ def test_one_bad_frame_of_a_batch_takes_no_other_with_it(ros: None) -> None:
 @pytest.mark.parametrize(
     ("bad", "exit_code", "fault"),
     [
-        (image(LOST_DEVICE), DEVICE_FAILURE, "the device does not answer any more: RuntimeError: CUDA error"),
+        (image(LOST_DEVICE), DEVICE_FAILURE, "the device no longer responds: RuntimeError: CUDA error"),
         (np.zeros((BROKEN_HEIGHT, 80, 3), np.uint8), INTERNAL_ERROR, "internal error: KeyError: 'a mistake"),
     ],
     ids=["lost device", "mistake of ours"],
 )
-def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_and_no_wrong_map(
+def test_fatal_faults_end_the_process_with_an_exit_code_and_no_wrong_map(
     client: Client, ros: None, bad: np.ndarray, exit_code: int, fault: str
 ) -> None:
     process = start_node("-m", "tests.node.faulty_node", **SMALL)
     try:
         client.wait_until_active(process)
-        # One after the other: of images that come together, only the newest reaches the network.
+        # Sequentially, because only the newest of concurrent images reaches the network.
         for stamp in range(1, 60):
             client.publish(bad if stamp < 4 else image(0), stamp)
             until = time.monotonic() + 0.2
@@ -115,7 +115,7 @@ def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_an
         process.kill()
     assert process.returncode == exit_code, output
     assert fault in output
-    assert f"ending with exit code {exit_code}, to be started again" in output
+    assert f"exiting with code {exit_code}; the node should be restarted" in output
     assert "Traceback" not in output
     assert not client.labels
     client.wait_for_fault(fault)
@@ -123,14 +123,14 @@ def test_what_the_node_cannot_survive_ends_the_process_with_its_own_exit_code_an
 
 def test_a_frame_that_hangs_is_an_error_in_the_diagnostics(client: Client) -> None:
     with node_in_this_process(diagnostics__stuck_after=0.5) as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         delay_network(node, 3.0)
         client.publish(image(0), 1)
         client.wait_for_fault("a frame has been in the network for")
         client.wait(lambda: 1 in client.labels)
 
 
-def test_real_errors_of_the_allocators_are_told_from_others() -> None:
+def test_allocation_errors_are_distinguished_from_others() -> None:
     with pytest.raises(RuntimeError) as from_torch:
         torch.empty(1 << 46)
     with pytest.raises(MemoryError) as from_numpy:
@@ -144,7 +144,7 @@ def test_real_errors_of_the_allocators_are_told_from_others() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_more_memory_than_the_device_has_costs_one_frame(client: Client) -> None:
     with node_in_this_process(load_predictor, device="cuda") as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         predictor = node._predictor
         assert predictor is not None
         healthy = predictor.preprocess

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Only the newest frame of a camera waits, cameras take turns, and no frame vanishes."""
+"""Only the newest frame of a camera waits, cameras are served round-robin, and no frame is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_cameras_are_served_in_turn_however_fast_one_is() -> None:
     assert served == ["front", "rear", "front", "rear", "front", "rear"]
 
 
-def test_what_waits_at_the_same_moment_is_taken_together_the_longest_unserved_first() -> None:
+def test_waiting_frames_are_taken_together_round_robin() -> None:
     three = scheduler("front", "rear", "side")
     three.put("side", 1)
     assert three.take(at_most=3) == [("side", 1)]
@@ -58,7 +58,7 @@ def test_take_waits_for_a_frame_and_close_ends_the_wait() -> None:
     assert taken == [[("front", 7)], []]
 
 
-def test_close_gives_back_what_waits_and_what_comes_later() -> None:
+def test_close_returns_waiting_and_later_frames() -> None:
     front = scheduler("front")
     front.put("front", 1)
     assert front.close() == [("front", 1)]

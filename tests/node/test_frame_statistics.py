@@ -1,14 +1,14 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The sums add up, stages add up to the frame, and shares and rates are those of the last seconds."""
+"""Counters are consistent, stages add up to the frame, and shares and rates cover the last seconds."""
 
 from __future__ import annotations
 
 import pytest
 
-from ciae_ros.node import frame_statistics
-from ciae_ros.node.frame_statistics import FAILED, STAGES, SUPERSEDED, FrameStatistics, FrameTimes
+from ciae_ros.node.diagnostics import frame_statistics
+from ciae_ros.node.diagnostics.frame_statistics import FAILED, STAGES, SUPERSEDED, FrameStatistics, FrameTimes
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def times(network: float = 0.05) -> FrameTimes:
     return FrameTimes(0.01, 0.002, 0.003, network, 0.004, 0.001, 0.0005)
 
 
-def test_what_is_received_is_segmented_dropped_or_unfinished() -> None:
+def test_received_frames_are_segmented_dropped_or_unfinished() -> None:
     statistics = FrameStatistics()
     for _ in range(5):
         statistics.count_received()
@@ -36,7 +36,7 @@ def test_what_is_received_is_segmented_dropped_or_unfinished() -> None:
     assert snapshot.unfinished == 1
 
 
-def test_after_a_reset_frames_on_their_way_still_add_up() -> None:
+def test_after_a_reset_frames_in_flight_are_consistent() -> None:
     statistics = FrameStatistics()
     for _ in range(3):
         statistics.count_received()
@@ -59,7 +59,7 @@ def test_means_of_the_stages_add_up_to_the_frame() -> None:
     assert stages["network"].p50 < stages["network"].p90 < stages["network"].p99 <= 0.2
 
 
-def test_rates_and_shares_forget_what_is_older_than_the_window(clock: list[float]) -> None:
+def test_rates_and_shares_cover_the_window_only(clock: list[float]) -> None:
     statistics = FrameStatistics()
     for second in range(40):
         clock[0] = 100.0 + second

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Bad and odd messages by the thousand: each one is segmented or dropped with a reason, and nothing breaks or leaks."""
+"""Thousands of malformed messages: each is segmented or dropped with a reason, without failures or leaks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_odd_messages_are_converted_or_refused_with_a_reason_and_nothing_is_kept
 
     settings(ODD, max_examples=CONVERSIONS * 7 // 8)(given(message=raw_images())(convert_and_keep_some))()
     settings(ODD, max_examples=CONVERSIONS // 4)(given(message=compressed_images())(convert_and_keep_some))()
-    # The generator has not lost its teeth: every reason occurs, and so do usable images.
+    # The generator is effective: every reason occurs, and so do usable images.
     assert set(outcomes) == {*REASONS, "converted"}, outcomes
     assert outcomes.total() >= CONVERSIONS
     assert outcomes["converted"] > CONVERSIONS / 20
@@ -110,7 +110,7 @@ def test_odd_messages_over_dds_are_all_accounted_for(fuzzed_node: subprocess.Pop
         client.destroy_publisher(client.images)
         client.images = client.create_publisher(kind, topic, DEEP)
         client.wait_until_active(fuzzed_node)
-    # A greeting may still be on its way; it would count as one more.
+    # A discovery image may still be in flight and would be counted too.
     time.sleep(2.0)
     assert raw.call("reset_statistics", Trigger, Trigger.Request()).success
     sent = [0, 0]
@@ -154,5 +154,5 @@ def test_odd_messages_over_dds_are_all_accounted_for(fuzzed_node: subprocess.Pop
         client.arrivals.clear()
         client.wait_until_active(fuzzed_node)
         client.destroy_node()
-    # The second half repeats the first: nothing is kept of a message.
+    # The second half repeats the first: no message is leaked.
     assert memory[3] - memory[1] < 20 * 2**20, f"resident bytes after each part: {memory}"

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the player opens, and what it sends."""
+"""Sources of the player, and its messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.node.harness import nanoseconds
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images, to be played in the order of their names, and a file that is none."""
+    """Three images, played in the order of their names, and a file that is not an image."""
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((20, 30, 3), 80 * i, np.uint8))
     (tmp_path / "notes.txt").write_text("no image")
@@ -45,7 +45,7 @@ def test_video_has_its_own_rate_and_all_frames(data: Path) -> None:
     assert len(list(source.frames)) == source.length == 38
 
 
-def test_what_cannot_be_played_is_refused(tmp_path: Path) -> None:
+def test_invalid_sources_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "broken.png").write_bytes(b"no image")
@@ -55,14 +55,14 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_player_loops_and_stamps_what_it_sends(ros: None, folder: Path, compressed: bool) -> None:
+def test_player_loops_and_stamps_its_images(ros: None, folder: Path, compressed: bool) -> None:
     listener = Node("listener")
     received: list[Image | CompressedImage] = []
     listener.create_subscription(CompressedImage if compressed else Image, "/image", received.append, 10)
     settings = {"source": folder, "loop": "true", "rate": "30.0", "wait_for_subscribers": 1, "compressed": compressed}
     arguments = [item for name, value in settings.items() for item in ("-p", f"{name}:={str(value).lower()}")]
     arguments[1] = f"source:={folder}"
-    player = subprocess.Popen([sys.executable, "-m", "ciae_ros.node.image_player", "--ros-args", *arguments])
+    player = subprocess.Popen([sys.executable, "-m", "ciae_ros.node.cli.image_player", "--ros-args", *arguments])
     try:
         while len(received) < 7:
             assert player.poll() is None

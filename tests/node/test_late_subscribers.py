@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Subscribers that come late, many of them, while the machine is busy: each is heard of, and gets its messages."""
+"""Many late subscribers on a busy machine: each is discovered and receives its messages."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tests.node.harness import Client, node_in_this_process
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 TOPIC = "/panoptic_node/labels/run_lengths"
 JOINS = 25
-"""Of each kind."""
+"""Number of joins of each kind."""
 AT_ONCE = 5
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds for a join."""
 
 
 @pytest.fixture
 def busy_machine() -> Iterator[None]:
-    """As many processes as there are cores on two of them, which do nothing but take time."""
+    """Run processes that use all CPU time."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
     yield
     for loop in loops:
@@ -43,7 +43,7 @@ def busy_machine() -> Iterator[None]:
 
 @pytest.fixture
 def segmenting_node(client: Client, busy_machine: None) -> Iterator[PanopticNode]:
-    """A node that is given an image every 30 ms."""
+    """A node that receives an image every 30 ms."""
     ended = threading.Event()
 
     def publish() -> None:
@@ -51,7 +51,7 @@ def segmenting_node(client: Client, busy_machine: None) -> Iterator[PanopticNode
             client.publish(IMAGE, time.time_ns())
 
     with node_in_this_process() as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         thread = threading.Thread(target=publish)
         thread.start()
         yield node
@@ -59,7 +59,7 @@ def segmenting_node(client: Client, busy_machine: None) -> Iterator[PanopticNode
         thread.join()
 
 
-def what_the_node_knows(node: PanopticNode) -> str:
+def known_subscribers(node: PanopticNode) -> str:
     (stream,) = node._streams.values()
     matched = stream.publisher._run_lengths.get_subscription_count()
     return f"the node's graph has {node.count_subscribers(TOPIC)} subscriptions, its publisher {matched}"
@@ -69,9 +69,9 @@ def join(node: PanopticNode, subscriber: Node, executor: SingleThreadedExecutor)
     """Subscribe, wait for a message, and leave."""
     received: list[RunLengthLabels] = []
     subscription = subscriber.create_subscription(RunLengthLabels, TOPIC, received.append, 10)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not received:
-        assert time.monotonic() < end, what_the_node_knows(node)
+        assert time.monotonic() < end, known_subscribers(node)
         executor.spin_once(timeout_sec=0.05)
     assert sum(received[0].lengths) == IMAGE.shape[0] * IMAGE.shape[1]
     subscriber.destroy_subscription(subscription)
@@ -87,7 +87,7 @@ def test_late_subscriptions_of_a_participant_that_is_known(segmenting_node: Pano
 
 
 def test_late_participants(segmenting_node: PanopticNode) -> None:
-    def join_with_a_participant_of_its_own(number: int) -> None:
+    def join_with_separate_participant(number: int) -> None:
         context = rclpy.Context()
         rclpy.init(context=context)
         subscriber, executor = Node(f"late_{number}", context=context), SingleThreadedExecutor(context=context)
@@ -100,4 +100,4 @@ def test_late_participants(segmenting_node: PanopticNode) -> None:
             rclpy.shutdown(context=context)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert len(list(pool.map(join_with_a_participant_of_its_own, range(JOINS)))) == JOINS
+        assert len(list(pool.map(join_with_separate_participant, range(JOINS)))) == JOINS

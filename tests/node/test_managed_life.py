@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Transitions: what each does, what an error in it leaves behind, and that the memory comes back."""
+"""Transitions: their effect, errors in them, and the release of memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def state(node: PanopticNode) -> int:
 
 def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Client, ros: None) -> None:
     with node_in_this_process() as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         delay_network(node, 0.5)
         for stamp in range(1, 6):
             client.publish(IMAGE, stamp)
@@ -40,10 +40,10 @@ def test_deactivation_stops_within_a_frame_and_nothing_comes_after_it(client: Cl
             client.publish(IMAGE, stamp)
         until = time.monotonic() + 1.5
         client.wait(lambda: time.monotonic() > until)
-        # What was in the network was published before the transition ended; what waited is counted.
+        # Results in the network were published before the transition ended; waiting frames are counted.
         assert len(client.labels) <= 1
         assert client.counts["unfinished"] == "0"
-        # The newest image, and one that the node had prepared for the network, which used to be quicker.
+        # The newest image, and one that was already prepared for the network.
         assert client.counts["dropped, stopped"] in ("1", "2")
         assert all(stream.last is None for stream in node._streams.values())
 
@@ -112,7 +112,7 @@ def test_an_error_in_a_transition_leaves_the_node_unconfigured_with_the_reason_i
         assert f"{callback} failed: injected" in capfd.readouterr().err
         assert client.change_state(Transition.TRANSITION_CONFIGURE)
         assert client.change_state(Transition.TRANSITION_ACTIVATE)
-        client.wait_for_answers()
+        client.wait_for_results()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Several cameras on one network: each gets its own answers, and none suffers from another."""
+"""Several cameras on one network: each gets its own results, and none is affected by another."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cameras(node: PanopticNode) -> Iterator[list[Client]]:
         for topic, name in zip(TOPICS, names, strict=True)
     ]
     for client in clients:
-        client.wait_for_answers()
+        client.wait_for_results()
     yield clients
     for client in clients:
         client.destroy_node()
@@ -52,7 +52,7 @@ def label_map(message: Image) -> np.ndarray:
     return np.frombuffer(message.data, np.uint16).reshape(message.height, message.width)
 
 
-def test_each_camera_has_its_answers_in_its_own_namespace(cameras: list[Client], node: PanopticNode) -> None:
+def test_each_camera_has_its_results_in_its_namespace(cameras: list[Client], node: PanopticNode) -> None:
     for index, client in enumerate(cameras):
         send(client, IMAGES[index], 10 + index)
     wait_together(cameras, lambda: all(10 + index in client.segments for index, client in enumerate(cameras)))
@@ -65,7 +65,7 @@ def test_each_camera_has_its_answers_in_its_own_namespace(cameras: list[Client],
 
 
 def test_a_camera_that_misbehaves_affects_no_other(cameras: list[Client]) -> None:
-    """The rear one floods with corrupt data, other sizes and encodings; every image of the others is answered."""
+    """The rear camera sends corrupt data, other sizes and encodings; every image of the others is segmented."""
     front, rear, side = cameras
     random = np.random.default_rng(1)
     jpeg = cv2.imencode(".jpg", IMAGES[1])[1].tobytes()
@@ -75,9 +75,9 @@ def test_a_camera_that_misbehaves_affects_no_other(cameras: list[Client]) -> Non
             other = cv2.imencode(".png", np.zeros((size, 2 * size), np.uint8))[1].tobytes()
             data = [b"", jpeg[: random.integers(len(jpeg))], jpeg, other][random.integers(4)]
             rear.images.publish(CompressedImage(header=header(stamp), format="jpeg", data=data))
-        # None of the two can be superseded: the next one is sent when this one has been answered.
-        while unanswered := [client for client in (front, side) if stamp not in client.labels]:
-            for client in unanswered:
+        # Neither can be superseded: the next one is sent after the result of this one.
+        while without_result := [client for client in (front, side) if stamp not in client.labels]:
+            for client in without_result:
                 send(client, IMAGES[0], stamp)
             until = time.monotonic() + 2.0  # Where images may be lost on their way, they are sent again.
             wait_together(
@@ -109,7 +109,7 @@ def test_a_silent_camera_is_stale_and_the_node_is_not(cameras: list[Client]) -> 
     wait_together(cameras, lambda: front.statuses["/panoptic_node: camera side"].level == status.OK)
 
 
-def test_maximum_rate_can_be_set_while_running_and_counts_what_it_drops(cameras: list[Client]) -> None:
+def test_maximum_rate_can_be_set_at_run_time_and_counts_drops(cameras: list[Client]) -> None:
     front = cameras[0]
     assert front.set_parameters_of_node(max_rate=5.0) == [""]
     try:
@@ -120,9 +120,9 @@ def test_maximum_rate_can_be_set_while_running_and_counts_what_it_drops(cameras:
             send(front, IMAGES[0], time.time_ns())
             return int(front.counts.get("dropped, over rate", 0)) > 50 and len(front.labels) >= 3
 
-        # However busy the machine is: sent until enough were dropped, and bounded by the time that it took.
+        # Independent of the load: images are sent until enough were dropped, and compared with the elapsed time.
         front.wait(enough_were_dropped)
-        # As many as the rate admits, and one at the beginning and at the end.
+        # As many as the rate admits, and one at the start and at the end.
         assert len(front.labels) <= 5 * (time.monotonic() - start) + 2
     finally:
         assert front.set_parameters_of_node(max_rate=0.0) == [""]
@@ -138,7 +138,7 @@ def test_frames_that_are_too_old_are_dropped_as_stale(cameras: list[Client]) -> 
         send(front, IMAGES[0], new)
         front.wait(lambda: new in front.labels)
         assert old not in front.labels
-        # A fault of the camera's, so the diagnostics say it.
+        # A fault of the camera, so the diagnostics report it.
         assert "could not be used (in all: stale" in front.statuses["/panoptic_node: camera front"].message
     finally:
         front.set_parameters_of_node(max_age=0.0)
@@ -211,7 +211,7 @@ def test_stages_add_up_to_the_frame(cameras: list[Client]) -> None:
     assert sum(means.values()) == pytest.approx(frame, abs=0.04)
 
 
-def test_frames_that_wait_together_go_through_as_one_batch_with_the_same_answers(ros: None) -> None:
+def test_waiting_frames_form_a_batch_with_the_same_results(ros: None) -> None:
     batches: list[int] = []
     with node_in_this_process(cameras=["/a", "/b"], max_batch=2) as node:
         predictor = node._predictor
@@ -220,7 +220,7 @@ def test_frames_that_wait_together_go_through_as_one_batch_with_the_same_answers
         delay_network(node, 0.1, batches)
         clients = [Client(topic=f"/{name}", outputs=f"/panoptic_node/{name}") for name in "ab"]
         for client in clients:
-            client.wait_for_answers()
+            client.wait_for_results()
         stamp = 0
         while 2 not in batches:
             stamp += 1
@@ -236,8 +236,8 @@ def test_frames_that_wait_together_go_through_as_one_batch_with_the_same_answers
 def test_labels_at_the_networks_resolution(ros: None) -> None:
     with node_in_this_process(labels_resolution="network", input_size=64):
         client = Client()
-        client.wait_for_answers()
-        client.listen_to_pictures()
+        client.wait_for_results()
+        client.subscribe_to_overlay()
 
         def all_there() -> bool:
             client.publish(np.zeros((240, 320, 3), np.uint8), time.time_ns())

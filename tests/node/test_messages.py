@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Results to messages: run lengths without loss, detections with the segments' ids and boxes."""
+"""Messages of results: lossless run lengths, detections with the segments' categories and boxes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from std_msgs.msg import Header
 
 from ciae_ros.inference import PanopticResult, Segment, coco_categories
-from ciae_ros.node.messages import Detection2DArray, detections_message, run_length_labels, segments_message
+from ciae_ros.node.publishing.messages import Detection2DArray, detections_message, run_length_labels, segments_message
 
 CATEGORIES = coco_categories()
 HEADER = Header(frame_id="front")

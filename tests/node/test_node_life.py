@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""How the node starts, changes its states and ends, as a process of its own over real DDS."""
+"""Start, transitions and end of the node, as a separate process over DDS."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
 INTERRUPTED = """
 import os, signal, sys, threading
 from ciae_ros.node import panoptic_node
+from ciae_ros.node.cli.panoptic_node import main
 
 def interrupt_twice(*args):
     try:
@@ -89,7 +90,7 @@ def load(parameters):
     interrupt_twice()
     threading.Event().wait()  # Loading takes as long as it takes.
 
-sys.exit(panoptic_node.main(load=load))
+sys.exit(main(load=load))
 """
 
 
@@ -103,16 +104,16 @@ def test_two_interrupts_before_it_is_up_end_it_with_exit_code_0(ros: None, place
 
 REFUSED = {
     "model:=''": "no model: give the path of a checkpoint (.safetensors), or camvid_light",
-    "model:=untrained/r18": "there is no preset 'r18': use untrained/ and one of r50_512,",
+    "model:=untrained/r18": "preset 'r18' does not exist: use untrained/ and one of r50_512,",
     "model:=/no/such/file.safetensors": "no checkpoint at /no/such/file.safetensors",
     "score_treshold:=0.5": "unknown parameters: score_treshold",
     "score_threshold:=1.5": "parameter score_threshold:",
-    "precision:=fp12": "parameter precision: 'fp12' is none of auto, fp32, fp16, bf16",
+    "precision:=fp12": "parameter precision: 'fp12' must be one of auto, fp32, fp16, bf16",
     "backend:=onnx": "backend onnx needs an .onnx file, and the model is camvid_light: write one with",
-    "backend:=caffe": "parameter backend: 'caffe' is none of auto, torch, onnx, tensorrt",
+    "backend:=caffe": "parameter backend: 'caffe' must be one of auto, torch, onnx, tensorrt",
     "device:=cuda:9": "device 'cuda:9' does not exist",
-    "cameras:=[a, a]": "parameter cameras: 'a' occurs twice",
-    "expected_sizes:=[small]": "parameter expected_sizes: 'small' is no WIDTHxHEIGHT",
+    "cameras:=[a, a]": "parameter cameras: 'a' is repeated",
+    "expected_sizes:=[small]": "parameter expected_sizes: 'small' is not a WIDTHxHEIGHT",
 }
 REFUSED_ARGUMENTS = {
     "-p broken": "Couldn't parse parameter override rule: '-p broken'",
@@ -122,7 +123,7 @@ REFUSED_ARGUMENTS = {
 }
 RUN_ALL = """
 import sys
-from ciae_ros.node.panoptic_node import main
+from ciae_ros.node.cli.panoptic_node import main
 for parameter in sys.argv[1:]:
     arguments = parameter.split() if parameter.startswith("-") else ["-p", parameter]
     print("exit code", main(["panoptic_node", "--ros-args", *arguments]), flush=True)
@@ -130,7 +131,7 @@ for parameter in sys.argv[1:]:
 
 
 def test_wrong_parameters_end_it_with_one_line(ros_environment: dict[str, str]) -> None:
-    """One process tries them all: importing PyTorch takes longer than each of them."""
+    """One process tests all of them, because importing PyTorch takes longer than each."""
     refused = REFUSED | REFUSED_ARGUMENTS
     command = [sys.executable, "-c", RUN_ALL, *refused]
     finished = subprocess.run(
@@ -160,7 +161,7 @@ def test_compressed_images_are_decoded_off_the_executors_thread(ros: None, monke
     monkeypatch.setattr("ciae_ros.node.segmenter.decode_image", decode)
     client = Client(compressed=True)
     with node_in_this_process(compressed=True):
-        client.wait_for_answers()
+        client.wait_for_results()
         for stamp, data in enumerate((b"no image", cv2.imencode(".jpg", IMAGE)[1].tobytes()), start=1):
             client.images.publish(CompressedImage(header=header(stamp), format="jpeg", data=data))
             time.sleep(0.3)

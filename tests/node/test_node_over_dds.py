@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the running node answers over real DDS: stamps, pictures, bad input."""
+"""Results of the running node over DDS: stamps, overlays, invalid input."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
 def publish_next(client: Client) -> bool:
-    """Publish an image with a stamp that no other has; True, so that conditions can begin with it."""
+    """Publish an image with a unique stamp; returns True, for use in conditions."""
     client.publish(IMAGE, time.time_ns())
     return True
 
 
-def test_answers_carry_the_stamp_and_describe_the_labels(client: Client, node: subprocess.Popen[str]) -> None:
+def test_results_have_the_stamp_and_describe_the_labels(client: Client, node: subprocess.Popen[str]) -> None:
     client.wait_until_active(node)
     stamp = 1_234_567_890_123_456_789
     client.publish(IMAGE, stamp)
@@ -45,9 +45,9 @@ def test_answers_carry_the_stamp_and_describe_the_labels(client: Client, node: s
         assert segment.centroid.x == pytest.approx(x.mean(), abs=1e-3)
 
 
-def test_pictures_are_made_while_somebody_listens(client: Client, node: subprocess.Popen[str]) -> None:
+def test_overlays_are_published_only_with_a_subscriber(client: Client, node: subprocess.Popen[str]) -> None:
     client.wait_until_active(node)
-    client.listen_to_pictures()
+    client.subscribe_to_overlay()
     client.wait(lambda: publish_next(client) and client.overlays and client.semantics)
     overlay, semantic = next(iter(client.overlays.values())), next(iter(client.semantics.values()))
     assert (overlay.encoding, overlay.height, overlay.width) == ("bgr8", 60, 80)

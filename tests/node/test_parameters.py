@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The parameter file that people copy says what the node declares."""
+"""The parameter file agrees with the declarations of the node."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import yaml
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from rclpy.node import Node
 
-from ciae_ros.node.parameters import (
-    CHANGEABLE,
-    NAMES,
-    NodeParameters,
-    ParameterError,
-    declare_parameters,
-    read_parameters,
-)
+from ciae_ros.node.parameter_values import declare_parameters, read_parameters
+from ciae_ros.node.parameters import CHANGEABLE, NAMES, NodeParameters, ParameterError
 
 CONFIG = Path(__file__).parents[2] / "config" / "panoptic.yaml"
 
@@ -34,7 +28,7 @@ def test_parameter_file_lists_every_parameter_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_has_a_comment_that_says_whether_it_may_change(name: str) -> None:
+def test_every_parameter_has_a_comment_that_marks_changeable_ones(name: str) -> None:
     (line,) = (line for line in CONFIG.read_text().splitlines() if line.strip().startswith(f"{name}:"))
     _, _, comment = line.partition(" # ")
     assert comment
@@ -45,9 +39,9 @@ def test_every_parameter_has_a_comment_that_says_whether_it_may_change(name: str
     ("changes", "message"),
     [
         ({"expected_sizes": []}, "expected_sizes: give at least one"),
-        ({"expected_sizes": ["1280*720"]}, "'1280[*]720' is no WIDTHxHEIGHT"),
-        ({"expected_sizes": ["0x5"]}, "'0x5' is no WIDTHxHEIGHT"),
-        ({"labels_resolution": "half"}, "labels_resolution: 'half' is none of input, network"),
+        ({"expected_sizes": ["1280*720"]}, "'1280[*]720' is not a WIDTHxHEIGHT"),
+        ({"expected_sizes": ["0x5"]}, "'0x5' is not a WIDTHxHEIGHT"),
+        ({"labels_resolution": "half"}, "labels_resolution: 'half' must be one of input, network"),
     ],
 )
 def test_values_that_no_range_can_refuse_are_refused(ros: None, changes: dict, message: str) -> None:

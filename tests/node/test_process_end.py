@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which end of the process follows from what: refusals, exceptions in callbacks, and a device that hangs."""
+"""Exit codes of the process after refusals, exceptions in callbacks, and a hanging device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
 from ciae_ros.core.processes import stop
-from ciae_ros.node.exit_codes import DEVICE_FAILURE, FINAL, INTERNAL_ERROR, ORDERLY_END, REFUSAL
+from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR, NO_RESTART, NORMAL_EXIT
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.parameters import NodeParameters
 from ciae_ros.node.process_end import NodeExecutor, ProcessEnd, serve
@@ -33,8 +33,8 @@ NODE = "/panoptic_node: node"
 
 
 def test_codes_of_failures_are_none_after_which_the_node_stays_down() -> None:
-    assert {ORDERLY_END, REFUSAL} == FINAL == {0, 78}
-    assert not FINAL & {INTERNAL_ERROR, DEVICE_FAILURE, 1, -signal.SIGSEGV, -signal.SIGKILL}
+    assert {NORMAL_EXIT, CONFIGURATION_ERROR} == NO_RESTART == {0, 78}
+    assert not NO_RESTART & {INTERNAL_ERROR, DEVICE_FAILURE, 1, -signal.SIGSEGV, -signal.SIGKILL}
 
 
 def test_the_first_fault_decides_the_exit_code_also_after_an_orderly_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,13 +42,13 @@ def test_the_first_fault_decides_the_exit_code_also_after_an_orderly_request(mon
     monkeypatch.setattr("ciae_ros.node.process_end.end_process_after", lambda seconds, code: ended.append(code))
     end = ProcessEnd()
     assert end.request()
-    assert not end.request(REFUSAL)
+    assert not end.request(CONFIGURATION_ERROR)
     assert end.request(DEVICE_FAILURE, "it hangs")
     assert not end.request(INTERNAL_ERROR, "something that follows from it")
     assert (end.exit_code, end.fault, ended) == (DEVICE_FAILURE, "it hangs", [DEVICE_FAILURE])
 
 
-def test_topics_may_be_destroyed_while_the_executor_collects_what_to_wait_for(
+def test_topics_may_be_destroyed_while_the_executor_builds_its_wait_set(
     ros: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, executor = Node("destroying"), NodeExecutor()
@@ -114,12 +114,13 @@ def test_an_exception_in_a_callback_or_on_a_thread_is_an_internal_error(
 FAULTY_SERVICE = """
 import sys
 from ciae_ros.node import panoptic_node
+from ciae_ros.node.cli.panoptic_node import main
 
 def fail(*arguments):
     raise KeyError("injected")
 
 panoptic_node.PanopticNode._reset_statistics = fail
-sys.exit(panoptic_node.main(sys.argv))
+sys.exit(main(sys.argv))
 """
 
 
@@ -135,12 +136,12 @@ def test_a_node_whose_service_raises_ends_with_the_code_of_an_internal_error(cli
         process.kill()
         output, _ = process.communicate()
     assert process.returncode == INTERNAL_ERROR, output
-    assert "internal error: KeyError: 'injected'; ending with exit code 70, to be started again" in output
+    assert "internal error: KeyError: 'injected'; exiting with code 70; the node should be restarted" in output
     assert "Traceback (most recent call last)" in output, output
 
 
 def hang(client: Client, process: subprocess.Popen[str]) -> None:
-    """Have the node's network take an image and never give it back."""
+    """Let the node's network hang on an image."""
     client.wait_until_active(process)
     pixels = IMAGE.copy()
     pixels[0, 0, 0] = HANG
@@ -153,7 +154,7 @@ def start_hanging_node(*program: str, **parameters: str) -> subprocess.Popen[str
     return start_node(*(program or ("-m", "tests.node.faulty_node")), **(SMALL | quickly | parameters))
 
 
-def test_a_batch_that_never_comes_back_keeps_nobody_from_asking_and_deactivating(client: Client, ros: None) -> None:
+def test_a_hanging_batch_does_not_block_services_and_deactivation(client: Client, ros: None) -> None:
     process = start_hanging_node(**{"timeouts.stop": "10.0"})
     try:
         hang(client, process)
@@ -178,6 +179,7 @@ def test_a_batch_that_never_comes_back_keeps_nobody_from_asking_and_deactivating
 LATE_ANSWER = """
 import sys, time
 from ciae_ros.node import panoptic_node
+from ciae_ros.node.cli.panoptic_node import main
 from ciae_ros.node.diagnostics_publisher import DiagnosticsPublisher
 from tests.node.faulty_node import load_faulty_predictor
 
@@ -187,11 +189,11 @@ def wait_for_listeners(diagnostics, seconds):
     time.sleep(0.1)
 
 DiagnosticsPublisher.wait_for_listeners = wait_for_listeners
-sys.exit(panoptic_node.main(sys.argv, load=load_faulty_predictor))
+sys.exit(main(sys.argv, load=load_faulty_predictor))
 """
 
 
-def test_a_failed_transition_is_answered_before_the_process_ends(client: Client, ros: None) -> None:
+def test_a_failed_transition_gets_a_response_before_the_process_ends(client: Client, ros: None) -> None:
     process = start_hanging_node("-c", LATE_ANSWER)
     try:
         hang(client, process)
@@ -229,14 +231,15 @@ def test_a_batch_that_takes_too_long_ends_the_process(client: Client, ros: None)
         process.kill()
     assert process.returncode == DEVICE_FAILURE, output
     assert "the device has not finished a batch for" in output
-    assert "to be started again" in output
+    assert "the node should be restarted" in output
 
 
 HANGING_LOAD = """
 import sys, threading
 from ciae_ros.node import panoptic_node
+from ciae_ros.node.cli.panoptic_node import main
 
-sys.exit(panoptic_node.main(sys.argv, load=lambda parameters: threading.Event().wait()))
+sys.exit(main(sys.argv, load=lambda parameters: threading.Event().wait()))
 """
 
 
@@ -248,13 +251,13 @@ def test_a_configuration_that_hangs_ends_at_a_signal_or_at_its_timeout(client: C
         assert client.state() == "configuring"
     finally:
         code = stop(patient)
-    assert code == ORDERLY_END
+    assert code == NORMAL_EXIT
     limited = subprocess.run([*command, "timeouts.configure:=1.0"], capture_output=True, text=True, check=False)
     assert limited.returncode == DEVICE_FAILURE, limited.stderr
     assert "the configuration has not finished within" in limited.stderr
 
 
-def test_state_diagnostics_and_services_answer_while_the_node_is_being_configured(client: Client) -> None:
+def test_state_diagnostics_and_services_are_available_during_configuration(client: Client) -> None:
     loading, may_go_on = threading.Event(), threading.Event()
 
     def load(parameters: NodeParameters) -> Any:
@@ -281,7 +284,7 @@ def test_state_diagnostics_and_services_answer_while_the_node_is_being_configure
 
 def test_transitions_in_a_flood_of_images_leave_the_node_alive(client: Client) -> None:
     with node_in_this_process() as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         flooding = threading.Event()
 
         def flood() -> None:
@@ -302,4 +305,4 @@ def test_transitions_in_a_flood_of_images_leave_the_node_alive(client: Client) -
         assert not node.end.fault
         client.labels.clear()
         client.arrivals.clear()
-        client.wait_for_answers()
+        client.wait_for_results()

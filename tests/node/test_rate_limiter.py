@@ -1,14 +1,14 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The rate is kept over time, jitter does not halve it, and a clock that jumped back does not stop it."""
+"""The rate is kept on average, jitter does not halve it, and a clock that jumps back does not stop it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ciae_ros.node.rate_limiter import RateLimiter
+from ciae_ros.node.frame_scheduler import RateLimiter
 
 
 @pytest.mark.parametrize(("camera", "limit", "expected"), [(30, 15, 15), (30, 10, 10), (30, 29, 29), (150, 15, 15)])

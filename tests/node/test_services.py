@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Counting from zero, and a frame with its result in a folder."""
+"""Resetting of statistics, and saving of a frame with its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def call(client: Client, service: str) -> Trigger.Response:
 
 def test_statistics_are_reset(client: Client) -> None:
     with node_in_this_process():
-        client.wait_for_answers()
+        client.wait_for_results()
         client.publish(IMAGE, 1)
         client.wait(lambda: 1 in client.labels)
         client.images.publish(Image(encoding="nonsense", height=1, width=1))
@@ -38,10 +38,10 @@ def test_statistics_are_reset(client: Client) -> None:
         client.wait(lambda: client.counts["segmented"] == "1")
 
 
-def test_saved_frame_holds_the_message_the_result_and_what_made_it(client: Client, tmp_path: Path) -> None:
+def test_saved_frame_contains_message_result_and_conditions(client: Client, tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     with node_in_this_process(save_folder=str(folder)):
-        client.wait_for_answers()
+        client.wait_for_results()
         client.publish(IMAGE, 1_500_000_000)
         client.wait(lambda: 1_500_000_000 in client.labels and 1_500_000_000 in client.segments)
         first, second = call(client, "save_frame"), call(client, "save_frame")
@@ -64,7 +64,7 @@ def test_saved_frame_holds_the_message_the_result_and_what_made_it(client: Clien
         assert [segment["area"] for segment in report["segments"]] == [segment.area for segment in table]
 
 
-def test_nothing_to_save_and_nowhere_to_save_it_are_said(client: Client, tmp_path: Path) -> None:
+def test_nothing_to_save_and_an_invalid_folder_are_reported(client: Client, tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
     with node_in_this_process(save_folder=str(occupied)):
@@ -73,7 +73,7 @@ def test_nothing_to_save_and_nowhere_to_save_it_are_said(client: Client, tmp_pat
             False,
             "no frame has been segmented since the node was activated",
         )
-        client.wait_for_answers()
+        client.wait_for_results()
         response = call(client, "save_frame")
         assert not response.success
         assert response.message.startswith("cannot write below save_folder:")
@@ -81,15 +81,13 @@ def test_nothing_to_save_and_nowhere_to_save_it_are_said(client: Client, tmp_pat
         client.wait(lambda: 3 in client.labels)
 
 
-def test_a_frame_that_cannot_be_saved_for_whatever_reason_ends_nothing(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_does_not_end_the_node(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise KeyError("injected")
 
-    monkeypatch.setattr("ciae_ros.node.panoptic_node.save_frame", fail)
+    monkeypatch.setattr("ciae_ros.node.frame_report._save_frame", fail)
     with node_in_this_process(save_folder=str(tmp_path)) as node:
-        client.wait_for_answers()
+        client.wait_for_results()
         response = call(client, "save_frame")
         assert not response.success
         assert response.message.startswith("the frame cannot be saved: KeyError: 'injected' (in fail")
@@ -103,7 +101,7 @@ def test_names_of_cameras_stay_apart_and_cannot_leave_the_folder(client: Client,
     with node_in_this_process(save_folder=str(tmp_path / "reports"), cameras=["/x", "/y"], camera_names=names):
         for topic, name in zip("xy", names, strict=True):
             camera = Client(topic=f"/{topic}", outputs=f"/panoptic_node/{name}")
-            camera.wait_for_answers()
+            camera.wait_for_results()
             camera.destroy_node()
         response = call(client, "save_frame")
         assert response.success, response.message

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Replayed bags: time from /clock, faster, slower, stopped, and beginning again."""
+"""Replayed bags: time from /clock, faster, slower, stopped, and restarted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Bag:
         self._clock = client.create_publisher(Clock, "/clock", 10)
 
     def play(self, start: float, end: float, images_per_second: float) -> list[int]:
-        """As fast as the node answers; returns the stamps of the answers."""
+        """Play as fast as the node segments; returns the stamps of the results."""
         stamps = [int(t * SECOND) for t in np.arange(start, end, 1 / images_per_second)]
         for stamp in stamps:
             self.show(stamp)
@@ -39,7 +39,7 @@ class Bag:
         self._client.publish(IMAGE, stamp)
 
 
-def test_a_bag_that_begins_again_is_segmented_again_with_limits_in_its_own_time(client: Client) -> None:
+def test_a_restarted_bag_is_segmented_again_with_reset_limits(client: Client) -> None:
     with node_in_this_process(use_sim_time=True, max_rate=1.0, max_age=5.0):
         bag = Bag(client)
 
@@ -48,7 +48,7 @@ def test_a_bag_that_begins_again_is_segmented_again_with_limits_in_its_own_time(
             return bool(client.labels)
 
         client.wait(begins)
-        # 20 s of the bag in two of the wall's: the rate is one per second of the bag.
+        # 20 s of the bag in 2 s of wall time: the rate is one per second of the bag.
         answered = bag.play(1001, 1021, images_per_second=3)
         assert 15 <= len(answered) <= 22
         client.labels.clear()
@@ -57,10 +57,10 @@ def test_a_bag_that_begins_again_is_segmented_again_with_limits_in_its_own_time(
         assert "dropped, stale" not in client.counts
 
 
-def test_diagnostics_and_answers_need_no_running_clock(client: Client) -> None:
+def test_diagnostics_and_results_need_no_running_clock(client: Client) -> None:
     with node_in_this_process(use_sim_time=True):
         client.wait(lambda: "/panoptic_node: node" in client.statuses)
-        client.wait_for_answers()
+        client.wait_for_results()
         client.statuses.clear()
         client.wait(lambda: "/panoptic_node: node" in client.statuses)
 
@@ -76,7 +76,7 @@ def test_a_frame_that_waits_while_the_clock_jumps_back_is_dropped_and_counted(cl
         client.wait(begins)
         client.wait(lambda: client.counts.get("segmented", "0") != "0" and client.counts["unfinished"] == "0")
         with held_network(node):
-            # One in the network, at most one ready for it: the last of three waits, however slow the machine is.
+            # One in the network, at most one ready for it: the last of three waits, independent of the machine's speed.
             for second in (1001, 1002, 1003):
                 received = int(client.counts["received"])
                 bag.show(second * SECOND)
@@ -92,7 +92,7 @@ def test_a_stamp_far_in_the_future_is_refused_with_its_reason(
     client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with node_in_this_process():
-        client.wait_for_answers()
+        client.wait_for_results()
         now = time.time_ns()
         client.publish(IMAGE, now + 3600 * SECOND)
         client.wait(lambda: client.counts.get("dropped, stamp in the future") == "1")
@@ -102,4 +102,4 @@ def test_a_stamp_far_in_the_future_is_refused_with_its_reason(
         client.publish(IMAGE, now + 3600 * SECOND)
         client.wait(lambda: now + 3600 * SECOND in client.labels)
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "dropped a frame" in line]
-    assert "after the node's time, more than max_future (60.0 s): compare the clocks" in line
+    assert "ahead of the node's clock, more than max_future (60.0 s): compare the clocks" in line

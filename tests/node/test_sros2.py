@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The SROS2 policy names what the node has and nothing else; under it the node works, and strangers do not see it."""
+"""The SROS2 policy contains exactly the names of the node; with it the node works and is hidden from others."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from ciae_ros.core.processes import stop
-from ciae_ros.node.exit_codes import REFUSAL
-from ciae_ros.node.messages import Detection2DArray, LabelInfo
+from ciae_ros.node.exit_codes import CONFIGURATION_ERROR
+from ciae_ros.node.publishing.messages import Detection2DArray, LabelInfo
 from tests.node.harness import SMALL, Client, node_in_this_process
 
 POLICY = Path(__file__).parents[2] / "config" / "sros2" / "panoptic_policy.xml"
@@ -66,7 +66,7 @@ def node_interfaces(node: Node) -> Interfaces:
     return Interfaces(*({name for name, _ in query(*where)} for query in queries))
 
 
-def test_policy_allows_what_an_active_node_has_and_nothing_else(ros: None) -> None:
+def test_policy_permits_exactly_the_names_of_an_active_node(ros: None) -> None:
     with node_in_this_process() as node:
         present = node_interfaces(node)
     policy = policy_interfaces()
@@ -79,7 +79,7 @@ def test_policy_allows_what_an_active_node_has_and_nothing_else(ros: None) -> No
 
 @pytest.fixture(scope="module")
 def keystore(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made as docs/security.md says, with an enclave for a client that may do everything."""
+    """A keystore as in docs/security.md, with an enclave for a client that may do everything."""
     for module in ("ros2cli", "sros2"):
         if not importlib.util.find_spec(module):
             pytest.skip(f"needs {module}, which a ROS distribution has")
@@ -96,7 +96,7 @@ def keystore(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def secure(keystore: Path, ros: None) -> Iterator[None]:
-    """Security for this process and its children. rclpy is not initialised: it reads the variables when it is."""
+    """Enable security for this process and its children, before rclpy is initialised."""
     rclpy.try_shutdown()
     try:
         with pytest.MonkeyPatch.context() as environment:
@@ -117,7 +117,7 @@ def secure(keystore: Path, ros: None) -> Iterator[None]:
 
 @contextmanager
 def secure_client() -> Iterator[Client]:
-    """A client in an enclave of its own; without one where security is not enabled."""
+    """Create a client in its own enclave; without one if security is disabled."""
     rclpy.init(args=["--ros-args", "--enclave", "/client"])
     try:
         client = Client()
@@ -130,28 +130,28 @@ def secure_client() -> Iterator[Client]:
 def start_secure_node(**parameters: str) -> subprocess.Popen[str]:
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, "-m", "ciae_ros.node.panoptic_node", "--ros-args", "--enclave", ENCLAVE, *settings],
+        [sys.executable, "-m", "ciae_ros.node.cli.panoptic_node", "--ros-args", "--enclave", ENCLAVE, *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def test_node_answers_a_client_with_an_enclave_and_is_not_seen_without(secure: None, tmp_path: Path) -> None:
+def test_node_serves_a_client_with_an_enclave_and_is_hidden_from_others(secure: None, tmp_path: Path) -> None:
     process = start_secure_node(**SMALL, save_folder=str(tmp_path))
     try:
         with secure_client() as client:
             client.wait_until_active(process)
-            client.listen_to_pictures()
+            client.subscribe_to_overlay()
             stamp = 1
 
-            def pictures_arrive() -> bool:
+            def overlays_arrive() -> bool:
                 nonlocal stamp
                 stamp += 1
                 client.publish(IMAGE, stamp)
                 return bool(client.overlays and client.semantics and client.labels and client.segments)
 
-            client.wait(pictures_arrive)
+            client.wait(overlays_arrive)
             assert client.state() == "active"
             saved = client.call("save_frame", Trigger, Trigger.Request())
             assert saved.success, saved.message
@@ -173,15 +173,15 @@ def test_node_answers_a_client_with_an_enclave_and_is_not_seen_without(secure: N
     assert code == 0, process.stdout and process.stdout.read()
 
 
-def test_node_cannot_hear_a_topic_outside_of_the_policy(secure: None) -> None:
+def test_node_cannot_subscribe_outside_of_the_policy(secure: None) -> None:
     process = start_secure_node(**SMALL, cameras="[/elsewhere/image_raw]")
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == REFUSAL, output
+    assert process.returncode == CONFIGURATION_ERROR, output
     assert "cannot be activated: Failed to create subscription" in output
 
 
 def test_node_without_an_enclave_does_not_start(secure: None) -> None:
-    command = [sys.executable, "-m", "ciae_ros.node.panoptic_node"]
+    command = [sys.executable, "-m", "ciae_ros.node.cli.panoptic_node"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert finished.returncode == REFUSAL
+    assert finished.returncode == CONFIGURATION_ERROR
     assert "error creating node" in finished.stderr, finished.stderr

@@ -14,10 +14,10 @@ from tests.node.harness import SMALL, Client, resident_megabytes, start_node
 
 RATE, SECONDS = 15, 12
 MAX_UNFINISHED = 5
-"""Images that the node may hold: the newest, two on their way, one being published, and one between two counts."""
+"""Maximum number of images in the node: the newest, two in flight, one being published, and one between two counts."""
 
 
-def test_a_stream_of_1080p_is_answered_in_order_without_a_queue(client: Client, ros: None) -> None:
+def test_a_1080p_stream_is_segmented_in_order_without_a_queue(client: Client, ros: None) -> None:
     process = start_node(**(SMALL | {"input_size": "256", "expected_sizes": "[1920x1080]"}))
     try:
         client.wait_until_active(process)

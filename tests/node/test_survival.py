@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Cameras that die, wires that are cut, and two nodes of one name."""
+"""Killed cameras, network failures, and two nodes with the same name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ from tests.node.network_cut import LONG_CUT
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
 
-def test_a_camera_that_is_killed_and_started_again_is_heard_again(
-    ros_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_killed_and_restarted_camera_is_segmented_again(ros_environment: dict[str, str], tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "0.png"), IMAGE)
     playing = {"source": str(tmp_path), "loop": True, "rate": 10.0}
     with udp_only():
@@ -38,7 +36,7 @@ def test_a_camera_that_is_killed_and_started_again_is_heard_again(
             client.destroy_publisher(client.images)
             for _ in range(2):
                 client.labels.clear()
-                camera = start_module("ciae_ros.node.image_player", playing, dict(os.environ))
+                camera = start_module("ciae_ros.node.cli.image_player", playing, dict(os.environ))
                 try:
                     client.wait(lambda: len(client.labels) > 3, 60)
                 finally:
@@ -54,7 +52,7 @@ def test_two_nodes_of_one_name_are_an_error_in_the_diagnostics(client: Client) -
     with node_in_this_process():
         other = Node("panoptic_node", context=elsewhere)
         name = "/panoptic_node: node"
-        client.wait_for_fault("1 more nodes are called /panoptic_node")
+        client.wait_for_fault("1 more nodes are named /panoptic_node")
         other.destroy_node()
         client.wait(lambda: client.statuses[name].level == DiagnosticStatus.OK)
     rclpy.try_shutdown(context=elsewhere)
@@ -65,7 +63,7 @@ def test_two_nodes_of_one_name_are_an_error_in_the_diagnostics(client: Client) -
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip"))),
     reason="needs root and unshare, nsenter and ip, to make network namespaces",
 )
-def test_answers_come_again_after_the_network_was_cut(ros_environment: dict[str, str]) -> None:
+def test_results_resume_after_a_network_failure(ros_environment: dict[str, str]) -> None:
     made = subprocess.run(["unshare", "--net", "ip", "link", "add", "camera0", "type", "veth"], check=False)
     if made.returncode:
         pytest.skip("this kernel makes no pair of virtual interfaces")
@@ -83,5 +81,5 @@ def test_answers_come_again_after_the_network_was_cut(ros_environment: dict[str,
     assert seconds["answers during the short cut"] <= 2
     assert seconds["answers during the long cut"] <= 2
     assert LONG_CUT > 20, "DDS would still know the participants"
-    # It waits a minute for each.
+    # It waits up to a minute for each.
     assert min(seconds["after the short cut"], seconds["after the long cut"]) > 0

@@ -30,9 +30,9 @@ from ciae_ros.core.processes import environment_of_this_process, isolated_ros_en
 
 CAMERAS = {"front": "good", "left": "good", "rear": "bad"}
 SETTLING = 180.0
-"""Seconds after which memory should not grow any more; at most a third of the whole."""
+"""Seconds after which memory should not grow; at most a third of the duration."""
 MINUTE = 60.0
-"""Of the first and the last latencies, and of the misbehaving camera's cycle; at most a sixth of the whole."""
+"""Seconds of the first and last latencies, and of the misbehaving camera's cycle; at most a sixth of the duration."""
 MAX_MEMORY_GROWTH = 0.02
 MAX_LATENCY_GROWTH = 0.1
 
@@ -51,13 +51,13 @@ class Sample:
 
 
 class Listener(Node):
-    """Receives what the node publishes."""
+    """Receives the results of the node."""
 
     def __init__(self) -> None:
         super().__init__("soak_listener")
         self.latencies: list[tuple[float, float]] = []
-        """Time of arrival and seconds since the stamp, of the cameras that behave."""
-        self.answers: Counter[str] = Counter()
+        """Return the time of arrival and the latency of the well-behaved cameras."""
+        self.results: Counter[str] = Counter()
         self.values: dict[str, dict[str, str]] = {}
         for camera, kind in CAMERAS.items():
             self.create_subscription(
@@ -68,7 +68,7 @@ class Listener(Node):
     def _receiver(self, camera: str, is_timed: bool) -> Callable[[Image], None]:
         def receive(message: Image) -> None:
             now = time.time()
-            self.answers[camera] += 1
+            self.results[camera] += 1
             if is_timed:
                 stamp = message.header.stamp
                 self.latencies.append((now, now - stamp.sec - 1e-9 * stamp.nanosec))
@@ -82,7 +82,7 @@ class Listener(Node):
 
 
 class Cameras:
-    """The camera processes; the misbehaving one is started again whenever it has ended."""
+    """The camera processes; the misbehaving one is restarted whenever it has ended."""
 
     def __init__(self, environment: dict[str, str], cycle: float) -> None:
         self._environment, self._cycle = environment, cycle
@@ -95,7 +95,7 @@ class Cameras:
             thread.start()
 
     def stop(self) -> None:
-        """End all of them; what they have sent is known then."""
+        """End all cameras, which then report the number of sent images."""
         self._is_over.set()
         for process in self._processes.values():
             process.send_signal(signal.SIGINT)
@@ -113,7 +113,7 @@ class Cameras:
 
 
 def main() -> int:
-    """Run, write the report, and return 0 if everything has held."""
+    """Run the soak test and write the report; returns 0 if all requirements hold."""
     arguments = _parse_arguments()
     with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace, environment: dict[str, str]) -> dict[str
         "qos.input_reliability": "reliable",
         "qos.input_depth": 100,
     }
-    node = start_module("ciae_ros.node.panoptic_node", parameters, environment)
+    node = start_module("ciae_ros.node.cli.panoptic_node", parameters, environment)
     listener = Listener()
     seconds = 60 * arguments.minutes
     cameras = Cameras(environment, min(MINUTE, seconds / 6))
@@ -169,14 +169,14 @@ def _report(
     memory = [float(np.mean(_within(resident, low, low + minute))) for low in (settling, end - minute)]
     settled = [sample for sample in samples if sample.time >= settling]
     latencies = [(arrival - start, latency) for arrival, latency in listener.latencies]
-    # The minute of the start is left out: the misbehaving camera's first cycle may begin at its end.
+    # The first minute is excluded, because the misbehaving camera's first cycle may start at its end.
     first, last = _within(latencies, minute, 2 * minute), _within(latencies, end - minute, end)
     p99 = [float(np.percentile(part, 99)) for part in (first, last)]
     counts = {camera: _counts(listener.values[camera]) for camera in CAMERAS}
     accounted = all(
         cameras.sent[camera] == counts[camera]["received"]
         and counts[camera]["unfinished"] == 0
-        and counts[camera]["segmented"] == listener.answers[camera]
+        and counts[camera]["segmented"] == listener.results[camera]
         for camera in CAMERAS
     )
     return {
@@ -185,7 +185,7 @@ def _report(
             camera: {
                 "starts": cameras.starts[camera],
                 "sent": cameras.sent[camera],
-                "answers received": listener.answers[camera],
+                "answers received": listener.results[camera],
             }
             | counts[camera]
             for camera in CAMERAS
@@ -213,7 +213,7 @@ def _report(
 
 
 def _within(series: list[tuple[float, float]], low: float, high: float) -> np.ndarray:
-    """Values of the times from low to high."""
+    """Return the values of the times from low to high."""
     return np.array([value for moment, value in series if low <= moment <= high])
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A camera as a process: a well-behaved one, or one that does what cameras should not do."""
+"""A camera process, either well-behaved or misbehaving."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 RATE = 3.0
-"""Images per second of a camera that behaves."""
+"""Images per second of a well-behaved camera."""
 PHASE = 0.13
-"""Share of the cycle that each of the six kinds of behaviour has; the rest is for starting again."""
+"""Share of the cycle for each of the six kinds of behaviour; the rest is for restarting."""
 HEIGHT, WIDTH = 480, 640
 
 
 class Camera(Node):
-    """Publishes a moving picture; stops when it is interrupted, and prints how many images it has sent."""
+    """Publishes moving images until it is interrupted, and prints their number."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(f"camera_{os.getpid()}")
@@ -40,10 +40,10 @@ class Camera(Node):
         self.is_interrupted = False
 
     def wait_for_the_node(self) -> None:
-        """Until the node hears what is sent."""
+        """Wait until the node receives the images."""
         while self._publisher.get_subscription_count() == 0 and not self.is_interrupted:
             time.sleep(0.1)
-        # The node may see this publisher later than this publisher sees the node.
+        # The node may discover this publisher later than vice versa.
         time.sleep(2.0)
 
     def behave(self, seconds: float, rate: float = RATE) -> None:
@@ -62,7 +62,7 @@ class Camera(Node):
             channels = {"bgr8": 3, "mono8": 1, "bgra8": 4, "yuv422": 2}[encoding]
             self._publish(self._random.integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8), encoding)
 
-    def talk_nonsense(self, seconds: float) -> None:
+    def send_invalid_messages(self, seconds: float) -> None:
         for _ in self._beats(seconds, RATE):
             self._publish(self._scene[: self.sent % 7], ("rgb8", "32FC1", "no such encoding")[self.sent % 3], WIDTH)
 
@@ -71,7 +71,7 @@ class Camera(Node):
             pass
 
     def finish(self) -> None:
-        """Have everything delivered, and say how much it was."""
+        """Wait for the delivery of all images, and print their number."""
         self._publisher.wait_for_all_acked(Duration(seconds=5))
         print(self.sent, flush=True)
 
@@ -96,9 +96,9 @@ class Camera(Node):
 
 
 def main(kind: str, topic: str, cycle: float) -> int:
-    """Run one camera until it is interrupted: `good` for ever, `bad` once through all kinds of behaviour.
+    """Run a camera until it is interrupted: `good` continuously, `bad` once with all kinds of behaviour.
 
-    The bad one begins at a multiple of `cycle` seconds, so that any time of that length sees the same.
+    The bad one starts at a multiple of `cycle` seconds, so that every period of that length is equal.
     """
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     camera = Camera(topic)
@@ -117,7 +117,7 @@ def main(kind: str, topic: str, cycle: float) -> int:
         camera.behave(seconds, rate=10 * RATE)
         camera.change_size(seconds)
         camera.change_encoding(seconds)
-        camera.talk_nonsense(seconds)
+        camera.send_invalid_messages(seconds)
         camera.be_silent(seconds)
     camera.finish()
     camera.destroy_node()

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The soak itself, as short as it can be: what it reports about counts holds at any length."""
+"""A minimal soak test: its counts are consistent for any duration."""
 
 from __future__ import annotations
 

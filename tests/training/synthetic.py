@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Small annotated images, and results that are wrong in every way that scores tell apart."""
+"""Small annotated images, and results with all kinds of errors that scores distinguish."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Infos = list[dict[str, Any]]
 
 
 def scene(number: int, crowd: bool = True) -> tuple[np.ndarray, Infos]:
-    """Segment ids (60, 80) and `segments_info`: sky, road, two cars that touch, persons, a crowd of persons, void."""
+    """Return segment ids (60, 80) and `segments_info`: sky, road, two touching cars, persons, a crowd, void."""
     ids = np.full((60, 80), 70000)
     ids[:20] = 300
     ids[30:44, 5:20] = 1
@@ -79,7 +79,7 @@ def write_split(
 def result_of(
     ids: np.ndarray, category_of: dict[int, int], categories: CategorySet, rng: np.random.Generator
 ) -> PanopticResult:
-    """A result with these segments, where they have pixels; things with random scores, stuff with 1."""
+    """Create a result with these segments if they have pixels; things have random scores, stuff 1."""
     labels = np.zeros(ids.shape, np.uint16)
     segments: list[Segment] = []
     for segment_id, category_id in category_of.items():
@@ -94,13 +94,13 @@ def result_of(
 
 
 def perfect(ids: np.ndarray, infos: Infos, categories: CategorySet) -> PanopticResult:
-    """The ground truth as a result, but for crowds, which are no segments of a result."""
+    """Convert the ground truth to a result, without crowds."""
     category_of = {info["id"]: info["category_id"] for info in infos if not info["iscrowd"]}
     return result_of(ids, category_of, categories, np.random.default_rng(0))
 
 
 def perturbed(ids: np.ndarray, infos: Infos, categories: CategorySet, rng: np.random.Generator) -> PanopticResult:
-    """Segments moved, and some missing, cut in two or of another class; void gets a segment too."""
+    """Create a result with moved, missing, split and misclassified segments, and a segment in void."""
     moved = np.roll(ids, rng.integers(-3, 4, 2), (0, 1))
     category_of = {}
     all_categories = list(categories.by_id)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The paper's network takes steps on real COCO images."""
+"""Training steps of the paper's network on real COCO images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import yaml
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from training.config import load_config
 from training.data.sample import read_sample
-from training.train import train
+from training.engine.loop import train
 
 
 @pytest.mark.slow
 def test_resnet50_learns_on_real_coco_images(data: Path, tmp_path: Path) -> None:
     """ResNet-50 with the paper's optimiser and rate, on four images at a third of their size.
 
-    There are no ImageNet weights without a network. Random ones do, if their frozen batch normalisations know the
-    statistics: else the activations double in every block.
+    ImageNet weights need a download. Random ones suffice if their frozen batch normalisations have the
+    statistics; otherwise the activations double in every block.
     """
     annotations = data / "coco_panoptic_mini/annotations/panoptic_train2017.json"
     weights = tmp_path / "resnet50.pt"

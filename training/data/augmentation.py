@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Augmentation of an image together with its segments, by torchvision's v2 transforms."""
+"""Augmentation of an image and its segments with torchvision's v2 transforms."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from training.data.sample import VOID
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image, in this order. The defaults are the paper's (Sec. V-C).
+    """Augmentation of a training image, applied in this order. The defaults are those of the paper (Sec. V-C).
 
-    Segments are resized to the nearest pixel and boxes are taken from them afterwards, so both stay exact.
+    Segments are resized by nearest-neighbour sampling and boxes are computed from them afterwards, so both are exact.
     """
 
     shorter_side: tuple[int, int] = (800, 800)
-    """The shorter side is resized to a length drawn from this range, in pixels; (640, 800) in Table I."""
+    """Range of the shorter side in pixels, from which it is drawn; (640, 800) in Table I."""
     longer_side: int = 1333
-    """Bound on the longer side; the aspect ratio is kept."""
+    """Maximum longer side in pixels; the aspect ratio is preserved."""
     large_scale_jitter: tuple[float, float] | None = None
-    """Instead of that: fit into `crop`, then scale by a factor drawn from this range, such as (0.1, 2.0)."""
+    """Alternative resizing: fit into `crop`, then scale by a factor drawn from this range, such as (0.1, 2.0)."""
     crop: tuple[int, int] | None = None
-    """Height and width of a random crop; smaller images are padded with void. Without it whole images are taken."""
+    """Height and width of a random crop; smaller images are padded with void. None: whole images."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color: bool = False
@@ -52,7 +52,7 @@ class Augmentation:
             raise ValueError(f"flip must be a probability, not {self.flip}")
 
     def build(self, pixel_mean: tuple[float, float, float]) -> v2.Compose:
-        """The transform of a `tv_tensors.Image` and a `tv_tensors.Mask`; padding is of the mean colour."""
+        """Build the transform of a `tv_tensors.Image` and a `tv_tensors.Mask`; padding has the mean colour."""
         fill: dict[Any, Any] = {tv_tensors.Image: [round(mean) for mean in pixel_mean], tv_tensors.Mask: VOID}
         steps: list[v2.Transform] = [self._resize()]
         if self.crop is not None:
@@ -70,15 +70,15 @@ class Augmentation:
 
 
 class _Resize(v2.Transform):
-    """A resize whose size is drawn for each image; sizes are rounded, and segments sampled, exactly.
+    """A resize to a random size, with rounded sizes and aligned segments.
 
-    (torchvision's own transforms round sizes down, and sample masks half a pixel beside where they sample images.)
+    torchvision's own transforms round sizes down and sample masks with an offset of half a pixel to the image.
     """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         size = params["size"]
         if isinstance(inpt, tv_tensors.Mask):
-            # Segment numbers fit into float32; nearest-exact takes no integers of 16 bits.
+            # Segments fit into float32; nearest-exact does not support 16-bit integers.
             resized = F.interpolate(inpt.as_subclass(Tensor)[None, None].float(), size=size, mode="nearest-exact")
             return tv_tensors.Mask(resized[0, 0].to(inpt.dtype))
         return v2.functional.resize(inpt, list(size), InterpolationMode.BILINEAR, antialias=True)
@@ -109,7 +109,7 @@ class _ScaleJitter(_Resize):
 
 
 def augment(transform: v2.Compose, image: Tensor, segments: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The image and its segments under one draw of the transform, which depends on nothing but the seed."""
+    """Transform an image and its segments; the result depends only on the inputs and the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         image, segments = transform(tv_tensors.Image(image), tv_tensors.Mask(segments))

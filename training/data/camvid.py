@@ -1,30 +1,28 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""CamVid in COCO's panoptic format; an example of how to bring one's own data.
+"""Conversion of CamVid to COCO's panoptic format; an example of how to bring one's own data.
 
-What is read: SOURCE holds a folder of images and a folder of annotations for each split (train, trainannot, val,
-valannot, test, testannot). An annotation is a one-channel PNG of its image's name and size, whose values are the
-classes of `CATEGORIES`; 11 is void.
+Input: a folder of images and a folder of annotations for each split (train, trainannot, val, valannot, test,
+testannot). An annotation is a one-channel PNG with the name and size of its image, whose values are the classes of
+`CATEGORIES`; 11 is void.
 
-What is written: TARGET/annotations/panoptic_SPLIT.json, one PNG per image in TARGET/annotations/panoptic_SPLIT whose
-colour is the segment id (R + 256 G + 65536 B, 0 is void), and the images in TARGET/SPLIT. Besides the three splits
-there is trainval, train and val together, for the final model. An image has the same id in every split it is in.
+Output: TARGET/annotations/panoptic_SPLIT.json, a PNG for each image in TARGET/annotations/panoptic_SPLIT whose colour
+is the segment id (R + 256 G + 65536 B, 0 is void), and the images in TARGET/SPLIT. The split trainval is train and val
+together, for the final model. An image has the same id in all splits that contain it.
 
-Its limits: semantic annotations do not tell objects apart. Each connected region of a thing class becomes one object,
-so objects that touch are merged, and one that a pole cuts in two counts twice. A PQ from these annotations is a
-"pseudo-instance" PQ and not to be compared with others.
+Limitation: semantic annotations do not separate objects. Each connected region of a thing class becomes one object, so
+touching objects are merged, and an object behind a pole counts twice. A PQ from these annotations is a
+"pseudo-instance" PQ and cannot be compared with others.
 
-For other semantic annotations, change `CATEGORIES` and `VOID`. Annotations that do tell objects apart need no
-`panoptic_segments`: give every object an id of its own and write the same files.
+For other semantic annotations, change `CATEGORIES` and `VOID`. Instance annotations do not need `panoptic_segments`:
+assign an id to each object and write the same files.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,30 +31,35 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ciae_ros.inference import Category, CategorySet
+from ciae_ros.core.categories import Category, CategorySet
+from training.data.sample import DataError
 
 SPLITS = ("train", "val", "test")
 VOID = 11
-"""The annotation's value for what belongs to no class."""
+"""Value of pixels without a class."""
 MIN_AREA = 20
-"""In pixels. Smaller regions of a thing are crumbs of the annotation, at outlines and behind poles, and not objects: in
-CamVid a fifth of the regions, with less than a thousandth of the things' pixels. PQ would count each as much as a whole
-car, and 20 pixels are hardly more than one pixel of the stride-4 map in which the network would have to find it."""
+"""Minimum area of an object in pixels.
+
+Smaller regions of a thing class are artefacts of the annotation, at outlines and behind poles: in CamVid a fifth of the
+regions, with less than a thousandth of the things' pixels. PQ would count each like a whole car, and 20 pixels are
+little more than one pixel of the stride-4 map in which the network would have to detect it.
+"""
 
 
 def panoptic_segments(
     semantic: np.ndarray, categories: Mapping[int, Category], min_area: int = MIN_AREA
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Make panoptic segments of a semantic label map: one per stuff class, one per connected region of a thing class.
+    """Convert a semantic label map to panoptic segments: one per stuff class, one per connected region of a thing
+    class.
 
     Args:
-        semantic: (H, W) integers; values that `categories` does not have are void.
-        categories: value in the label map to category.
-        min_area: regions of a thing with fewer pixels, 8-connected, become void.
+        semantic: integer classes (H, W); values that are not in `categories` are void.
+        categories: categories by value in the label map.
+        min_area: 8-connected regions of a thing class with fewer pixels become void.
 
     Returns:
-        (H, W) int32 segment ids, 1 to n without gaps, 0 where void; and the `segments_info` of COCO's format, whose
-        boxes are (x, y, width, height) in pixels.
+        Segment ids (H, W) int32, 1 to n, and 0 for void; and the `segments_info` of COCO's format, with boxes
+        (x, y, width, height) in pixels.
     """
     segment_ids = np.zeros(semantic.shape, np.int32)
     segments_info: list[dict[str, Any]] = []
@@ -76,7 +79,7 @@ def panoptic_segments(
 
 
 def _connected_regions(mask: np.ndarray, min_area: int) -> Iterator[np.ndarray]:
-    """(H, W) bool masks of the 8-connected regions with at least `min_area` pixels."""
+    """Yield the masks (H, W) bool of the 8-connected regions with at least `min_area` pixels."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for label in range(1, count):
         if statistics[label, cv2.CC_STAT_AREA] >= min_area:
@@ -96,43 +99,27 @@ CATEGORIES = {
     9: Category(10, "pedestrian", True, (64, 64, 0)),
     10: Category(11, "bicyclist", True, (0, 128, 192)),
 }
-"""Value in the annotation to category. Ids begin at 1, as they do in COCO; the colours are CamVid's own."""
-
-
-class SourceError(ValueError):
-    """SOURCE is not as the module's docstring says; the message names the file or folder."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Convert; 0 if all splits were written."""
-    arguments = _parse_arguments(argv)
-    try:
-        convert(arguments.source, arguments.target, arguments.min_area)
-    except (SourceError, OSError) as error:
-        print(f"camvid: {error}", file=sys.stderr)
-        return 1
-    return 0
+"""Categories by value in the annotation. Ids begin at 1 as in COCO; the colours are CamVid's."""
 
 
 def convert(source: Path, target: Path, min_area: int = MIN_AREA) -> None:
-    """Write all splits of `source`, and trainval, to `target`.
+    """Convert all splits of `source`, and trainval, and write them to `target`.
 
     Raises:
-        SourceError: a folder, image or annotation is missing or not as it should be. No JSON file is left of a split
-            that is not complete.
-        OSError: something cannot be written.
+        DataError: a folder, image or annotation is missing or invalid. An incomplete split has no JSON file.
+        OSError: a file cannot be written.
     """
     if source.resolve() == target.resolve():
-        raise SourceError(f"{target} is both SOURCE and TARGET")
+        raise DataError(f"the source and the target are the same folder, {target}")
     pairs = {split: _find_pairs(source, split) for split in SPLITS}
     _refuse_shared_names(pairs["train"], pairs["val"])
     for split in (*SPLITS, "trainval"):
-        # Of an earlier run: should this one fail, they would describe other PNGs.
+        # If this run fails, files of an earlier one would describe other PNGs.
         _json_path(target, split).unlink(missing_ok=True)
     parts, first_id = {}, 1
-    for split, of_split in pairs.items():
-        parts[split] = _convert_split(of_split, target, split, first_id, min_area)
-        first_id += len(of_split)
+    for split, split_pairs in pairs.items():
+        parts[split] = _convert_split(split_pairs, target, split, first_id, min_area)
+        first_id += len(split_pairs)
     _join_splits(target, ("train", "val"), "trainval")
     parts["trainval"] = {key: parts["train"][key] + parts["val"][key] for key in ("images", "annotations")}
     for split, part in parts.items():
@@ -141,34 +128,34 @@ def convert(source: Path, target: Path, min_area: int = MIN_AREA) -> None:
 
 
 def _find_pairs(source: Path, split: str) -> list[tuple[Path, Path]]:
-    """Paths of each image of a split, in the order of their names, and of its annotation."""
+    """Return the paths of each image of a split and of its annotation, sorted by name."""
     images, annotations = source / split, source / f"{split}annot"
     for folder in (images, annotations):
         if not folder.is_dir():
-            raise SourceError(f"{folder} is missing; SOURCE needs train, trainannot, val, valannot, test, testannot")
+            raise DataError(f"{folder} is missing; expected train, trainannot, val, valannot, test, testannot")
     paths = sorted(path for path in images.iterdir() if not path.name.startswith("."))
     if not paths:
-        raise SourceError(f"{images} has no images")
+        raise DataError(f"{images} has no images")
     pairs = [(path, annotations / f"{path.stem}.png") for path in paths]
     for image, annotation in pairs:
         if not annotation.is_file():
-            raise SourceError(f"{image} has no annotation: {annotation} is missing")
+            raise DataError(f"{image} has no annotation: {annotation} is missing")
     return pairs
 
 
 def _refuse_shared_names(*splits: list[tuple[Path, Path]]) -> None:
-    """Splits that are joined share a folder, where images of one name would overwrite each other's PNG."""
+    """Refuse images of the same name in splits that are joined, as they would overwrite each other's PNG."""
     seen: dict[str, Path] = {}
     for image, _ in (pair for split in splits for pair in split):
         if image.stem in seen:
-            raise SourceError(f"{image} and {seen[image.stem]} have the same name")
+            raise DataError(f"{image} and {seen[image.stem]} have the same name")
         seen[image.stem] = image
 
 
 def _convert_split(
     pairs: list[tuple[Path, Path]], target: Path, split: str, first_id: int, min_area: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Write PNGs and images of a split; returns the lists "images" and "annotations" of its JSON file."""
+    """Write the PNGs and images of a split; returns the lists "images" and "annotations" of its JSON file."""
     png_folder, image_folder = _make_folders(target, split)
     part: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     for image_id, (image, annotation) in enumerate(tqdm(pairs, desc=split, unit="image"), start=first_id):
@@ -184,23 +171,23 @@ def _convert_split(
 
 
 def _read_semantic(image: Path, annotation: Path) -> np.ndarray:
-    """(H, W) uint8 values of an annotation that fits its image.
+    """Read the values (H, W) uint8 of an annotation and compare its size with the image.
 
     Raises:
-        SourceError: one of the two cannot be read, sizes differ, or a value is no class.
+        DataError: a file cannot be read, the sizes differ, or a value is not a class.
     """
-    # As stored, without the EXIF rotation: training reads images so.
+    # As stored, without the EXIF rotation, as training reads images.
     pixels = cv2.imread(str(image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
-        raise SourceError(f"{image} is no image")
+        raise DataError(f"{image} is not a readable image")
     semantic = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
     if semantic is None or semantic.ndim != 2:
-        raise SourceError(f"{annotation} is no PNG of one channel")
+        raise DataError(f"{annotation} is not a PNG with one channel")
     if semantic.shape != pixels.shape[:2]:
         sizes = [f"{width} x {height}" for height, width in (semantic.shape, pixels.shape[:2])]
-        raise SourceError(f"{annotation} is {sizes[0]}, its image {sizes[1]}")
+        raise DataError(f"{annotation} is {sizes[0]}, its image {sizes[1]}")
     if semantic.max() > VOID:
-        raise SourceError(f"{annotation} has the value {semantic.max()}; classes are 0..{VOID - 1}, void is {VOID}")
+        raise DataError(f"{annotation} has the value {semantic.max()}; classes are 0..{VOID - 1}, void is {VOID}")
     return semantic
 
 
@@ -211,7 +198,7 @@ def _write_png(path: Path, segment_ids: np.ndarray) -> None:
 
 
 def _join_splits(target: Path, splits: tuple[str, ...], joined: str) -> None:
-    """Copy the files that the new JSON file of joined splits names."""
+    """Copy the files of splits to the folders of the joined split."""
     folders = _make_folders(target, joined)
     for split in splits:
         for source, folder in zip(_make_folders(target, split), folders, strict=True):
@@ -219,7 +206,7 @@ def _join_splits(target: Path, splits: tuple[str, ...], joined: str) -> None:
 
 
 def _make_folders(target: Path, split: str) -> tuple[Path, Path]:
-    """The folders of a split's PNGs and images."""
+    """Create and return the folders of a split's PNGs and images."""
     folders = _json_path(target, split).with_suffix(""), target / split
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -239,30 +226,3 @@ def _write_json(path: Path, part: dict[str, list[dict[str, Any]]], min_area: int
 def _summary(part: dict[str, list[dict[str, Any]]]) -> str:
     segments = sum(len(entry["segments_info"]) for entry in part["annotations"])
     return f"{len(part['images'])} images, {segments} segments"
-
-
-def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.data.camvid",
-        description="Convert CamVid with 11 classes to COCO's panoptic format.",
-        epilog="example: python -m training.data.camvid ~/CamVid data/camvid "
-        "&& python -m training.check_data data/camvid/annotations/panoptic_train.json",
-    )
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="holds train, trainannot, val, valannot, test and testannot"
-    )
-    parser.add_argument(
-        "target", type=Path, metavar="TARGET", help="folder to write; gets annotations, train, val, test and trainval"
-    )
-    parser.add_argument(
-        "--min-area",
-        type=int,
-        default=MIN_AREA,
-        metavar="N",
-        help="regions of a thing with fewer pixels become void (default: %(default)s)",
-    )
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

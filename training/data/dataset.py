@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""From the files of a data set to the batches of a training run."""
+"""Data set, sampler and loader of the batches of a training run."""
 
 from __future__ import annotations
 
@@ -29,44 +29,44 @@ from training.data.target import Target, make_target, stack_targets
 
 
 class Draw(NamedTuple):
-    """One image of a batch and the seed of its augmentation."""
+    """Index of an image in the data set, and the seed of its augmentation."""
 
     position: int
-    """In the list of the data set's images."""
+    """Position in the list of the data set's images."""
     seed: int
 
 
 class Item(NamedTuple):
-    """One augmented image."""
+    """An augmented image."""
 
     image_id: int
     image: Tensor
-    """(3, h, w) uint8, RGB."""
+    """Pixels (3, h, w) uint8, RGB."""
     target: Target
     skipped: int
-    """Unreadable images that this one stands in for."""
+    """Number of unreadable images that this one replaces."""
 
 
 @dataclass
 class Batch:
-    """B augmented images of different sizes, padded to H x W, multiples of `SIZE_DIVISOR`."""
+    """Augmented images of different sizes, padded to H x W, which are multiples of `SIZE_DIVISOR`."""
 
     image_ids: list[int]
     images: Tensor
-    """(B, 3, H, W) uint8, RGB."""
+    """Pixels (B, 3, H, W) uint8, RGB."""
     sizes: list[tuple[int, int]]
-    """Height and width of each image without its padding."""
+    """Height and width of each image without padding."""
     target: Target
     skipped: int
-    """Unreadable images that were replaced by others."""
+    """Number of unreadable images that were replaced."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Return the batch on a device."""
         images = self.images.to(device, non_blocking=True)
         return Batch(self.image_ids, images, self.sizes, self.target.to(device), self.skipped)
 
     def pin_memory(self) -> Batch:
-        """For the data loader: the same in pinned memory, from which a copy to the device does not block."""
+        """Return the batch in pinned memory, for asynchronous copies to the device; called by the data loader."""
         target = Target(
             self.target.segments.pin_memory(),
             [classes.pin_memory() for classes in self.target.classes],
@@ -76,25 +76,25 @@ class Batch:
 
 
 class PanopticDataset(Dataset[Item]):
-    """A data set in COCO's panoptic format, of any categories, with augmentation."""
+    """A data set in COCO's panoptic format with augmentation."""
 
     def __init__(
         self, annotations: PanopticAnnotations, image_folder: Path, transform: v2.Compose, skip_unreadable: bool = False
     ) -> None:
-        """Take the images that are annotated.
+        """Select the annotated images.
 
         Args:
-            annotations: of one split.
-            image_folder: where its images are.
-            transform: of an image and its segments.
-            skip_unreadable: put the next image in the place of one that cannot be read; else that is an error.
+            annotations: annotations of a split.
+            image_folder: folder of its images.
+            transform: transform of an image and its segments.
+            skip_unreadable: replace an unreadable image by the next one instead of raising.
 
         Raises:
-            DataError: there is no annotated image, or one whose size is not said.
+            DataError: no image is annotated, or the size of one is missing.
         """
         self.image_ids = sorted(set(annotations.images) & set(annotations.annotations))
         if not self.image_ids:
-            raise DataError(f"{annotations.path} annotates no image")
+            raise DataError(f"{annotations.path} has no annotated image")
         for image_id in self.image_ids:
             if not annotations.images[image_id].keys() >= {"width", "height"}:
                 raise DataError(f"{annotations.path} has no width and height of image {image_id}")
@@ -111,15 +111,15 @@ class PanopticDataset(Dataset[Item]):
         return len(self.image_ids)
 
     def is_wide(self, index: int) -> bool:
-        """Is the image wider than high?"""
+        """Return whether the image is in landscape format."""
         entry = self._annotations.images[self.image_ids[index]]
         return bool(entry["width"] >= entry["height"])
 
     def __getitem__(self, draw: Draw) -> Item:
-        """An image, augmented; the same for the same draw.
+        """Return an augmented image, which is determined by the draw.
 
         Raises:
-            DataError: the image cannot be read, and is not to be skipped or no other can be read either.
+            DataError: the image cannot be read and must not be skipped, or no image can be read.
         """
         for skipped in range(len(self)):
             image_id = self.image_ids[(draw.position + skipped) % len(self)]
@@ -138,18 +138,18 @@ class PanopticDataset(Dataset[Item]):
 
 
 class BatchSampler(Sampler[list[Draw]]):
-    """Endless batches of images of like aspect ratio, the same ones in every run with the same seed.
+    """Yields batches endlessly, determined by the seed.
 
-    Each epoch goes through all images in a random order; wide and high ones are collected apart, so that little of a
-    batch is padding. All ranks make the same batches and take different images of each.
+    Each epoch visits all images in random order; landscape and portrait images form separate batches, which reduces
+    padding. All ranks generate the same batches and take different images of each.
     """
 
     def __init__(
         self, dataset: PanopticDataset, batch_size: int, seed: int, first: int = 0, rank: int = 0, ranks: int = 1
     ) -> None:
-        """Prepare to start at batch number `first`; `batch_size` is that of all ranks together."""
+        """Start at batch number `first`; `batch_size` is the total over all ranks."""
         if batch_size % ranks:
-            raise ValueError(f"a batch of {batch_size} images cannot be shared out equally to {ranks} processes")
+            raise ValueError(f"a batch of {batch_size} images cannot be divided equally among {ranks} processes")
         self._wide = [dataset.is_wide(index) for index in range(len(dataset))]
         self._batch_size, self._seed, self._first = batch_size, seed, first
         self._share = slice(rank, None, ranks)
@@ -182,7 +182,7 @@ def collate(items: list[Item]) -> Batch:
 
 
 def normalized(batch: Batch, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
-    """(B, 3, H, W) float32: what the network takes, zero where there is padding (as in inference)."""
+    """Return the network's input (B, 3, H, W) float32, with zero padding as in inference."""
     device = batch.images.device
     images = (batch.images - torch.tensor(mean, device=device).view(3, 1, 1)) / torch.tensor(std, device=device).view(
         3, 1, 1
@@ -194,7 +194,7 @@ def normalized(batch: Batch, mean: tuple[float, float, float], std: tuple[float,
 
 
 def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, pin_memory: bool) -> DataLoader[Batch]:
-    """A loader whose workers decode and augment ahead; with none of them, everything is done when it is asked for."""
+    """Create a loader whose workers decode and augment in advance; without workers, the main process does it."""
     return DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_sampler=sampler,
@@ -207,10 +207,10 @@ def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, 
 
 
 def _prepare_worker(worker: int) -> None:
-    """Workers share the cores with each other; more threads in each would only fight.
+    """Limit a worker to one thread, because workers share the cores, and isolate it from signals.
 
-    In a process group of their own they do not hear a SIGTERM or Ctrl-C that goes to the run's group: it is for the
-    main process, which needs its batch to end in order and then ends them.
+    In its own process group it does not receive a SIGTERM or Ctrl-C of the run's group: the main process still needs
+    the current batch and then stops the workers.
     """
     torch.set_num_threads(1)
     os.setpgid(0, 0)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One annotated image as training needs it: pixels, and the segment that each of them belongs to."""
+"""An annotated image: its pixels, and the segment of each pixel."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
 
 VOID = -1
-"""Segment of pixels that are not annotated."""
+"""Segment of unannotated pixels."""
 CROWD = -2
-"""Segment of pixels that belong to a group of objects which are not told apart."""
+"""Segment of pixels of a crowd, whose objects are not annotated individually."""
 
 
 class DataError(ValueError):
-    """An annotated image that cannot be used; the message names the file and what is wrong with it."""
+    """Invalid data; the message names the file and what is wrong with it."""
 
 
 @dataclass
 class Sample:
-    """An image of H x W pixels with S stuff classes in its data set and n instances in it."""
+    """An image of H x W pixels with n instances; its data set has S stuff classes."""
 
     image: Tensor
-    """(3, H, W) uint8, RGB."""
+    """Pixels (3, H, W) uint8, RGB."""
     segments: Tensor
-    """(H, W) int16: s_i of Sec. III-A. 0..S-1 is a stuff class, S + k instance k; below 0 are `VOID` and `CROWD`."""
+    """Segments (H, W) int16, s_i of Sec. III-A: 0..S-1 are stuff classes, S + k is instance k; or `VOID` or `CROWD`."""
     classes: Tensor
-    """(n,) int64: thing class of each instance, from 0."""
+    """Thing class of each instance (n,) int64, from 0."""
 
 
 def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: int) -> Sample:
     """Read an image and its segments.
 
-    A crowd segment gets no instance: its pixels are `CROWD`. Several segments of one stuff class become one.
+    Pixels of a crowd segment become `CROWD`. Several segments of a stuff class become one.
 
     Raises:
-        DataError: the image or its PNG is missing or damaged, they differ in size, the PNG has a segment that the JSON
-            does not list, or a segment has a category that the data set does not have.
+        DataError: the image or its PNG is missing or corrupt, their sizes differ, the PNG has a segment that the JSON
+            does not list, or the data set does not have the category of a segment.
     """
     path = image_folder / annotations.images[image_id]["file_name"]
     image = torch.from_numpy(read_rgb(path)).permute(2, 0, 1).contiguous()
@@ -64,22 +64,22 @@ def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: 
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 pixels of an image file as they are stored: a camera's note on its orientation is not followed.
+    """Read the pixels (H, W, 3) uint8 of an image file as stored, ignoring the EXIF orientation.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing or corrupt.
     """
     try:
         with Image.open(path) as file:
             return np.array(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # What Pillow's decoders raise.
-        raise DataError(f"{path} is damaged: {error}" if path.is_file() else f"{path} is missing") from None
+    except (OSError, SyntaxError, ValueError) as error:  # Exceptions of Pillow's decoders.
+        raise DataError(f"{path} is corrupt: {error}" if path.is_file() else f"{path} is missing") from None
 
 
 def _segment_values(
     segments_info: list[dict[str, Any]], categories: CategorySet, png: Path
 ) -> tuple[dict[int, int], list[int]]:
-    """Value in `Sample.segments` for each segment id, and the classes of the instances."""
+    """Return the value in `Sample.segments` of each segment id, and the classes of the instances."""
     index_of_category = {category.id: index for index, category in enumerate(categories.categories)}
     num_stuff = len(categories.stuff)
     values = {0: VOID}
@@ -88,7 +88,7 @@ def _segment_values(
         index = index_of_category.get(segment["category_id"])
         if index is None:
             raise DataError(
-                f"segment {segment['id']} of {png} has category {segment['category_id']}, which the data set has not"
+                f"segment {segment['id']} of {png} has category {segment['category_id']}, unknown to the data set"
             )
         if segment.get("iscrowd", 0):
             values[segment["id"]] = CROWD
@@ -101,7 +101,7 @@ def _segment_values(
 
 
 def _look_up(ids: np.ndarray, values: dict[int, int], png: Path) -> np.ndarray:
-    """values[ids] as int16."""
+    """Return values[ids] as int16."""
     known = np.array(sorted(values))
     position = np.searchsorted(known, ids)
     unknown = known[np.minimum(position, len(known) - 1)] != ids

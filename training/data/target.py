@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the losses need to know about an image, after its augmentation."""
+"""Training target of augmented images."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from training.data.sample import VOID
 
 @dataclass
 class Target:
-    """Annotation of B images padded to H x W; image b has n_b instances and S is the number of stuff classes."""
+    """Annotation of B images padded to H x W; image b has n_b instances, and S is the number of stuff classes."""
 
     segments: Tensor
-    """(B, H, W) int16: a stuff class, or S + k for instance k of its image; `VOID` or `CROWD` below 0."""
+    """Segments (B, H, W) int16: a stuff class, S + k for instance k of the image, `VOID` or `CROWD`."""
     classes: list[Tensor]
-    """(n_b,) int64 each: thing classes of the instances, from 0."""
+    """Thing classes of the instances (n_b,) int64 of each image, from 0."""
     boxes: list[Tensor]
-    """(n_b, 4) float32 each: x1, y1, x2, y2 of the instances' pixels; a pixel's left edge is x, its right one x + 1."""
+    """Boxes (n_b, 4) float32 of each image: x1, y1, x2, y2, where a pixel extends from x to x + 1."""
 
     def to(self, device: torch.device) -> Target:
-        """The same on a device."""
+        """Return the target on a device."""
         return Target(
             segments=self.segments.to(device, non_blocking=True),
             classes=[classes.to(device, non_blocking=True) for classes in self.classes],
@@ -34,12 +34,12 @@ class Target:
 
 
 def make_target(segments: Tensor, classes: Tensor, num_stuff: int) -> Target:
-    """The target of one image (B = 1), without the instances that augmentation has left no pixel of.
+    """Create the target of an image (B = 1), without instances that have no pixels after augmentation.
 
     Args:
-        segments: (H, W) int16, as in `Sample`.
-        classes: (n,) of the instances before augmentation.
-        num_stuff: S.
+        segments: segments (H, W) int16, as in `Sample`.
+        classes: classes (n,) of the instances before augmentation.
+        num_stuff: number of stuff classes S.
     """
     instance = segments.long() - num_stuff
     ys, xs = torch.nonzero(instance >= 0, as_tuple=True)
@@ -50,7 +50,7 @@ def make_target(segments: Tensor, classes: Tensor, num_stuff: int) -> Target:
 
 
 def stack_targets(targets: list[Target], height: int, width: int) -> Target:
-    """One target of many, padded on the right and at the bottom with void."""
+    """Combine targets, padded with void on the right and at the bottom."""
     segments = targets[0].segments.new_full((len(targets), height, width), VOID)
     for row, target in zip(segments, targets, strict=True):
         row[: target.segments.shape[1], : target.segments.shape[2]] = target.segments[0]
@@ -60,7 +60,7 @@ def stack_targets(targets: list[Target], height: int, width: int) -> Target:
 
 
 def _boxes(xs: Tensor, ys: Tensor, instance_of_pixel: Tensor, num_instances: int) -> Tensor:
-    """(n, 4) from the pixels of the instances, each of which has at least one."""
+    """Return the boxes (n, 4) of instances from their pixels; each has at least one."""
     extremes = [
         values.new_zeros(num_instances).scatter_reduce_(0, instance_of_pixel, values, how, include_self=False)
         for values, how in ((xs, "amin"), (ys, "amin"), (xs + 1, "amax"), (ys + 1, "amax"))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The scores as hotcoco computes them: the same numbers as the official code's, in a fraction of the time."""
+"""Scores computed by hotcoco: equal to those of the official code, in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from training.evaluation.scores import BoxAP, ClassScores, Quality, SegmentScore
 
 
 def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> SegmentScores:
-    """PQ and IoU.
+    """Compute PQ and IoU.
 
     Raises:
-        ValueError: a PNG is damaged or does not agree with its JSON.
+        ValueError: a PNG is corrupt or inconsistent with its JSON.
     """
     evaluation = PanopticEval(
         _content(truth), _content(results), gt_folder=truth.png_folder, pred_folder=results.png_folder
@@ -31,10 +31,10 @@ def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> 
     pixels = evaluation.report()["per_class"]
     per_class = {}
     for category in truth.categories.categories:
-        of_segments = quality["per_class"][category.id]
+        class_quality = quality["per_class"][category.id]
         iou = pixels.get(str(category.id), {}).get("IoU", -1.0)
-        if of_segments["pq"] >= 0 or iou >= 0:
-            values = (of_segments["pq"], of_segments["sq"], of_segments["rq"], iou)
+        if class_quality["pq"] >= 0 or iou >= 0:
+            values = (class_quality["pq"], class_quality["sq"], class_quality["rq"], iou)
             per_class[category.id] = ClassScores(*map(_or_nan, values))
     return SegmentScores(
         all=_quality(quality["All"]),
@@ -45,11 +45,11 @@ def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> 
 
 
 def score_boxes(truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxAP:
-    """AP of at least one detection.
+    """Compute the AP of at least one detection.
 
     Args:
-        truth: as in a COCO detection file.
-        detections: image_id, category_id, bbox and score of each.
+        truth: content of a COCO detection file.
+        detections: image_id, category_id, bbox and score of each detection.
     """
     coco = COCO(truth)
     evaluation = COCOeval(coco, coco.load_res(detections), "bbox")
@@ -60,7 +60,7 @@ def score_boxes(truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxA
 
 
 def _content(annotations: PanopticAnnotations) -> dict[str, Any]:
-    # hotcoco's per-class report goes by name, and names need not be unique: the ids are.
+    # hotcoco's report per class is keyed by name; names need not be unique, but ids are.
     categories = [
         {"id": category.id, "name": str(category.id), "isthing": int(category.is_thing)}
         for category in annotations.categories.categories
@@ -77,5 +77,5 @@ def _quality(group: dict[str, Any]) -> Quality:
 
 
 def _or_nan(score: float) -> float:
-    """hotcoco writes -1 where there was nothing to score."""
+    """Convert hotcoco's -1, for nothing to score, to NaN."""
     return math.nan if score < 0 else score

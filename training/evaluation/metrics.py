@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Scores of written results against their ground truth, by one of two engines that give the same numbers."""
+"""Comparison of results in COCO's panoptic format with the ground truth."""
 
 from __future__ import annotations
 
@@ -10,70 +10,44 @@ import math
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from training.evaluation import hotcoco_engine
 from training.evaluation.scores import BoxAP, Scores, SegmentScores
-
-EngineName = Literal["hotcoco", "official"]
-
-
-class EngineError(Exception):
-    """An engine that is not installed; the message says what to install, in one line."""
 
 
 class Engine(Protocol):
-    """A module that computes scores."""
+    """A module that computes scores; tests compare hotcoco with panopticapi and pycocotools."""
 
     def score_segments(self, truth: PanopticAnnotations, results: PanopticAnnotations) -> SegmentScores: ...
 
     def score_boxes(self, truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxAP: ...
 
 
-def load_engine(name: EngineName) -> Engine:
-    """The engine of this name. What it needs is imported now, and only now.
-
-    Raises:
-        EngineError: it is not installed.
-    """
-    if name == "hotcoco":
-        from training.evaluation import hotcoco_engine  # noqa: PLC0415
-
-        return hotcoco_engine
-    try:
-        from training.evaluation import official_engine  # noqa: PLC0415
-    except ImportError as error:
-        raise EngineError(
-            f"the official evaluation is not installed ({error}): pip install --no-deps panopticapi-lite pycocotools"
-        ) from None
-    return official_engine
-
-
-def compute_scores(truth: PanopticAnnotations, results: Path, engine: EngineName = "hotcoco") -> Scores:
+def compute_scores(truth: PanopticAnnotations, results: Path, engine: Engine = hotcoco_engine) -> Scores:
     """Compare results with the ground truth.
 
     Args:
-        truth: the annotated images, each of which must have a result.
-        results: JSON file in COCO's panoptic format, with PNGs in the folder of the same name beside it; results of
-            further images are ignored. For `Scores.box_ap` its segments need `bbox` and `score`.
-        engine: "hotcoco", or "official" for panopticapi and pycocotools.
+        truth: annotated images, each of which must have a result.
+        results: JSON file in COCO's panoptic format, with PNGs in the folder of the same name next to it; results of
+            other images are ignored. `Scores.box_ap` requires `bbox` and `score` of the segments.
+        engine: module that computes the scores.
 
     Raises:
-        ValueError: an image has no result, or a file is damaged or does not agree with another.
-        EngineError: the engine is not installed.
+        ValueError: an image has no result, or a file is corrupt or inconsistent with another one.
     """
-    chosen = load_engine(engine)
     found = _load_results(truth, results)
     try:
-        segments = chosen.score_segments(truth, found)
+        segments = engine.score_segments(truth, found)
     except ValueError as error:
         raise ValueError(f"{results}: {error}") from None
-    box_ap = _box_ap(chosen, truth, found)
+    box_ap = _box_ap(engine, truth, found)
     return Scores(**{field.name: getattr(segments, field.name) for field in fields(segments)}, box_ap=box_ap)
 
 
 def _load_results(truth: PanopticAnnotations, path: Path) -> PanopticAnnotations:
-    """The results of the images of `truth`; a file of results needs nothing but its `annotations`."""
+    """Load the results of the images of `truth`; the file needs only the key `annotations`."""
     if not truth.annotations:
         raise ValueError(f"{truth.path} has no annotated image")
     try:
@@ -82,8 +56,8 @@ def _load_results(truth: PanopticAnnotations, path: Path) -> PanopticAnnotations
             _check_result(truth, path, image_id, entries.get(image_id))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
-    of_truth = {image_id: entries[image_id] for image_id in truth.annotations}
-    return replace(truth, path=path, png_folder=path.with_suffix(""), annotations=of_truth)
+    annotations = {image_id: entries[image_id] for image_id in truth.annotations}
+    return replace(truth, path=path, png_folder=path.with_suffix(""), annotations=annotations)
 
 
 def _check_result(truth: PanopticAnnotations, path: Path, image_id: int, entry: dict[str, Any] | None) -> None:
@@ -118,7 +92,7 @@ def _box_ap(engine: Engine, truth: PanopticAnnotations, results: PanopticAnnotat
 
 
 def _things(annotations: PanopticAnnotations) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Image id and entry of every segment of a thing."""
+    """Yield the image id and the entry of each thing segment."""
     for image_id, entry in annotations.annotations.items():
         for info in entry["segments_info"]:
             if annotations.categories.by_id[info["category_id"]].is_thing:

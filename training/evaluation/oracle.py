@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The oracle of Table V: ground-truth boxes and masks, predicted embedding."""
+"""The oracle of Table V: ground-truth boxes and masks with the predicted embedding."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ciae_ros.inference.preprocessing import preprocess
 from training.data.sample import Sample
 
 ROWS_PER_CHUNK = 64
-"""Bound on the rows of the original image whose embedding is held at once."""
+"""Number of rows of the original image whose embedding is in memory at once."""
 
 
 class OraclePredictor(Predictor):
-    """Knows the instances and asks only the embedding map which pixels are theirs."""
+    """A predictor that takes the instances from the ground truth and their pixels from the embedding."""
 
     @torch.inference_mode()
     def predict_sample(self, sample: Sample) -> PanopticResult:
-        """Segment an annotated image; its categories must be in the order of the network's."""
+        """Segment an annotated image, whose categories must be in the order of the network's categories."""
         height, width = sample.segments.shape
         geometry = self.geometry(height, width)
         pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
@@ -41,21 +41,21 @@ class OraclePredictor(Predictor):
 
 
 def true_instances(embedding: Tensor, sample: Sample, num_stuff: int, geometry: ImageGeometry) -> Instances:
-    """The annotated instances; a crowd is none.
+    """Create instances from the annotated ones, without crowds.
 
     Args:
-        embedding: (D, h, w), the image's map at stride 4, not normalised.
-        sample: the image, with K instances.
-        num_stuff: stuff classes of the data set.
-        geometry: the image's sizes.
+        embedding: embedding (D, h, w) of the image at stride 4, not normalised.
+        sample: image with K instances.
+        num_stuff: number of stuff classes of the data set.
+        geometry: sizes of the image.
 
     Returns:
-        Their boxes are those of their masks, their queries the mean of the embedding within their masks (Eq. 4, which
-        is taken before the L2 normalisation), their classes the annotated ones.
+        Instances with the boxes of their masks, the mean embedding within their masks as queries (Eq. 4, before the L2
+        normalisation), and the annotated classes.
     """
     device = embedding.device
     segments, classes = sample.segments.to(device), sample.classes.to(device)
-    # Pixels of no instance count as the last of K + 1 segments.
+    # Pixels without an instance become the last of K + 1 segments.
     mask_index = torch.where(segments >= num_stuff, segments - num_stuff, len(classes)).to(torch.int16)
     box = segment_statistics(mask_index, len(classes) + 1).box[:-1].float()
     scale = box.new_tensor([geometry.scale_x, geometry.scale_y])
@@ -69,20 +69,20 @@ def true_instances(embedding: Tensor, sample: Sample, num_stuff: int, geometry: 
 
 
 def mean_embeddings(embedding: Tensor, segments: Tensor, num_segments: int, geometry: ImageGeometry) -> Tensor:
-    """Mean of the embedding, up-sampled to the original image, within each segment.
+    """Average the embedding, up-sampled to the original image, over each segment.
 
     Args:
-        embedding: (D, h, w), the image's map at stride 4.
-        segments: (H, W) integers below `num_segments`, at the original size.
-        num_segments: N.
-        geometry: the image's sizes.
+        embedding: embedding (D, h, w) of the image at stride 4.
+        segments: integers (H, W) below `num_segments`, at the original size.
+        num_segments: number of segments N.
+        geometry: sizes of the image.
 
     Returns:
-        (N, D) float32; zero for a segment without pixels.
+        Means (N, D) float32; zero for a segment without pixels.
     """
     embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
     grid = sampling_grid(geometry, embedding)
-    # A large segment has so many pixels that float32 would lose the small ones of its summands.
+    # Sums over the pixels of a large segment would lose small summands in float32.
     sums = torch.zeros(num_segments, len(embedding), dtype=torch.float64, device=embedding.device)
     for top in range(0, len(segments), ROWS_PER_CHUNK):
         rows = slice(top, top + ROWS_PER_CHUNK)

@@ -1,4 +1,4 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Targets and losses: what the network should say, and how far off it is (Eq. 3 to 15)."""
+"""Training losses, their targets, and the update of the category memory (Eq. 3 to 15)."""

@@ -19,14 +19,14 @@ from training.losses.embedding_loss import EmbeddingLossConfig, embedding_loss
 
 
 class Losses(NamedTuple):
-    """What one batch comes to."""
+    """Losses of a batch."""
 
     total: Tensor
-    """To be differentiated."""
+    """Total loss, with gradient."""
     parts: dict[str, Tensor]
-    """class, box, centerness, cae, iae and, with its branch, semantic: each without gradient, for people."""
+    """The losses class, box, centerness, cae, iae and, with a semantic branch, semantic, without gradient."""
     category_sums: Tensor
-    """(num_memory_vectors, D) for the memory's update."""
+    """Sums (num_memory_vectors, D) for the update of the memory."""
 
 
 def training_loss(
@@ -37,10 +37,10 @@ def training_loss(
     config: EmbeddingLossConfig,
     after_detection: Callable[[], object] = lambda: None,
 ) -> Losses:
-    """Eq. 15, with the cross-entropy of the semantic branch added where the model has one (Table III).
+    """Compute Eq. 15, plus the cross-entropy of the semantic branch if the model has one (Table III).
 
-    Losses are divided by means over all ranks, so that the mean of their gradients is that of one rank with all images.
-    `after_detection` is called between the detector's losses and the embedding's.
+    Losses are normalised by means over all ranks, so that the mean of their gradients equals that of a single rank with
+    all images. `after_detection` is called between the losses of the detector and of the embedding.
     """
     parts = detection_losses(outputs, target, model.num_stuff_classes, model.class_agnostic_detector)
     if outputs.semantic_logits is not None:
@@ -53,7 +53,7 @@ def training_loss(
 
 
 def _semantic_loss(logits: Tensor, target: Target, num_stuff: int) -> Tensor:
-    """Mean cross-entropy over the annotated pixels, things merged into the last class."""
+    """Return the mean cross-entropy over the annotated pixels, with things merged into the last class."""
     logits = F.interpolate(logits.float(), size=target.segments.shape[1:], mode="bilinear", align_corners=False)
     classes = target.segments.long().clamp(max=num_stuff)
     num_pixels = mean_over_ranks((classes >= 0).sum()).clamp(min=1)

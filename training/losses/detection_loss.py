@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Losses of the proposal head, as FCOS has them (Eq. 15)."""
+"""Losses of the proposal head, as in FCOS (Eq. 15)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from training.distributed import mean_over_ranks
 from training.losses.detection_targets import DetectionTargets, detection_targets
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
-"""RetinaNet's."""
+"""Parameters of the focal loss, as in RetinaNet."""
 
 
 def detection_losses(
     outputs: RawOutputs, target: Target, num_stuff: int, class_agnostic: bool = False
 ) -> dict[str, Tensor]:
-    """L_class, L_reg and L_centerness.
+    """Compute L_class, L_reg and L_centerness.
 
-    Focal loss and centre-ness are divided by the number of positive locations, the IoU loss by the sum of their
-    centre-ness with which its locations are weighted; both numbers are means over all ranks.
+    The focal and centre-ness losses are divided by the number of positive locations, and the IoU loss, which is
+    weighted by centre-ness, by the sum of the weights; both divisors are means over all ranks.
 
     Args:
-        outputs: of the network.
-        target: the annotation.
-        num_stuff: S.
-        class_agnostic: the detector has one class, "thing" (Table IV).
+        outputs: outputs of the network.
+        target: annotation of the batch.
+        num_stuff: number of stuff classes S.
+        class_agnostic: whether the detector has a single class (Table IV).
     """
     targets = detection_targets(target, [(m.shape[2], m.shape[3]) for m in outputs.centerness], num_stuff)
     positive = targets.positive
@@ -49,7 +49,7 @@ def detection_losses(
 
 
 def _class_loss(logits: Tensor, targets: DetectionTargets, class_agnostic: bool) -> Tensor:
-    """Sum of the focal loss (reference [46] of the paper) over (B, L, C) logits."""
+    """Return the sum of the focal loss (reference [46] of the paper) over logits (B, L, C)."""
     one_hot = torch.zeros_like(logits, dtype=torch.float32)
     image, location = torch.nonzero(targets.positive, as_tuple=True)
     classes = targets.classes[image, location]
@@ -59,12 +59,12 @@ def _class_loss(logits: Tensor, targets: DetectionTargets, class_agnostic: bool)
 
 
 def _by_location(levels: list[Tensor]) -> Tensor:
-    """(B, C, h, w) of each level to (B, L, C)."""
+    """Concatenate levels (B, C, h, w) to (B, L, C)."""
     return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (n, 4) that are given by their distances from a common location inside."""
+    """Return the IoU (n,) of boxes (n, 4) given by their distances from a common location inside."""
     shared = torch.minimum(a, b)
     intersection = (shared[:, 0] + shared[:, 2]) * (shared[:, 1] + shared[:, 3])
     area_a = (a[:, 0] + a[:, 2]) * (a[:, 1] + a[:, 3])

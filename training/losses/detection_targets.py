@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the proposal head is to say at each location: FCOS's targets with the paper's change (Sec. IV-A)."""
+"""Targets of the proposal head at each location: those of FCOS with the paper's change (Sec. IV-A)."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from training.data.sample import CROWD
 from training.data.target import Target
 
 LEVEL_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))
-"""A level takes the locations whose longest distance to a side of the box is above the first and at most the second
-number, in input pixels (FCOS)."""
+"""Range of each level: the longest distance from a location to a side of its box must be above the first and at most
+the second number, in input pixels (FCOS)."""
 
 BACKGROUND = -1
 
 
 class DetectionTargets(NamedTuple):
-    """For B images and the L locations of all levels together, P3 first, each level row by row."""
+    """Targets of B images at the L locations of all levels, P3 first, each level row by row."""
 
     classes: Tensor
-    """(B, L) int64: the thing class, or `BACKGROUND`."""
+    """Thing class (B, L) int64, or `BACKGROUND`."""
     distances: Tensor
-    """(B, L, 4) left, top, right, bottom in input pixels; meaningless at the background."""
+    """Distances (B, L, 4) left, top, right, bottom in input pixels; undefined in the background."""
     counts: Tensor
-    """(B, L) bool: False in crowds, whose locations are neither right nor wrong."""
+    """Mask (B, L) bool of the locations that count; crowds do not."""
 
     @property
     def positive(self) -> Tensor:
-        """(B, L) bool."""
+        """Mask (B, L) bool of the locations inside instances."""
         return self.classes >= 0
 
     @property
     def centerness(self) -> Tensor:
-        """(B, L) in 0..1: how near the box's centre (FCOS, Eq. 3)."""
+        """Centre-ness (B, L) in 0..1 (FCOS, Eq. 3)."""
         left, top, right, bottom = self.distances.unbind(dim=2)
         return (_ratio(left, right) * _ratio(top, bottom)).sqrt()
 
 
 def detection_targets(target: Target, sizes: list[tuple[int, int]], num_stuff: int) -> DetectionTargets:
-    """A location is positive only where it falls into the mask of an instance (Sec. IV-A), whose box it is to give.
+    """Compute the targets: a location is positive only inside the mask of an instance (Sec. IV-A), whose box it
+    predicts.
 
-    Masks do not overlap, so no rule is needed to choose among instances. The box decides upon the level, as in FCOS.
+    Masks do not overlap, so instances are never ambiguous. The box determines the level, as in FCOS.
 
     Args:
-        target: the annotation.
-        sizes: (height, width) of P3 to P7.
-        num_stuff: S.
+        target: annotation of the batch.
+        sizes: heights and widths of P3 to P7.
+        num_stuff: number of stuff classes S.
     """
     levels = [
         _level_targets(target, size, stride, limits, num_stuff)
@@ -77,7 +78,7 @@ def _level_targets(
 
 
 def _sample(segments: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    """(B, len(ys) * len(xs)) int64; locations of the coarse levels may lie beyond the image and are background."""
+    """Sample segments (B, len(ys) * len(xs)) int64; locations beyond the image, in coarse levels, are background."""
     height, width = segments.shape[1:]
     sampled = segments[:, ys.clamp(max=height - 1)][:, :, xs.clamp(max=width - 1)].long()
     inside = (ys < height)[:, None] & (xs < width)

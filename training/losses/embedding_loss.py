@@ -3,19 +3,19 @@
 
 """The CIAE loss (Sec. III-B, Eq. 3 to 12) with the filter of remote instances (Sec. IV-B).
 
-What the paper leaves open, and what is done here:
+Interpretation of details that the paper does not specify:
 
-* Eq. 7 with d_neg = 0 at k = c_i (Eq. 6) is taken as written: a pixel's own query contributes d_pos + margin, which
-  pulls, and is never less than any other query's term.
-* "Top-K highest losses" (Eq. 9): for each pixel, the K queries with the highest loss. The own query is one of them.
-* N (Eq. 9) is the number of annotated pixels in the batch. Pixels of `VOID` and `CROWD` count nowhere.
-* Eq. 8 is infinite where a pixel points away from its query (d_pos = 2). The logarithm's argument is kept above
-  `POLE`; beyond, the gradient is zero, as that of the cosine is there.
-* Gradients go through the instances' mean embeddings too; the memory has none (Eq. 14 moves it).
-* A filtered similarity is 0 and stays in the sum, as Sec. IV-B says, rather than being left out.
+* Eq. 7 with d_neg = 0 at k = c_i (Eq. 6) is taken literally: a pixel's own query contributes d_pos + margin, which
+  attracts, and is never less than the term of another query.
+* "Top-K highest losses" (Eq. 9): for each pixel, the K queries with the highest losses, including its own query.
+* N (Eq. 9) is the number of annotated pixels in the batch. Pixels of `VOID` and `CROWD` do not count.
+* Eq. 8 is infinite where a pixel points away from its query (d_pos = 2). The argument of the logarithm is at least
+  `POLE`; below, the gradient is zero, like that of the cosine.
+* Gradients also pass through the instances' mean embeddings; the memory has no gradient (it is updated by Eq. 14).
+* A filtered similarity is 0 and remains in the sum, as stated in Sec. IV-B.
 
-The memory is bounded whatever the number of instances: similarities are made for some pixels at a time, and their
-gradient at once, so that nothing of them waits for the backward pass.
+Memory is bounded independently of the number of instances: similarities are computed for a chunk of pixels together
+with their gradient, so that none are kept for the backward pass.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from training.data.target import Target
 from training.distributed import mean_over_ranks
 
 POLE = 1e-6
-"""Least argument of the logarithm in Eq. 8."""
+"""Minimum argument of the logarithm in Eq. 8."""
 
 SIMILARITIES_AT_ONCE = 1 << 23
-"""Bound on the similarities (pixels x queries) that are held at once."""
+"""Maximum number of similarities (pixels x queries) in memory."""
 
 
 @dataclass(frozen=True)
 class EmbeddingLossConfig:
-    """The loss's constants; the defaults are the paper's.
+    """Constants of the loss; the defaults are those of the paper.
 
     Raises:
         ValueError: a value is out of range.
     """
 
     margin: float = 0.15
-    """Of Eq. 7, as a cosine distance (Table IX)."""
+    """Margin of Eq. 7, as a cosine distance (Table IX)."""
     top_k: int = 5
-    """K of Eq. 9: queries that count for a pixel."""
+    """K of Eq. 9: number of queries per pixel with the highest losses."""
     alpha: float = 2.0
     """Weight of L_IAE in Eq. 12."""
     thing_weight: float = 5.0
@@ -59,7 +59,7 @@ class EmbeddingLossConfig:
     box_expansion: float | None = 1.5
     """Factor on the ground-truth boxes outside of which an instance's similarity is 0; None: no filter (Table VIII)."""
     pixel_stride: int = 1
-    """1: all pixels, as in the paper. 2 or 4: every second or fourth row and column, for training on a CPU."""
+    """1: all pixels, as in the paper; 2 or 4: every second or fourth row and column, for training on a CPU."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < 2:
@@ -67,35 +67,37 @@ class EmbeddingLossConfig:
         if self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
         if self.box_expansion is not None and self.box_expansion < 1:
-            raise ValueError(f"box_expansion must be at least 1, not {self.box_expansion}: a box would lose own pixels")
+            raise ValueError(
+                f"box_expansion must be at least 1, not {self.box_expansion}: a box would exclude its own pixels"
+            )
         if self.pixel_stride not in (1, 2, EMBEDDING_STRIDE):
             raise ValueError(f"pixel_stride must be 1, 2 or {EMBEDDING_STRIDE}, not {self.pixel_stride}")
 
 
 class EmbeddingLoss(NamedTuple):
-    """The loss and what the memory's update needs."""
+    """The loss, and the sums for the update of the memory."""
 
     total: Tensor
-    """L_CIAE (Eq. 12), with a gradient to the embedding."""
+    """L_CIAE (Eq. 12), with gradient."""
     cae: Tensor
     """L_CAE (Eq. 10), without gradient."""
     iae: Tensor
     """L_IAE (Eq. 11), without gradient."""
     category_sums: Tensor
-    """(num_memory_vectors, D): sums of Eq. 3 over this rank's batch, without gradient; zero for absent categories."""
+    """Sums of Eq. 3 (num_memory_vectors, D) over this rank's batch, without gradient; zero for absent categories."""
 
 
 def embedding_loss(
     embedding: Tensor, target: Target, memory: Tensor, model: ModelConfig, config: EmbeddingLossConfig
 ) -> EmbeddingLoss:
-    """L_CIAE of a batch.
+    """Compute L_CIAE of a batch.
 
     Args:
-        embedding: (B, D, H / 4, W / 4), before up-sampling and normalisation.
-        target: the annotation at H x W.
-        memory: (num_memory_vectors, D), M_(t-1) of Sec. III-C.
-        model: what the memory holds of the things; with a semantic branch only instances are told apart.
-        config: the constants.
+        embedding: embedding (B, D, H / 4, W / 4), before up-sampling and normalisation.
+        target: annotation of H x W pixels.
+        memory: memory (num_memory_vectors, D), M_(t-1) of Sec. III-C.
+        model: configuration of the model; with a semantic branch, only instances are discriminated.
+        config: constants of the loss.
     """
     start = config.pixel_stride // 2
     segments = target.segments[:, start :: config.pixel_stride, start :: config.pixel_stride]
@@ -110,10 +112,10 @@ def embedding_loss(
 
 
 class _Image:
-    """One image's annotation as indices of queries.
+    """Annotation of an image as indices of queries.
 
-    The queries are the memory's things, then its stuff, then the instances. So those of M_c come first, those of M_s
-    last, and both are slices.
+    The queries are the things of the memory, its stuff, and the instances, in this order, so that both M_c and M_s are
+    slices.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class _Image:
         self.boxes = _expanded(boxes, config.box_expansion)
 
     def category_query(self, segments: Tensor) -> Tensor:
-        """Index of each pixel's own query among M_c; any for void."""
+        """Return the index of each pixel's own query in M_c; arbitrary for void."""
         segments = segments.clamp(min=0)
         if self.merged_things or not len(self.classes):
             thing_query = torch.zeros_like(segments)
@@ -149,7 +151,7 @@ class _Image:
         return torch.where(segments < self.num_stuff, segments + self.num_memory_things, thing_query)
 
     def outside(self, chunk: slice) -> Tensor:
-        """(n, pixels) bool: is the pixel outside the instance's (expanded) box?"""
+        """Return whether each pixel is outside each instance's expanded box, as (n, pixels) bool."""
         stride = self.config.pixel_stride
         index = torch.arange(chunk.start, chunk.stop, device=self.segments.device)
         x = (index % self.shape[1]) * stride + stride // 2 + 0.5
@@ -158,7 +160,7 @@ class _Image:
         return (x < x1) | (x > x2) | (y < y1) | (y > y2)
 
     def category_sums(self, sums: Tensor) -> Tensor:
-        """Sums of the segments (num_segments, D) to sums of the categories in the memory's order."""
+        """Add sums of segments (num_segments, D) to sums of categories, in the order of the memory."""
         things = sums.new_zeros(self.num_memory_things, sums.shape[1])
         if self.num_memory_things:
             row = torch.zeros_like(self.classes) if self.merged_things else self.classes
@@ -167,11 +169,11 @@ class _Image:
 
 
 class _ImageLoss(torch.autograd.Function):
-    """Sums of the losses over one image's pixels, whose gradient is taken in the forward pass."""
+    """Sums of the losses over the pixels of an image; the gradient is computed in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
-        """(D, h, w) to the sum of L_CAE + alpha L_IAE, the two sums apart, and the sums of Eq. 3."""
+        """Map an embedding (D, h, w) to the sum of L_CAE + alpha L_IAE, both sums (2,), and the sums of Eq. 3."""
         with torch.enable_grad():
             leaf = embedding.detach().requires_grad_()
             pixels = _upsampled(leaf, image.config.pixel_stride)
@@ -183,12 +185,12 @@ class _ImageLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, None]:
-        return of_total * ctx.gradient, None
+    def backward(ctx: Any, total_gradient: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        return total_gradient * ctx.gradient, None
 
 
 def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of the two losses (2,), the gradient of L_CIAE's sum to the pixels (D, N), and the segments' sums (_, D)."""
+    """Return the sums of both losses (2,), the gradient of their total (D, N), and the sums of the segments (_, D)."""
     step = max(1, SIMILARITIES_AT_ONCE // (len(image.memory) + image.num_segments))
     chunks = [slice(at, min(at + step, pixels.shape[1])) for at in range(0, pixels.shape[1], step)]
     sums = _segment_sums(pixels, image, chunks)
@@ -197,22 +199,22 @@ def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, T
         means = F.normalize(instance_sums, dim=1)
     queries = torch.cat((image.memory, means.detach()))
     parts = pixels.new_zeros(2)
-    gradient, gradient_of_queries = torch.empty_like(pixels), torch.zeros_like(queries)
+    gradient, query_gradient = torch.empty_like(pixels), torch.zeros_like(queries)
     for chunk in chunks:
         with torch.enable_grad():
             p, q = pixels[:, chunk].detach().requires_grad_(), queries.requires_grad_()
             losses = _chunk_losses(p, q, image, chunk)
-            of_p, of_q = torch.autograd.grad(losses[0] + image.config.alpha * losses[1], (p, q))
+            p_gradient, q_gradient = torch.autograd.grad(losses[0] + image.config.alpha * losses[1], (p, q))
         parts += losses.detach()
-        gradient[:, chunk] = of_p
-        gradient_of_queries += of_q
-    (of_sums,) = torch.autograd.grad(means, instance_sums, gradient_of_queries[len(image.memory) :])
-    gradient += _of_each_pixel(of_sums, image)
+        gradient[:, chunk] = p_gradient
+        query_gradient += q_gradient
+    (sums_gradient,) = torch.autograd.grad(means, instance_sums, query_gradient[len(image.memory) :])
+    gradient += _gather_by_instance(sums_gradient, image)
     return parts, gradient, sums
 
 
 def _chunk_losses(pixels: Tensor, queries: Tensor, image: _Image, chunk: slice) -> Tensor:
-    """(2,) sums of L_CAE and L_IAE over some pixels (D, n) with queries (Q, D)."""
+    """Return the sums of L_CAE and L_IAE (2,) over pixels (D, n) with queries (Q, D)."""
     config, segments = image.config, image.segments[chunk]
     similarity = queries @ F.normalize(pixels, dim=0)
     annotated, is_thing = (segments >= 0).to(pixels.dtype), segments >= image.num_stuff
@@ -233,10 +235,10 @@ def _chunk_losses(pixels: Tensor, queries: Tensor, image: _Image, chunk: slice) 
 
 
 def _pixel_losses(similarity: Tensor, own: Tensor, config: EmbeddingLossConfig) -> Tensor:
-    """(n,) sums of Eq. 8 over the K worst queries, from similarities (Q, n) and the own queries' indices (n,)."""
+    """Return the sums of Eq. 8 (n,) over the top K queries, from similarities (Q, n) and own queries (n,)."""
     positive = similarity.gather(0, own[None])
     losses = _log_loss(1 - positive + config.margin, config.margin)[0]
-    # Eq. 7 falls with the distance: the most similar of the other queries have the highest losses.
+    # Eq. 7 decreases with the distance: the most similar other queries have the highest losses.
     highest = _highest(similarity.detach().scatter(0, own[None], -torch.inf), config.top_k - 1)
     if len(highest):
         violation = similarity.gather(0, highest) - positive + config.margin
@@ -245,14 +247,14 @@ def _pixel_losses(similarity: Tensor, own: Tensor, config: EmbeddingLossConfig) 
 
 
 def _log_loss(violation: Tensor, margin: float) -> Tensor:
-    """Eq. 8."""
+    """Compute Eq. 8."""
     return -torch.log((1 - violation / (2 + margin)).clamp(min=POLE))
 
 
 def _highest(values: Tensor, count: int) -> Tensor:
-    """(count, n) indices of the highest of (Q, n) values in each column, fewer if Q - 1 is less; `values` is spent.
+    """Return indices (count, n) of the highest values (Q, n) of each column, at most Q - 1; `values` is overwritten.
 
-    For few values along the slow dimension a maximum at a time is several times faster than `topk`.
+    For a small count along the strided dimension, repeated maxima are several times faster than `topk`.
     """
     rows = []
     for _ in range(min(count, len(values) - 1)):
@@ -262,22 +264,22 @@ def _highest(values: Tensor, count: int) -> Tensor:
 
 
 def _segment_sums(pixels: Tensor, image: _Image, chunks: list[slice]) -> Tensor:
-    """(num_segments, D) sums of Eq. 4, of pixels (D, N) before their normalisation."""
+    """Return the sums of Eq. 4 (num_segments, D) of pixels (D, N), which are not normalised."""
     identities = torch.arange(image.num_segments, device=pixels.device)[:, None]
-    # A product with a mask: on a GPU, adding pixel by pixel would have thousands wait for the same sum.
+    # A product with a mask: on a GPU, thousands of atomic additions to the same sum would serialise.
     products = ((image.segments[chunk] == identities).to(pixels.dtype) @ pixels[:, chunk].T for chunk in chunks)
     return sum(products, pixels.new_zeros(image.num_segments, len(pixels)))
 
 
-def _of_each_pixel(of_instances: Tensor, image: _Image) -> Tensor:
-    """(D, N): the row (n, D) of the instance that each pixel belongs to, or zero."""
-    rows = torch.cat((of_instances, of_instances.new_zeros(1, of_instances.shape[1])))
+def _gather_by_instance(by_instance: Tensor, image: _Image) -> Tensor:
+    """Return the row (n, D) of each pixel's instance, or zero, as (D, N)."""
+    rows = torch.cat((by_instance, by_instance.new_zeros(1, by_instance.shape[1])))
     instance = image.segments - image.num_stuff
-    return rows.T[:, torch.where(instance >= 0, instance, len(of_instances))]
+    return rows.T[:, torch.where(instance >= 0, instance, len(by_instance))]
 
 
 def _upsampled(embedding: Tensor, pixel_stride: int) -> Tensor:
-    """(D, h, w) at stride 4 to the map at `pixel_stride` (Sec. IV-A)."""
+    """Up-sample an embedding (D, h, w) at stride 4 to `pixel_stride` (Sec. IV-A)."""
     if pixel_stride == EMBEDDING_STRIDE:
         return embedding * 1
     return F.interpolate(
@@ -286,7 +288,7 @@ def _upsampled(embedding: Tensor, pixel_stride: int) -> Tensor:
 
 
 def _expanded(boxes: Tensor, factor: float | None) -> Tensor:
-    """Boxes (n, 4) with `factor` times the width and height around the same centre."""
+    """Scale boxes (n, 4) by a factor around their centres."""
     if factor is None:
         return boxes
     center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * factor

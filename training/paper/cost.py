@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a training costs, from the network's floating-point operations; an estimate made without running it."""
+"""Estimate of the cost of a training from the network's floating-point operations."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from ciae_ros.inference import coco_categories
 from ciae_ros.model import CIAE, ModelConfig
 from training.config import TrainingConfig
-from training.schedule import scaled_schedule
+from training.engine.schedule import scaled_schedule
 
 COCO_INPUT = (800, 1216)
-"""Height and width of a typical image of COCO with a shorter side of 800."""
+"""Height and width of a typical COCO image with a shorter side of 800 pixels."""
 FORWARD_AND_BACKWARD = 3
-"""A backward pass takes about two forward passes: gradients of the activations and of the weights."""
+"""Cost relative to a forward pass: the backward pass computes gradients of activations and of weights."""
 
 
 def training_gpu_hours(config: TrainingConfig, tflops: float) -> float:
-    """Hours that a GPU would need for forward and backward passes alone, without data, losses and the optimiser.
+    """Estimate the GPU hours of the forward and backward passes, without data, losses and the optimiser.
 
     Args:
-        config: of the training; its classes are taken to be COCO's.
-        tflops: 1e12 floating-point operations per second that the GPU sustains in such a network.
+        config: configuration of the training, assumed to be on COCO's classes.
+        tflops: sustained throughput of the GPU in TFLOP/s.
     """
     categories = coco_categories()
     model = config.model_for(len(categories.stuff), len(categories.things))
@@ -37,9 +37,9 @@ def training_gpu_hours(config: TrainingConfig, tflops: float) -> float:
 
 @cache
 def forward_flops(model: ModelConfig, height: int, width: int) -> int:
-    """Floating-point operations (two for a multiplication with addition) of one image's convolutions and products.
+    """Count the floating-point operations of the network for an image (two for a multiplication with addition).
 
-    Nothing is computed: the network is built and run on PyTorch's meta device.
+    The network runs on PyTorch's meta device, which computes nothing.
     """
     with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         CIAE(model)(torch.empty(1, 3, height, width))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""One row of the paper's tables, trained and evaluated, unless that has been done before."""
+"""Training and evaluation of a row of the paper's tables, unless its results exist."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
 from training.config import ConfigError, TrainingConfig, load_config
-from training.evaluation.metrics import EngineError
+from training.engine.builders import choose_device
+from training.engine.loop import DivergedError, train
+from training.engine.pretrained import PretrainedError
+from training.engine.state import MAY_CHANGE
 from training.evaluation.oracle import OraclePredictor
-from training.evaluation.run import evaluate
-from training.paper.tables import Evaluation, Row
-from training.preparation import choose_device
-from training.pretrained import PretrainedError
-from training.server_results import IMAGE_INFO_PREFIX, write_server_results
-from training.train import DivergedError, train
-from training.training_state import MAY_CHANGE
+from training.evaluation.runner import evaluate
+from training.evaluation.server_results import IMAGE_INFO_PREFIX, write_server_results
+from training.paper.tables import Evaluation, PaperRow
 
 
 def _configs() -> Path:
-    """config/training of the checkout; of an installed package in share/ciae_ros below the prefix."""
+    """Return config/training of the checkout, or of share/ciae_ros below the prefix of an installed package."""
     here = Path(__file__).resolve()
     installed = (parent / "share" / "ciae_ros" / "config" / "training" for parent in here.parents)
     checkout = here.parents[2] / "config" / "training"
@@ -43,12 +42,12 @@ PAPER_CONFIGS = CONFIGS / "paper"
 SMALL = CONFIGS / "small.yaml"
 TEST_DEV_INFO = f"{IMAGE_INFO_PREFIX}test-dev2017.json"
 TEST_DEV_IMAGES = "test2017"
-"""COCO's test-dev is a part of its test images."""
+"""Folder of COCO's test images, which include test-dev."""
 
-# What may befall one row and leave the others as they are; RuntimeError is what PyTorch says of a lack of memory.
-FAILURES = (ValueError, OSError, RuntimeError, CheckpointError, EngineError, PretrainedError)
+# Failures of a row that do not affect other rows; PyTorch raises RuntimeError when out of memory.
+FAILURES = (ValueError, OSError, RuntimeError, CheckpointError, PretrainedError)
 
-MEASURES = {
+SCORE_COLUMNS = {
     "PQ": ("all", "pq"),
     "SQ": ("all", "sq"),
     "RQ": ("all", "rq"),
@@ -60,62 +59,62 @@ MEASURES = {
     "RQ_st": ("stuff", "rq"),
     "mIoU": ("mean_iou",),
 }
-"""Where the columns of the tables are in `Scores.to_dict`."""
+"""Keys in `Scores.to_dict` by column of the tables."""
 
 
 class StoppedError(Exception):
-    """A training was stopped by a signal; what it has done is saved."""
+    """A training was stopped by a signal; its state is saved."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row with one seed."""
+    """Outcome of a row with one seed."""
 
     scores: dict[str, float] = field(default_factory=dict)
-    """Percent by column; nothing where none was computed."""
+    """Scores in percent by column; empty if none were computed."""
     note: str = ""
     """Why there are no scores."""
     failed: bool = False
 
 
-def row_config(row: Row, small: bool, overrides: list[str]) -> TrainingConfig:
-    """How a row is trained.
+def row_config(row: PaperRow, small: bool, overrides: list[str]) -> TrainingConfig:
+    """Return the training configuration of a row.
 
-    What comes later wins: the file's bases, the file, at small scale small.yaml and the file again, the overrides.
+    Later values take precedence: the file's bases, the file, at small scale small.yaml and the file again, overrides.
 
     Args:
-        row: of a table.
-        small: at small scale.
-        overrides: as for `load_config`.
+        row: row of a table.
+        small: whether to use the small scale.
+        overrides: overrides as for `load_config`.
 
     Raises:
-        ConfigError: a key or value is wrong.
+        ConfigError: a key or value is invalid.
     """
     path = config_path(row, small)
     scale = [*_own_keys(SMALL), *_own_keys(path)] if small else []
     return load_config(path, [*scale, *overrides])
 
 
-def config_path(row: Row, small: bool) -> Path:
-    """The file of a row's configuration."""
+def config_path(row: PaperRow, small: bool) -> Path:
+    """Return the file of a row's configuration."""
     return PAPER_CONFIGS / f"{(row.small_config if small else None) or row.config}.yaml"
 
 
 def _own_keys(path: Path) -> list[str]:
-    """What a file itself says, without its base, as overrides."""
+    """Return the keys of a file, without its base, as overrides."""
     values = yaml.safe_load(path.read_text())
     return [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items() if key != "base"]
 
 
-def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
-    """Train the row's model and evaluate it; or tell what came of it, if that is known from before.
+def reproduce_row(row: PaperRow, config: TrainingConfig, folder: Path) -> Outcome:
+    """Train and evaluate the model of a row, or return its outcome if that exists.
 
-    That a training diverged is remembered like a score, because it would again; any other failure is tried again.
+    Divergence is recorded like a score, because it would occur again; other failures are retried.
 
     Args:
-        row: of a table.
-        config: of its training; `data.val` is what it is evaluated on, once, afterwards.
-        folder: of the model, which other rows may share. The scores are kept in it.
+        row: row of a table.
+        config: configuration of its training, with the evaluation data in `data.val`.
+        folder: folder of the model and its scores, which rows may share.
 
     Raises:
         StoppedError: the training was stopped by a signal.
@@ -123,7 +122,7 @@ def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
     path = folder / f"scores{'_' if row.evaluation.name else ''}{row.evaluation.name}.json"
     try:
         _check_same_training(config, folder)
-        found = _found_before(path, config)
+        found = _saved_outcome(path, config)
         if found is None:
             found = {**_conditions(config, row.evaluation), **_train_and_evaluate(row.evaluation, config, folder)}
             with open_atomically(path) as file:
@@ -134,7 +133,7 @@ def reproduce_row(row: Row, config: TrainingConfig, folder: Path) -> Outcome:
 
 
 def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: Path) -> dict[str, Any]:
-    """`scores` as `Scores.to_dict` gives them, or the `results` that were written, or how the training `diverged`."""
+    """Return `scores` in the format of `Scores.to_dict`, the path of `results` for the server, or why it `diverged`."""
     try:
         _train(config, folder)
     except DivergedError as error:
@@ -151,21 +150,21 @@ def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: 
 
 
 def _train(config: TrainingConfig, folder: Path) -> None:
-    """Train from where the run in `folder` is, if it is not complete."""
+    """Train, or resume the run in `folder`, if it is not complete."""
     checkpoint = folder / "model.safetensors"
     if not checkpoint.exists():
         train(_without_validation(config), folder)
     if not checkpoint.exists():
-        raise StoppedError(f"{folder} is not trained to the end; the same command goes on")
+        raise StoppedError(f"the training in {folder} was stopped; the same command resumes")
 
 
 def _without_validation(config: TrainingConfig) -> TrainingConfig:
-    """Training would evaluate at its end, and knows one way of evaluating only."""
+    """Disable validation during training, which would not use the evaluation of the row."""
     return config.model_copy(update={"data": config.data.model_copy(update={"val": None})})
 
 
 def _check_same_training(config: TrainingConfig, folder: Path) -> None:
-    """Refuse a folder whose model was trained in another way."""
+    """Refuse a folder whose model was trained with another configuration."""
     path = folder / "config.yaml"
     if not path.exists():
         return
@@ -175,13 +174,13 @@ def _check_same_training(config: TrainingConfig, folder: Path) -> None:
     for key in expected.keys() - MAY_CHANGE:
         if found.get(key) != expected[key]:
             raise ConfigError(
-                f"{folder} is of a run with another {key} ({found.get(key)}, not {expected[key]}): "
+                f"{folder} belongs to a run with another {key} ({found.get(key)}, not {expected[key]}): "
                 "choose another --output, or remove it"
             )
 
 
-def _found_before(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
-    """What is kept from the same evaluation, if there is any."""
+def _saved_outcome(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
+    """Return the saved outcome of the same evaluation, if any."""
     if not path.exists():
         return None
     content = json.loads(path.read_text())
@@ -189,7 +188,7 @@ def _found_before(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
 
 
 def _conditions(config: TrainingConfig, evaluation: Evaluation) -> dict[str, Any]:
-    """What the scores are of, so that the file speaks for itself."""
+    """Return the conditions of the evaluation for the JSON file."""
     device = choose_device(config.device)
     return {
         "name": config.name,
@@ -208,7 +207,7 @@ def _outcome(found: dict[str, Any]) -> Outcome:
     if "results" in found:
         return Outcome(note=f"results for the server: {found['results']} and its folder")
     scores = {}
-    for column, keys in MEASURES.items():
+    for column, keys in SCORE_COLUMNS.items():
         value: Any = found["scores"]
         for key in keys:
             value = value[key]

@@ -27,12 +27,12 @@ def load_model(name: str) -> Checkpoint:
             "untrained/PRESET" for random weights, which exercise the data path.
 
     Raises:
-        CheckpointError: there is no such model, or its file cannot be used.
+        CheckpointError: the model does not exist, or its file cannot be used.
     """
     if name.startswith(UNTRAINED_PREFIX):
         preset = name.removeprefix(UNTRAINED_PREFIX)
         if preset not in PRESETS:
-            raise CheckpointError(f"there is no preset {preset!r}: use untrained/ and one of {', '.join(PRESETS)}")
+            raise CheckpointError(f"preset {preset!r} does not exist: use untrained/ and one of {', '.join(PRESETS)}")
         return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
     if name.endswith(".onnx"):
         raise CheckpointError(f"{name} is an ONNX file, and this needs a checkpoint: give the .safetensors file")
@@ -62,7 +62,7 @@ def load_for_backend(name: str, backend: str = "auto") -> Checkpoint | OnnxModel
         backend: one of `BACKENDS`.
 
     Raises:
-        CheckpointError: there is no such model, or its file cannot be used, or not by this backend.
+        CheckpointError: the model does not exist, or its file cannot be used by the backend.
     """
     is_onnx = Path(name).suffix == ONNX_SUFFIX
     if is_onnx and backend == "torch":

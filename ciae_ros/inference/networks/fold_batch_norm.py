@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from ciae_ros.model.deformable_convolution import DeformableConv2d
+from ciae_ros.model.layers import DeformableConv2d
 
 _LEAVES = nn.BatchNorm2d, FrozenBatchNorm2d, DeformableConv2d
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Writes bags of camera images."""
+"""Writing of bags."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.rosbag2.errors import WriterError
 
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
-from ciae_ros.replay.types import BagError
+from ciae_ros.replay.bags.types import BagError
 
-Storage = Literal["mcap", "sqlite3"]
+StorageFormat = Literal["mcap", "sqlite3"]
 PLUGINS = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
 
 def write_bag(
     path: Path,
     frames: Iterable[tuple[str, int, np.ndarray]],
-    storage: Storage = "mcap",
+    storage: StorageFormat = "mcap",
     compressed: bool = False,
 ) -> None:
     """Write a rosbag2 folder.
 
     Args:
-        path: of the folder, which must not be there.
-        frames: topic, stamp in nanoseconds (which is the time of recording too), and image (H, W, 3) uint8 BGR.
-        storage: its files' format.
-        compressed: JPEG images instead of raw ones.
+        path: path of the folder, which must not exist.
+        frames: tuples of topic, stamp in nanoseconds (also used as log time) and image (H, W, 3) uint8 BGR.
+        storage: format of the files.
+        compressed: write JPEG images instead of raw ones.
 
     Raises:
-        BagError: the folder is there.
+        BagError: the folder exists.
         OSError: it cannot be written.
     """
     kind, message = (COMPRESSED_IMAGE, jpeg_image) if compressed else (IMAGE, raw_image)
@@ -52,15 +52,15 @@ def write_bag(
 
 
 @contextmanager
-def new_bag(path: Path, storage: Storage) -> Iterator[Writer]:
-    """A bag to write into.
+def new_bag(path: Path, storage: StorageFormat) -> Iterator[Writer]:
+    """Create a bag for writing.
 
     Raises:
-        BagError: there is something at its path.
+        BagError: the path exists.
         OSError: it cannot be written.
     """
     try:
-        # All distributions since Humble read version 8.
+        # Version 8 is supported by all distributions since Humble.
         writer = Writer(path, version=8, storage_plugin=PLUGINS[storage])
     except WriterError:
         raise BagError(f"{path} exists already: give another path, or remove it") from None
@@ -70,10 +70,10 @@ def new_bag(path: Path, storage: Storage) -> Iterator[Writer]:
 
 @contextmanager
 def new_mcap_file(path: Path) -> Iterator[Writer]:
-    """A single MCAP file to write into, with compressed chunks; it is there when it is whole.
+    """Create a single MCAP file with compressed chunks for writing; it appears when it is complete.
 
     Raises:
-        BagError: there is something at its path, or it has not the suffix of MCAP files.
+        BagError: the path exists or does not end with .mcap.
         OSError: it cannot be written.
     """
     if path.suffix != ".mcap":
@@ -93,20 +93,20 @@ def new_mcap_file(path: Path) -> Iterator[Writer]:
 
 
 def header(stamp: int, frame_id: str = "camera") -> Any:
-    """A message std_msgs/Header; the stamp is in nanoseconds."""
+    """Create a std_msgs/Header; the stamp is in nanoseconds."""
     types = typestore().types
     seconds, nanoseconds = divmod(stamp, 10**9)
     return types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](seconds, nanoseconds), frame_id)
 
 
 def raw_image(header: Any, pixels: np.ndarray, encoding: str = "bgr8") -> Any:
-    """A message sensor_msgs/Image of an array (H, W) or (H, W, C)."""
+    """Create a sensor_msgs/Image of an array (H, W) or (H, W, C)."""
     height, width = pixels.shape[:2]
-    # Little-endian whatever this computer is.
+    # Little-endian on every host.
     data = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).view(np.uint8).reshape(-1)
     return typestore().types[IMAGE](header, height, width, encoding, 0, data.size // height, data)
 
 
 def jpeg_image(header: Any, pixels: np.ndarray) -> Any:
-    """A message sensor_msgs/CompressedImage of an image (H, W, 3) uint8 BGR."""
+    """Create a sensor_msgs/CompressedImage of an image (H, W, 3) uint8 BGR."""
     return typestore().types[COMPRESSED_IMAGE](header, "bgr8; jpeg compressed bgr8", cv2.imencode(".jpg", pixels)[1])

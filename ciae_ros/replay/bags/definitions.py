@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The messages that bags are read for, with ciae_msgs' own, which no ROS installation need have."""
+"""Message definitions for reading bags, including those of ciae_msgs, without a ROS installation."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ uint16[] ids
 uint32[] lengths
 """,
 }
-"""As in ciae_msgs/msg, which is not where the package is installed; a test compares them."""
+"""Copies of ciae_msgs/msg, which is not part of the installed package; a test compares them."""
 
 
 @cache
 def typestore() -> Typestore:
-    """Types of the newest ROS 2; the messages above are the same in all since Humble."""
+    """Return the types of the latest ROS 2; the messages above are unchanged since Humble."""
     store = get_typestore(Stores.LATEST)
     for name, text in CIAE_MSGS.items():
         store.register(get_types_from_msg(text, name))

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The truth of frames: files in COCO's panoptic format, or topics that another run or an annotator has written."""
+"""Ground truth of frames: files in COCO's panoptic format, or topics in the bag."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag, stamp_of
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
-from ciae_ros.replay.bags.label_images import label_map_of
-from ciae_ros.replay.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
+from ciae_ros.replay.bags.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
 
 EVERY_TOPIC = ""
 
 FIRST_STAMP = 10**12
-"""A number in a file name from which on it is a stamp in nanoseconds (17 minutes after the epoch), not a frame's."""
+"""Smallest number in a file name that is a stamp in nanoseconds (17 minutes after the epoch), not a frame index."""
 
 
 def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
-    """Ground truth in COCO's panoptic format.
+    """Open ground truth in COCO's panoptic format.
 
     An entry of `images` belongs to the frame whose header has its `stamp` (an integer in nanoseconds; or a string or a
     fraction in seconds). Where it has none, the name of its file without the suffix says which frame it is: a stamp in
@@ -37,11 +36,11 @@ def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
     0. An entry with a `topic` belongs to frames of that topic only, one without to those of every topic.
 
     Args:
-        spec: the JSON file, with its PNGs in the folder of the same name beside it; or the folder that holds both.
-        categories: of the model, which must be those of the ground truth.
+        spec: the JSON file, with its PNGs in the folder of the same name next to it; or the folder that contains both.
+        categories: categories of the model, which must equal those of the ground truth.
 
     Raises:
-        GroundTruthError: there is none, or it has other categories.
+        GroundTruthError: it does not exist, or its categories differ from the model's.
     """
     path = _json_in(Path(spec))
     try:
@@ -50,21 +49,21 @@ def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
         raise GroundTruthError(f"ground truth {path}: {error}") from None
     difference = _difference(annotations.categories, categories)
     if difference:
-        raise GroundTruthError(f"ground truth {path} has other categories than the model: {difference}")
+        raise GroundTruthError(f"ground truth {path} has different categories than the model: {difference}")
     return _FileTruth(annotations)
 
 
 def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categories: CategorySet) -> GroundTruth:
-    """Ground truth in a bag: label images and `PanopticSegments` with the stamps of the camera's images.
+    """Open ground truth in a bag: label images and `PanopticSegments` with the stamps of the camera's images.
 
     Args:
-        bag: that has it.
-        labels_topic: of images of segment ids.
-        segments_topic: of the segments in them.
-        categories: of the model.
+        bag: the bag.
+        labels_topic: topic of the images of segment ids.
+        segments_topic: topic of their segments.
+        categories: categories of the model.
 
     Raises:
-        GroundTruthError: there are no such topics.
+        GroundTruthError: the topics do not exist.
     """
     for topic, kind in ((labels_topic, IMAGE), (segments_topic, SEGMENTS)):
         if topic not in bag.topics:
@@ -125,7 +124,7 @@ class _TopicTruth:
         if labels is None or segments is None:
             return None
         try:
-            ids = label_map_of(labels)
+            ids = decode_label_image(labels)
         except UnusableImageError as error:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         for one in segments.segments:
@@ -133,7 +132,7 @@ class _TopicTruth:
             if known is None or known.name != one.category_name:
                 raise GroundTruthError(
                     f"ground truth of {frame.key.topic} at {frame.stamp} has a category {one.category_id} "
-                    f"({one.category_name}), which the model has not"
+                    f"({one.category_name}), which the model does not have"
                 )
         found = tuple(TrueSegment(int(one.id), int(one.category_id)) for one in segments.segments)
         return _checked(TrueSegments(ids, found), self._categories, frame)
@@ -143,14 +142,14 @@ class _Lookup:
     """Messages of a topic by the stamp of their header."""
 
     def __init__(self, bag: Bag, topic: str) -> None:
-        # Frames are read at the same time by another thread.
+        # Another thread reads frames concurrently.
         self._bag, self._topic = bag.reopened(), topic
         self._numbers = _numbers_by_stamp(self._bag, topic)
         self._messages: Iterator[Any] = iter(())
         self._next = -1
 
     def find(self, stamp: int) -> Any:
-        """None where there is none, or it is damaged."""
+        """Return the message with this stamp; None if there is none or it is corrupt."""
         number = self._numbers.get(stamp)
         if number is None:
             return None
@@ -169,7 +168,7 @@ def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
 
 @lru_cache(maxsize=64)
 def _numbers(fingerprint: tuple[str, int], topic: str) -> dict[int, int]:
-    """Filled by `_numbers_by_stamp`: once for all pieces of a bag."""
+    """Cache of `_numbers_by_stamp`, shared by all shards of a bag."""
     return {}
 
 
@@ -201,7 +200,7 @@ def _json_in(path: Path) -> Path:
 
 
 def _difference(true: CategorySet, known: CategorySet) -> str:
-    """The first one in words; empty where there is none."""
+    """Describe the first difference; empty if there is none."""
     for category in {**true.by_id, **known.by_id}:
         one, other = true.by_id.get(category), known.by_id.get(category)
         if one is None or other is None or (one.name, one.is_thing) != (other.name, other.is_thing):
@@ -214,7 +213,7 @@ def _named(category: Any) -> str:
 
 
 def _stamp_in(name: str) -> int | None:
-    """A stamp that a file name is."""
+    """Parse a file name that is a stamp; None if it is not."""
     if name.isdecimal():
         return int(name) if int(name) >= FIRST_STAMP else None
     whole, point, fraction = name.partition(".")
@@ -222,9 +221,30 @@ def _stamp_in(name: str) -> int | None:
 
 
 def _nanoseconds(value: Any) -> int | None:
-    """A whole number is nanoseconds; anything else that is a number, seconds."""
+    """Convert an integer (nanoseconds) or another number (seconds) to nanoseconds."""
     if isinstance(value, int):
         return value
     with suppress(InvalidOperation):
         return int((Decimal(str(value)) * 10**9).to_integral_value())
     return None
+
+
+TYPES = {"16UC1": "u2", "mono16": "u2", "8UC1": "u1", "mono8": "u1", "32SC1": "i4"}
+"""NumPy types by encoding."""
+
+
+def decode_label_image(message: Any) -> np.ndarray:
+    """Decode a `sensor_msgs/Image` of segment ids to (H, W) int32.
+
+    Raises:
+        UnusableImageError: it is not an image of segment ids, or its sizes are inconsistent.
+    """
+    if message.encoding not in TYPES:
+        raise UnusableImageError("encoding", f"an image of segment ids is {' or '.join(TYPES)}, not {message.encoding}")
+    kind = np.dtype(TYPES[message.encoding]).newbyteorder(">" if message.is_bigendian else "<")
+    row = message.width * kind.itemsize
+    data = np.frombuffer(message.data, np.uint8)
+    if message.step < row or data.size < message.step * message.height:
+        raise UnusableImageError("sizes", f"{data.size} bytes for {message.width} x {message.height} segment ids")
+    rows = data[: message.step * message.height].reshape(message.height, message.step)[:, :row]
+    return np.ascontiguousarray(rows).view(kind).astype(np.int32)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The files of a bag as one: through rosbags where they are whole, and as far as they can be read where not."""
+"""The files of a bag as one: read by rosbags if they are intact, and recovered as far as possible if not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.errors import ReaderError
 from rosbags.rosbag2.storage_mcap import McapReader
 
-from ciae_ros.replay.bags.damaged_files import DamagedSqlite, check_whole, open_damaged_mcap
-from ciae_ros.replay.types import BagError
+from ciae_ros.replay.bags.recovery import CorruptSqlite, check_whole, open_corrupt_mcap
+from ciae_ros.replay.bags.types import BagError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -27,17 +27,17 @@ else:
 
 SUFFIXES = (".mcap", ".db3")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-"""Serialised messages begin otherwise (with 0)."""
+"""First bytes of compressed messages; serialised ones begin with 0."""
 
 READ_ERRORS = (
     *(ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
     *(apsw.Error, zstd.ZstdError),
 )
-"""What rosbags lets through for damaged files."""
+"""Exceptions that rosbags raises for corrupt files."""
 
 
 class RawMessage(NamedTuple):
-    """A message as it was recorded."""
+    """A recorded message."""
 
     connection: Any
     """rosbags' Connection: topic, msgtype, msgdef, digest."""
@@ -46,7 +46,7 @@ class RawMessage(NamedTuple):
     data: bytes
     """CDR."""
     part: int
-    """Number of the file, from 0."""
+    """Index of the file."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,17 @@ class Part:
     """A file of a bag."""
 
     reader: Any
-    """One of rosbags' for one file, or `DamagedSqlite`."""
+    """A reader of rosbags for one file, or `CorruptSqlite`."""
 
     @property
     def is_sorted(self) -> bool:
-        """Do its messages come in the order of their log times?"""
-        return not isinstance(self.reader, DamagedSqlite) and not self._is_scanned
+        """Whether its messages are in the order of their log times."""
+        return not isinstance(self.reader, CorruptSqlite) and not self._is_scanned
 
     def messages(self, connections: list[Any], start: int | None) -> Iterator[tuple[Any, int, bytes]]:
-        """Of some connections, from a log time on."""
+        """Iterate over the messages of some connections from a log time on."""
         if self._is_scanned:
-            # rosbags' own way refuses a file without an index whose messages are not quite in order.
+            # rosbags' `messages` refuses a file without an index whose messages are slightly out of order.
             return self.reader.messages_scan(connections, start)
         return self.reader.messages(connections, start)
 
@@ -77,27 +77,27 @@ class Storage:
     """All files of a bag."""
 
     def __init__(self, path: Path) -> None:
-        """Open.
+        """Open the files.
 
         Args:
-            path: of a folder or a file.
+            path: path of a folder or a file.
 
         Raises:
-            BagError: nothing of it can be read.
+            BagError: nothing in it can be read.
         """
         self.path = path
         self.problems: list[str] = []
-        """What is wrong with it, a line each."""
+        """Problems with the bag, one line each."""
         self._files = ExitStack()
         self.parts = [Part(reader) for reader in self._open()]
         self.connections = [one for part in self.parts for one in part.reader.connections]
 
     def messages(self, topics: Sequence[str], part: int = 0, start: int | None = None) -> Iterator[RawMessage]:
-        """In the order of the files, within each in that of the log times.
+        """Iterate over messages in the order of the files, and of the log times within each.
 
         Args:
-            topics: of the messages.
-            part: first file.
+            topics: topics of the messages.
+            part: index of the first file.
             start: first log time in that file.
         """
         for number in range(part, len(self.parts)):
@@ -107,10 +107,10 @@ class Storage:
             from_time = start if number == part else None
             try:
                 for connection, log_time, data in self.parts[number].messages(chosen, from_time):
-                    whole = zstd.decompress(data) if bytes(data[:4]) == ZSTD_MAGIC else data
-                    yield RawMessage(connection, log_time, whole, number)
+                    payload = zstd.decompress(data) if bytes(data[:4]) == ZSTD_MAGIC else data
+                    yield RawMessage(connection, log_time, payload, number)
             except READ_ERRORS as error:
-                self._note(f"{self.path} is damaged, and is read up to there: {_line(error)}")
+                self._note(f"{self.path} is corrupt and was read up to that point: {_line(error)}")
 
     def close(self) -> None:
         """Close all files."""
@@ -122,15 +122,15 @@ class Storage:
 
     def _open(self) -> list[Any]:
         if not self.path.exists():
-            raise BagError(f"there is no bag {self.path}")
+            raise BagError(f"bag {self.path} does not exist")
         if self.path.is_file() and self.path.suffix not in SUFFIXES:
-            raise BagError(f"{self.path} is no bag: give a rosbag2 folder, or an .mcap or .db3 file")
+            raise BagError(f"{self.path} is not a bag: give a rosbag2 folder, or an .mcap or .db3 file")
         try:
-            return self._open_whole(self.path)
+            return self._open_intact(self.path)
         except READ_ERRORS as error:
             return self._open_one_by_one(error)
 
-    def _open_whole(self, path: Path) -> list[Any]:
+    def _open_intact(self, path: Path) -> list[Any]:
         for file in _files(path):
             check_whole(file)
         reader = Reader(path)
@@ -141,7 +141,7 @@ class Storage:
     def _open_one_by_one(self, why: Exception) -> list[Any]:
         files = _files(self.path)
         if not files:
-            raise BagError(f"{self.path} is no bag: it has no .mcap or .db3 file ({_line(why)})")
+            raise BagError(f"{self.path} is not a bag: it has no .mcap or .db3 file ({_line(why)})")
         if self.path.is_dir():
             self._note(f"{self.path} is read without its metadata.yaml: {_line(why)}")
         readers = []
@@ -156,16 +156,16 @@ class Storage:
 
     def _open_file(self, file: Path) -> list[Any]:
         try:
-            return self._open_whole(file)
+            return self._open_intact(file)
         except READ_ERRORS as error:
-            mended = open_damaged_mcap(file) if file.suffix == ".mcap" else DamagedSqlite(file)
-            self._files.callback(mended.close)
-            self._note(f"{file} is damaged, and is read as far as it goes: {_line(error)}")
-            return [mended]
+            recovered = open_corrupt_mcap(file) if file.suffix == ".mcap" else CorruptSqlite(file)
+            self._files.callback(recovered.close)
+            self._note(f"{file} is truncated or corrupt and is read as far as possible: {_line(error)}")
+            return [recovered]
 
 
 def _files(path: Path) -> list[Path]:
-    """Of a folder, in the order in which a recorder numbers them: bag_2 before bag_10. A file itself."""
+    """Return the files of a folder in the recorder's numbering, bag_2 before bag_10; or the file itself."""
     if path.is_file():
         return [path]
     found = [file for file in path.iterdir() if file.suffix in SUFFIXES]

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Everything that a report says of a run, computed once."""
+"""Analysis of a run for its report; every metric is computed once."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from functools import cached_property
 
 import pandas as pd
 
-from ciae_ros.replay.measures.breakdowns import by_distance, by_size, confusion_matrix, over_time
-from ciae_ros.replay.measures.gate import figures
-from ciae_ros.replay.measures.latency import gaps, latency_table
-from ciae_ros.replay.measures.notable_frames import typical_frames, worst_frames
-from ciae_ros.replay.measures.quality import per_class_iou, quality
-from ciae_ros.replay.types import Run
+from ciae_ros.replay.metrics.breakdowns import by_distance, by_size, confusion_matrix, over_time
+from ciae_ros.replay.metrics.latency import gaps, latency_table
+from ciae_ros.replay.metrics.notable_frames import typical_frames, worst_frames
+from ciae_ros.replay.metrics.quality import per_class_iou, quality
+from ciae_ros.replay.metrics.run_tables import EvaluationRun
+from ciae_ros.replay.metrics.summary import summarize
 
 SHOWN = 6
-"""Worst frames with pictures, and as many typical ones."""
+"""Number of worst frames and of typical frames with images."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The measures of a run; tables as the measures' functions give them."""
+    """The metrics of a run, as returned by the functions of `metrics`."""
 
-    run: Run
+    run: EvaluationRun
 
     @classmethod
-    def of(cls, run: Run) -> Analysis:
-        """The frames are numbered from 0, as the page's anchors number them."""
+    def of(cls, run: EvaluationRun) -> Analysis:
+        """Create the analysis, with frames numbered from 0 like the anchors of the page."""
         return cls(replace(run, frames=run.frames.reset_index(drop=True)))
 
     @property
     def has_truth(self) -> bool:
-        """Is there anything to compare with?"""
+        """Whether any frame has ground truth."""
         return bool(self.run.frames["has_truth"].any())
 
     @cached_property
-    def figures(self) -> dict[str, float]:
-        return figures(self.run)
+    def summary(self) -> dict[str, float]:
+        return summarize(self.run)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """A row for each class, with its IoU."""
+        """Metrics of each class, with its IoU."""
         table = quality(self.run.segments, self.run.categories)
         return table.assign(iou=table["category_id"].map(per_class_iou(self.run.confusion, self.run.categories)))
 
@@ -73,10 +73,10 @@ class Analysis:
 
     @cached_property
     def worst(self) -> list[int]:
-        """Rows of the frames."""
+        """Rows of the worst frames."""
         return list(worst_frames(self.run.frames, SHOWN).index)
 
     @cached_property
     def typical(self) -> list[int]:
-        """Rows of the frames, without the worst."""
+        """Rows of typical frames, without the worst."""
         return list(typical_frames(self.run.frames.drop(self.worst), SHOWN).index)

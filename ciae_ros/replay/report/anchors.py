@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where in a page a frame is found."""
+"""Anchors of frames in a page."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import numpy as np
 import pandas as pd
 
 LISTED = 2000
-"""Rows of the table of frames at most: a browser still sorts them at once."""
+"""Maximum number of rows in the frame table, which a browser can still sort quickly."""
 PLOTTED = 1600
-"""Points in one figure at most, besides the frames with pictures."""
+"""Maximum number of points in a figure, besides the frames with images."""
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """Anchors of the rows of a run's table of frames."""
+    """Anchors of the rows of a run's frame table."""
 
     shown: frozenset[int]
-    """Rows (from 0) of the frames whose pictures the page has."""
+    """Rows of the frames whose images the page shows."""
     listed: int
-    """How many rows the page's table of frames has: the first ones."""
+    """Number of rows in the page's frame table, which lists the first frames."""
 
     def of(self, row: int) -> str:
-        """Of the frame's pictures, else of its row, else empty."""
+        """Return the anchor of the frame's images, or else of its row, or an empty string."""
         if row in self.shown:
             return f"frame-{row}"
         return f"row-{row}" if row < self.listed else ""
 
     def url(self, row: int) -> str | None:
-        """The same as a link; None where there is nothing to link to."""
+        """Return the anchor as a link; None if there is none."""
         anchor = self.of(row)
         return f"#{anchor}" if anchor else None
 
     def plotted(self, rows: np.ndarray, parts: int = 1) -> np.ndarray:
-        """As many rows as a figure can show, spread evenly, and the frames with pictures in any case.
+        """Select evenly spaced rows for a figure, and all rows of frames with images.
 
         Args:
-            rows: of one part of the figure.
-            parts: of the figure, which share its points.
+            rows: rows of one part of the figure.
+            parts: number of parts, which share the figure's points.
         """
         most = PLOTTED // parts
         if len(rows) <= most:
@@ -51,6 +51,6 @@ class Anchors:
 
 
 def frame_title(frame: pd.Series | dict[str, object], several_topics: bool) -> str:
-    """How a frame is called: its drive, topic and number."""
+    """Return the title of a frame: bag, topic and index."""
     topic = f" {frame['topic']}" if several_topics else ""
     return f"{frame['bag']}{topic} #{frame['index']}"

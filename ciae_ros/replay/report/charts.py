@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Charts that more than one section uses."""
+"""Charts that several sections use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ciae_ros.replay.report.page import Plot
 from ciae_ros.replay.report.svg import BLUE, INK, ORANGE, SERIES, SOFT, SURFACE, draw_svg
 
 HALF_MATRIX = 5.5
-"""A matrix that is larger takes the page's whole width."""
+"""Side in inches above which a matrix takes the full page width."""
 HALF = (4.8, 2.9)
-"""Inches: half the page's width, and readable on a phone."""
+"""Size in inches: half the page width, readable on a phone."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The words of a chart."""
+    """Labels of a chart."""
 
     name: str
     """Unique in the page."""
@@ -36,17 +36,17 @@ class Labels:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Differences with their confidence intervals, an element for each bar."""
+    """Differences with confidence intervals, one element for each bar."""
 
     deltas: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
     directions: np.ndarray
-    """1 where more is better, -1 where less is."""
+    """1 where higher is better, -1 where lower is better."""
 
 
 def bar_chart(labels: Labels, names: Sequence[str], values: Sequence[float]) -> Plot:
-    """A bar for each name; nan has none."""
+    """Draw a bar for each name; NaN has none."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -62,7 +62,7 @@ def bar_chart(labels: Labels, names: Sequence[str], values: Sequence[float]) -> 
 
 
 def histogram(labels: Labels, groups: dict[str, np.ndarray], edges: np.ndarray, colors: Sequence[str] = SERIES) -> Plot:
-    """How often values occur, drawn over each other; what is beyond the last edge counts to the last bin."""
+    """Draw overlaid histograms; values beyond the last edge are counted in the last bin."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -78,7 +78,7 @@ def histogram(labels: Labels, groups: dict[str, np.ndarray], edges: np.ndarray, 
 
 
 def stacked_bars(labels: Labels, names: Sequence[str], parts: Mapping[str, Sequence[float]]) -> Plot:
-    """One lying bar for each name, put together from its parts."""
+    """Draw a stacked horizontal bar for each name."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -95,7 +95,7 @@ def stacked_bars(labels: Labels, names: Sequence[str], parts: Mapping[str, Seque
 
 
 def matrix_chart(labels: Labels, names: Sequence[str], columns: Sequence[str], shares: np.ndarray) -> Plot:
-    """Shares as cells that are the stronger the larger they are; cells of less than half a per cent stay empty."""
+    """Draw shares as shaded cells; cells below half a percent stay empty."""
     side = 2.2 + 0.24 * max(len(names), len(columns))
 
     def draw(figure: Figure) -> None:
@@ -114,7 +114,7 @@ def matrix_chart(labels: Labels, names: Sequence[str], columns: Sequence[str], s
 
 
 def _draw_cell(axes: Any, row: int, column: int, share: float) -> None:
-    # A square root: confusions are small beside what is right.
+    # A square root makes small confusions visible.
     axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=0.85 * share**0.5, linewidth=0))
     color = SURFACE if share > 0.4 else INK
     axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=color)
@@ -127,9 +127,9 @@ def _finish(figure: Figure, axes: Any, labels: Labels, *, legend: bool) -> None:
 
 
 def interval_chart(labels: Labels, names: Sequence[str], intervals: Intervals) -> Plot:
-    """Differences as bars from a zero line, with their confidence intervals: blue is better, orange worse."""
+    """Draw differences as bars with confidence intervals: blue is better, orange is worse."""
     colors = np.where(intervals.deltas * intervals.directions > 0, BLUE, ORANGE)
-    # Where the interval has the zero in it, there may be no difference at all.
+    # Differences whose interval contains zero are faint.
     alphas = np.where((intervals.lows > 0) | (intervals.highs < 0), 0.85, 0.3)
     places = np.arange(len(names))
 

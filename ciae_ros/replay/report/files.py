@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The files beside a page, for programs."""
+"""Files for programs, next to a page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pandas as pd
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """With null where a value is nan, which JSON does not have."""
+    """Write JSON with null for NaN, which JSON does not have."""
     path.write_text(json.dumps(plain(values), indent=2, allow_nan=False) + "\n")
 
 
 def plain(value: Any) -> Any:
-    """Values as JSON has them; a table becomes a list with an object for each row."""
+    """Convert a value to plain JSON types; a table becomes a list of objects."""
     if isinstance(value, pd.DataFrame):
         return [plain(row) for row in value.to_dict("records")]
     if isinstance(value, dict):
@@ -33,5 +33,5 @@ def plain(value: Any) -> Any:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """With nothing where a value is nan."""
+    """Write CSV with empty fields for NaN."""
     table.to_csv(path, index=False, errors="replace")

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Frames with their pictures."""
+"""Frame cards: frames with their images."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ciae_ros.replay.bags.types import FrameKey
 from ciae_ros.replay.report.anchors import frame_title
+from ciae_ros.replay.report.data_uris import label_uri, photo_uri
 from ciae_ros.replay.report.formatting import count, milliseconds, number, percent
+from ciae_ros.replay.report.frame_images import FrameImages, FrameImageSource
 from ciae_ros.replay.report.page import FrameCard, Picture
-from ciae_ros.replay.report.pictures import label_uri, photo_uri
-from ciae_ros.replay.types import FrameKey, FramePictures, PictureSource
 
 
 def cards(
-    frames: pd.DataFrame, rows: list[int], pictures: PictureSource, *, several_topics: bool
+    frames: pd.DataFrame, rows: list[int], pictures: FrameImageSource, *, several_topics: bool
 ) -> dict[int, FrameCard]:
-    """By row; frames that cannot be read again are left out."""
+    """Return frame cards by row; frames that cannot be read are omitted."""
     result = {}
     for row in rows:
         frame = frames.loc[row].to_dict()
-        found = pictures.picture(key_of(frame))
+        found = pictures.images(key_of(frame))
         if found is not None:
-            shown, facts = run_pictures(found), facts_of(frame)
+            shown, facts = run_images(found), facts_of(frame)
             result[row] = frame_card(f"frame-{row}", frame, shown, several_topics=several_topics, facts=facts)
     return result
 
 
 def key_of(frame: dict[Any, Any]) -> FrameKey:
-    """Of a row of the table of frames."""
+    """Return the key of a row of the frame table."""
     return FrameKey(str(frame["bag"]), str(frame["topic"]), int(frame["index"]))
 
 
-def run_pictures(found: FramePictures) -> tuple[Picture, ...]:
-    """Those of one run."""
+def run_images(found: FrameImages) -> tuple[Picture, ...]:
+    """Return the images of one run."""
     result = [Picture("image", "Image", photo_uri(found.image))]
     for kind, image in (("truth", found.truth), ("prediction", found.prediction), ("error", found.error)):
         if image is not None:
@@ -46,9 +47,9 @@ def run_pictures(found: FramePictures) -> tuple[Picture, ...]:
     return tuple(result)
 
 
-def compared_pictures(a: FramePictures, b: FramePictures) -> tuple[Picture, ...]:
-    """Those of two runs; image and truth are the same in both."""
-    of_a, of_b = ({picture.kind: picture for picture in run_pictures(found)} for found in (a, b))
+def compared_images(a: FrameImages, b: FrameImages) -> tuple[Picture, ...]:
+    """Return the images of two runs, which share image and ground truth."""
+    of_a, of_b = ({picture.kind: picture for picture in run_images(found)} for found in (a, b))
     result = [of_a[kind] for kind in ("image", "truth") if kind in of_a]
     for kind, label in (("prediction", ""), ("error", "Error ")):
         for name, found in (("A", of_a), ("B", of_b)):
@@ -60,7 +61,7 @@ def compared_pictures(a: FramePictures, b: FramePictures) -> tuple[Picture, ...]
 def frame_card(
     anchor: str, frame: dict[Any, Any], pictures: tuple[Picture, ...], *, several_topics: bool, facts: str
 ) -> FrameCard:
-    """Opens with the prediction beside the truth or the image; with the two predictions where there are two."""
+    """Create a card that first shows the prediction next to ground truth or image, or the two predictions."""
     kinds = {picture.kind for picture in pictures}
     left, right = "truth" if "truth" in kinds else "image", "prediction"
     if "prediction-a" in kinds:
@@ -70,7 +71,7 @@ def frame_card(
 
 
 def facts_of(frame: dict[Any, Any]) -> str:
-    """What was measured of a frame, in a line."""
+    """Format the metrics of a frame in one line."""
     facts = [f"{number(frame['time'], 1)} s"] if np.isfinite(frame["time"]) else []
     for name, key in (("PQ", "pq"), ("mIoU", "miou")):
         if not math.isnan(frame[key]):

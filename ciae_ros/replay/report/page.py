@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a page of a report is made of; the templates say how it looks."""
+"""Elements of a report page; the templates define their appearance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the first screen."""
+    """A summary value on the first screen."""
 
     label: str
     value: str
@@ -24,7 +24,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of what was run."""
+    """A named fact about the run."""
 
     name: str
     value: str
@@ -32,25 +32,25 @@ class Fact:
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table."""
+    """A column of a table."""
 
     name: str
     numeric: bool = True
     meaning: str = ""
-    """Shown when the pointer rests on the name."""
+    """Tooltip of the name."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Of a table."""
+    """A cell of a table."""
 
     text: str
     value: float | None = None
-    """What a numeric column is sorted by; None and nan come last."""
+    """Sort key in a numeric column; None and NaN come last."""
     share: float | None = None
-    """0 to 1: length of a bar behind the text."""
+    """Length of a bar behind the text, 0 to 1."""
     color: str = ""
-    """CSS colour of a swatch before the text."""
+    """CSS colour of a swatch next to the text."""
     href: str = ""
     """Anchor that the text links to."""
     kind: str = ""
@@ -59,24 +59,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Of a table."""
+    """A row of a table."""
 
     cells: tuple[Cell, ...]
     anchor: str = ""
-    """Its id in the page."""
+    """Id in the page."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Sortable by each column."""
+    """A table that can be sorted by any column."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     sorted_by: int | None = None
-    """The column in whose descending order the rows are, if any."""
+    """Column by which the rows are sorted in descending order, if any."""
     wide: bool = True
-    """Takes the whole width of the page."""
+    """Whether it takes the full page width."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Plot:
     svg: Markup
     caption: str
     wide: bool = False
-    """Takes the whole width of the page; on a phone it scrolls by itself."""
+    """Whether it takes the full page width; on a phone it scrolls."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One of the pictures of a frame."""
+    """An image of a frame."""
 
     kind: str
     """image, truth, prediction, error..."""
@@ -102,22 +102,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class FrameCard:
-    """The pictures of a frame, two of which are compared at a time."""
+    """The images of a frame, two of which are compared at a time."""
 
     anchor: str
     title: str
     facts: str
     pictures: tuple[Picture, ...]
     left: str
-    """Kind of the picture on the left at first."""
+    """Kind of the image that is initially on the left."""
     right: str
     size: tuple[int, int]
-    """Width and height of the pictures."""
+    """Width and height of the images."""
 
 
 @dataclass(frozen=True)
 class CardGroup:
-    """Frames shown for the same reason."""
+    """Frames that are shown for the same reason."""
 
     title: str
     cards: tuple[FrameCard, ...]
@@ -125,7 +125,7 @@ class CardGroup:
 
 @dataclass(frozen=True)
 class Section:
-    """One chapter of a report."""
+    """A section of a report."""
 
     anchor: str
     title: str
@@ -135,25 +135,25 @@ class Section:
     tables: tuple[Table, ...] = ()
     groups: tuple[CardGroup, ...] = ()
     legend: bool = False
-    """Explains the colours of the error pictures."""
+    """Whether to explain the colours of the error images."""
 
 
 @dataclass(frozen=True)
 class Omission:
-    """A chapter for which there is no data."""
+    """A section for which there is no data."""
 
     title: str
     reason: str
-    """The end of a sentence: "no ground truth was given"."""
+    """Reason, as the end of a sentence: "no ground truth was given"."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report."""
+    """A complete report page."""
 
     title: str
     eyebrow: str
-    """A line above the title: which kind of report this is."""
+    """Kind of the report, above the title."""
     subtitle: str
     tiles: tuple[Tile, ...]
     facts: tuple[Fact, ...]
@@ -161,4 +161,4 @@ class Page:
     sections: tuple[Section, ...]
     omissions: tuple[Omission, ...]
     details: tuple[Fact, ...]
-    """How it was made, at the end."""
+    """How the run was made, at the end of the page."""

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Pages as HTML."""
+"""Rendering of pages as HTML."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ciae_ros.replay.report.page import Cell, Page
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page; what cannot be written as UTF-8, as in the names of some files, becomes a question mark."""
+    """Write the page; characters that cannot be encoded, as in some file names, become question marks."""
     path.write_text(render(page), encoding="utf-8", errors="replace")
 
 
 def render(page: Page) -> str:
-    """The page as one HTML document that needs no other file."""
-    # Everything is escaped: a bag may have any name.
+    """Render the page as a self-contained HTML document."""
+    # Everything is escaped because bags may have arbitrary names.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ciae_ros.replay.report"),
         autoescape=True,
@@ -33,5 +33,5 @@ def render(page: Page) -> str:
 
 
 def _sort_key(cell: Cell) -> str:
-    """What the page's script sorts a numeric cell by; nothing where there is no value."""
+    """Return the sort key of a numeric cell for the page's script; empty if it has no value."""
     return "" if cell.value is None or math.isnan(cell.value) else f"{cell.value:.9g}"

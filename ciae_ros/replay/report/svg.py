@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Plots as SVG inside a page: the page's fonts, and colours that follow light and dark."""
+"""Matplotlib figures as SVG elements of a page, with the page's fonts and light and dark colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-# Matplotlib knows no CSS variables. These colours, which nobody would choose, stand for them until the SVG is written.
+# Matplotlib does not support CSS variables. These unusual colours stand for them until the SVG is written.
 INK, SOFT, GRID, SURFACE = "#010101", "#010102", "#010103", "#010104"
 BLUE, ORANGE, GREEN, RED, VIOLET, TEAL = "#010111", "#010112", "#010113", "#010114", "#010115", "#010116"
 SERIES = (BLUE, ORANGE, GREEN, VIOLET, RED, TEAL)
@@ -33,7 +33,7 @@ _VARIABLES = {
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "text.color": INK,
-    "text.parse_math": False,  # A name may hold dollar signs.
+    "text.parse_math": False,  # Names may contain dollar signs.
     "axes.edgecolor": GRID,
     "axes.facecolor": "none",
     "axes.labelcolor": SOFT,
@@ -70,16 +70,16 @@ def draw_svg(
     description: str,
     titles: Mapping[str, str] | None = None,
 ) -> Markup:
-    """Draw a figure and return it as an element for a page.
+    """Draw a figure and return it as an element of a page.
 
     Args:
-        name: tells this figure's ids from those of the page's others.
-        draw: given an empty figure.
+        name: prefix of the figure's ids, unique in the page.
+        draw: draws into an empty figure.
         size: width and height in inches.
-        description: for those who cannot see it.
-        titles: by anchor, what is shown when the pointer rests on a mark that links to it.
+        description: description for screen readers.
+        titles: tooltips of the marks that link to an anchor, by anchor.
     """
-    # No pyplot: nothing here is to be shown, and no window system is to be looked for.
+    # Without pyplot, which would look for a display.
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -89,7 +89,7 @@ def draw_svg(
 
 
 def _embed(text: str, name: str, description: str, titles: Mapping[str, str]) -> str:
-    """Matplotlib's SVG file as an element of a page."""
+    """Convert Matplotlib's SVG file to an element of a page."""
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     view_box = re.search(r'viewBox="[^"]*"', text)
     assert view_box
@@ -101,7 +101,7 @@ def _embed(text: str, name: str, description: str, titles: Mapping[str, str]) ->
 
 
 def _page_style(match: re.Match[str]) -> str:
-    """The page's colours, and its font instead of the long list of matplotlib's."""
+    """Replace Matplotlib's fonts and colours by those of the page."""
     style = re.sub(r"font-family: [^;\"]*;? ?", "", match[0])
     for color, variable in _VARIABLES.items():
         style = style.replace(color, f"var(--{variable})")
@@ -109,7 +109,7 @@ def _page_style(match: re.Match[str]) -> str:
 
 
 def _unique_ids(body: str, name: str) -> str:
-    """Every figure calls its parts by the same names: those that are used get the figure's name, the others go."""
+    """Prefix the ids that are used with the figure's name, as all figures use the same ids, and remove the others."""
     used = set(re.findall(r'url\(#([^)"]+)\)', body)) | set(re.findall(r'<use [^>]*?href="#([^"]+)"', body))
 
     def renamed(match: re.Match[str]) -> str:
@@ -121,7 +121,7 @@ def _unique_ids(body: str, name: str) -> str:
 
 
 def _short_coordinates(body: str) -> str:
-    """A hundredth of a point is more than a screen shows."""
+    """Shorten coordinates to hundredths of a point."""
 
     def shortened(match: re.Match[str]) -> str:
         return re.sub(r"(\.\d\d)\d+", r"\1", match[0])
@@ -130,7 +130,7 @@ def _short_coordinates(body: str) -> str:
 
 
 def _links(body: str, titles: Mapping[str, str]) -> str:
-    """Marks that link are no stops of the Tab key: there are hundreds, and the table of frames has the same links."""
+    """Exclude marks from the tab order: there are hundreds, and the frame table has the same links."""
 
     def linked(match: re.Match[str]) -> str:
         title = titles.get(match[1])

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What changes in the course of the drives: a row of the figure for each bag."""
+"""Plots over time, with a row for each bag."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from ciae_ros.replay.report.page import Plot
 from ciae_ros.replay.report.svg import INK, SERIES, draw_svg
 
 BAGS = 8
-"""Drives in one figure at most."""
+"""Maximum number of bags in one figure."""
 
 
 @dataclass(frozen=True)
 class TimeCurve:
-    """What to draw against the time in the drive."""
+    """A curve over time."""
 
     column: str
-    """Of the table of frames."""
+    """Column of the frame table."""
     label: str
     factor: float = 1.0
-    """From the table's unit to that of the label."""
+    """Factor from the table's unit to that of the label."""
     write: Callable[[float], str] = "{:.1f}".format
-    """A value for the pointer, in the label's unit."""
+    """Formats a value for the tooltip, in the label's unit."""
 
 
 def time_plot(
     frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, caption: str, means: pd.DataFrame | None = None
 ) -> Plot:
-    """A point for each frame that links to it, and a line of means.
+    """Plot a point for each frame, which links to it, and a line of means.
 
     Args:
-        frames: of the run.
-        curve: what to draw.
-        anchors: where the frames are in the page.
-        caption: below the figure.
-        means: bag, time and the curve's column: the line. Without it, a running mean of the points.
+        frames: frames of the run.
+        curve: the curve to plot.
+        anchors: anchors of the frames in the page.
+        caption: caption of the figure.
+        means: table of the line with bag, time and the curve's column; None for a running mean of the points.
     """
     known = frames[np.isfinite(frames[curve.column]) & np.isfinite(frames["time"])]
     bags = list(dict.fromkeys(known["bag"]))
@@ -55,14 +55,14 @@ def time_plot(
         rows = figure.subplots(len(shown), 1, squeeze=False, sharey=True)[:, 0]
         for axes, bag in zip(rows, shown, strict=True):
             own = None if means is None else means[means["bag"] == bag]
-            _draw_drive(axes, known[known["bag"] == bag], curve, anchors, own, len(shown))
-        rows[-1].set_xlabel("time in the drive, s")
+            _draw_sequence(axes, known[known["bag"] == bag], curve, anchors, own, len(shown))
+        rows[-1].set_xlabel("time in the sequence, s")
 
     if len(bags) > len(shown):
         caption += f" The first {len(shown)} of {len(bags)} bags are drawn."
     height = 0.7 + 1.35 * len(shown) if len(shown) > 1 else 2.5
     name = f"time-{curve.column}"
-    return Plot(draw_svg(name, draw, (9.6, height), f"{curve.label} over the drive", titles), caption, wide=True)
+    return Plot(draw_svg(name, draw, (9.6, height), f"{curve.label} over time", titles), caption, wide=True)
 
 
 def _titles(frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors) -> dict[str, str]:
@@ -75,7 +75,7 @@ def _titles(frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors) -> dict[st
     }
 
 
-def _draw_drive(
+def _draw_sequence(
     axes: Any, frames: pd.DataFrame, curve: TimeCurve, anchors: Anchors, means: pd.DataFrame | None, bags: int
 ) -> None:
     topics = list(dict.fromkeys(frames["topic"]))
@@ -101,7 +101,7 @@ def _draw_drive(
 
 
 def _running_mean(times: pd.Series, values: pd.Series) -> np.ndarray:
-    """Over about a twentieth of the drive; broken where frames are missing for longer than that."""
+    """Average over about a twentieth of the frames; the line is broken at gaps."""
     window = max(3, len(values) // 20)
     line = values.rolling(window, center=True, min_periods=1).mean().to_numpy().copy()
     steps = np.diff(times.to_numpy())

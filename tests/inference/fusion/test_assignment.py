@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every fast way of assigning pixels equals Eq. 16 as it is written, pixel for pixel."""
+"""Every fast assignment of pixels equals Eq. 16 taken literally, pixel for pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Case = tuple[Tensor, Tensor, Tensor, Tensor, ImageGeometry]
 
 
 def random_case(size: tuple[int, int], num_stuff: int, num_instances: int, grain: int, input_size: int = 96) -> Case:
-    """Random embeddings whose neighbours are alike over about `grain` samples, random queries, random boxes."""
+    """Create random embeddings that are smooth over about `grain` samples, random queries and random boxes."""
     geometry = image_geometry(*size, input_size, 4 * input_size)
     height, width = geometry.padded[0] // 4, geometry.padded[1] // 4
     coarse = torch.randn(1, 32, max(2, height // grain), max(2, width // grain), dtype=torch.float64)

@@ -60,7 +60,7 @@ def scene() -> torch.Tensor:
     return scene
 
 
-def test_stuff_comes_before_things_whatever_their_ids() -> None:
+def test_stuff_precedes_things_regardless_of_ids() -> None:
     assert [category.id for category in CATEGORIES.categories] == [3, 7, 11, 12]
 
 
@@ -72,7 +72,7 @@ def test_segments_of_a_scene(scene: torch.Tensor) -> None:
     assert (thing.category.name, thing.category.is_thing, thing.score) == ("person", True, 0.75)
     assert thing.box == (16, 24, 32, 16)
     assert thing.centroid == (31.5, 31.5)
-    # Bilinear up-sampling rounds each of the four corners off by one pixel.
+    # Bilinear up-sampling removes a pixel at each of the four corners.
     assert thing.area == 32 * 16 - 4 == (result.label_map == thing.id).sum()
 
 
@@ -108,7 +108,7 @@ def test_semantic_map_holds_the_data_sets_ids(scene: torch.Tensor) -> None:
 
 
 def test_a_semantic_branch_decides_upon_stuff_and_things() -> None:
-    """Against every pixel looked at by itself."""
+    """Compare with a computation for each pixel."""
     geometry = ImageGeometry((30, 45), (32, 48), (32, 64))
     embedding, logits = torch.randn(8, 8, 16), torch.randn(4, 8, 16)
     queries, boxes = torch.randn(2, 8), torch.tensor([[4.0, 4, 30, 30], [20.0, 10, 47, 20]])
@@ -136,7 +136,7 @@ def test_a_semantic_branch_without_instances_gives_stuff() -> None:
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("of_semantic_branch", [False, True])
-def test_what_is_not_finite_becomes_no_map(value: float, of_semantic_branch: bool) -> None:
+def test_non_finite_outputs_give_no_map(value: float, of_semantic_branch: bool) -> None:
     embedding, logits = torch.randn(4, 16, 16), torch.randn(3, 16, 16)
     (logits if of_semantic_branch else embedding)[1, 5, 7] = value
     nothing = torch.empty(0, dtype=torch.int64)
@@ -146,7 +146,7 @@ def test_what_is_not_finite_becomes_no_map(value: float, of_semantic_branch: boo
         fuse_instances(embedding, instances, torch.eye(4)[:2], 0, geometry, logits if of_semantic_branch else None)
 
 
-def test_what_was_not_finite_on_a_device_is_heard_of_with_the_result() -> None:
+def test_non_finite_outputs_on_a_device_are_reported_with_the_result() -> None:
     nothing = torch.zeros(3, dtype=torch.int64)
     statistics = SegmentStatistics(nothing, torch.zeros(3, 4, dtype=torch.int64), torch.zeros(3, 2))
     fused = FusedImage(torch.zeros(4, 4, dtype=torch.int16), nothing, nothing, torch.full((3,), torch.nan), statistics)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Perfect embeddings and boxes give back the ground truth of real images: PQ 100 by two evaluators."""
+"""Perfect embeddings and boxes reproduce the ground truth of real images: PQ 100 by two evaluators."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def perfect_result(ids: np.ndarray, infos: list[dict], annotations: PanopticAnno
     locations, boxes = [], []
     for info in things:
         y, x = np.nonzero(ids == info["id"])
-        # The middle one of the segment's pixels. P there must be its own: the middle of the enlarged pixel's 4 x 4.
+        # The middle pixel of the segment, at the centre of the enlarged pixel's 4 x 4.
         locations.append([x[len(x) // 2] * UPSCALE + 2, y[len(y) // 2] * UPSCALE + 2])
         boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
     size = ids.shape[0] * UPSCALE, ids.shape[1] * UPSCALE

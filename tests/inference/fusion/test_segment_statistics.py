@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Area, box and centroid against counting pixels one segment at a time."""
+"""Area, box and centroid compared with a count for each segment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The assignment in one kernel against Eq. 16 as it is written, and its statistics against counting the winners."""
+"""The assignment kernel compared with Eq. 16 taken literally, and its statistics with a count of the winners."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.inference.triton_device import DEVICE, needs_cuda, needs_device
 pytestmark = needs_device
 
 TOLERANCE = 1e-5
-"""A pixel may go to a query whose cosine similarity is so much below the best one's: float32 has about 1e-7."""
+"""Maximum difference of a winner's cosine similarity from the best one; float32 has about 1e-7."""
 
 Case = tuple[Tensor, Tensor, Tensor, ImageGeometry]
 """Embedding, normalised queries, boxes of the last of them."""
@@ -35,7 +35,7 @@ Case = tuple[Tensor, Tensor, Tensor, ImageGeometry]
 def random_case(
     size: tuple[int, int], num_stuff: int, num_instances: int, grain: int = 8, depth: int = 32, input_size: int = 64
 ) -> Case:
-    """Random embeddings whose neighbours are alike over about `grain` samples, random queries, random boxes."""
+    """Create random embeddings that are smooth over about `grain` samples, random queries and random boxes."""
     geometry = image_geometry(*size, input_size, 2 * input_size)
     height, width = geometry.padded[0] // 4, geometry.padded[1] // 4
     coarse = torch.randn(1, depth, max(2, height // grain), max(2, width // grain))
@@ -77,7 +77,7 @@ def literal_similarity(case: Case) -> Tensor:
 
 
 def check(case: Case, precision: Precision = "ieee") -> Tensor:
-    """The winners, after comparing them and their statistics with the literal ones."""
+    """Return the winners, after comparing them and their statistics with the literal ones."""
     winners, statistics = run(case, precision)
     similarity = literal_similarity(case)
     highest, best = similarity.max(dim=2)
@@ -136,7 +136,7 @@ def test_a_part_of_a_batch_in_channels_last() -> None:
 def test_boxes_at_the_edges_of_tiles_and_of_pixels() -> None:
     embedding, queries, _, geometry = random_case((64, 64), 1, 10)
     assert geometry.scale_x == geometry.scale_y == 1
-    # Every instance wins wherever it may: the stuff is opposite, the later instances are not better.
+    # Every instance wins inside its box: the stuff is opposite, later instances are not better.
     embedding = embedding.abs()
     queries = torch.cat((-torch.ones(1, 32), torch.ones(10, 32))) / 32**0.5
     boxes = torch.tensor(
@@ -158,7 +158,7 @@ def test_boxes_at_the_edges_of_tiles_and_of_pixels() -> None:
     assert areas.tolist() == [16 * 8, 16 * 8, 1, 0, 16 * 8, 2, 4, 1, 8, 0]
 
 
-def test_an_unused_slot_wins_nowhere() -> None:
+def test_padding_never_wins() -> None:
     _, _, _, geometry = random_case((32, 32), 1, 1)
     embedding = torch.ones(32, 16, 16)
     queries = torch.cat((-torch.ones(1, 32), torch.ones(4, 32))) / 32**0.5
@@ -194,7 +194,7 @@ def test_look_up(size: tuple[int, int]) -> None:
     assert torch.equal(look_up(table.to(DEVICE), index.to(DEVICE)).cpu(), table[index.long()])
 
 
-def test_fused_image_is_the_one_without_kernels_and_unused_slots_change_nothing(
+def test_fused_image_equals_that_without_kernels_and_ignores_padding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     embedding, queries, boxes, geometry = random_case((50, 70), 6, 9)
@@ -202,17 +202,17 @@ def test_fused_image_is_the_one_without_kernels_and_unused_slots_change_nothing(
     expected = fuse_instances(embedding, instances, queries[:6], 400, geometry)
     monkeypatch.setattr(fusion, "runs_triton", lambda _: True)
 
-    def fuse_with_slots(unused: int) -> fusion.FusedImage:
+    def fuse_with_padding(unused: int) -> fusion.FusedImage:
         padding = torch.zeros(unused, dtype=torch.long)
-        in_slots = Instances(
+        with_padding = Instances(
             torch.cat((instances.queries, instances.queries[padding])).to(DEVICE),
             torch.cat((boxes, torch.tensor([[1.0, 1, 0, 0]]).expand(unused, -1))).to(DEVICE),
             torch.cat((instances.classes, padding)).to(DEVICE),
             torch.cat((instances.scores, padding.float())).to(DEVICE),
         )
-        return fuse_instances(embedding.to(DEVICE), in_slots, queries[:6].to(DEVICE), 400, geometry)
+        return fuse_instances(embedding.to(DEVICE), with_padding, queries[:6].to(DEVICE), 400, geometry)
 
-    exact, padded = fuse_with_slots(0), fuse_with_slots(20)
+    exact, padded = fuse_with_padding(0), fuse_with_padding(20)
     assert (exact.label_map.cpu() != expected.label_map).float().mean() < 1e-3
     assert exact.label_map.unique().tolist() == expected.label_map.unique().tolist()
     assert exact.label_map.dtype == torch.int16
@@ -225,7 +225,7 @@ def test_fused_image_is_the_one_without_kernels_and_unused_slots_change_nothing(
 
 
 @needs_cuda
-def test_fusing_can_be_captured_and_does_not_wait_for_the_device() -> None:
+def test_fusion_can_be_captured_without_synchronisation() -> None:
     embedding, queries, boxes, geometry = random_case((480, 640), 53, 100, input_size=480)
     embedding, queries, boxes = embedding.cuda(), queries.cuda(), boxes.cuda()
     instances = Instances(queries[53:], boxes, torch.zeros(100, dtype=torch.long).cuda(), torch.rand(100).cuda())

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Checkpoints come back as they were written; anything else is refused in one line."""
+"""Checkpoints are restored exactly; anything else is refused in one line."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_weights_of_a_training_that_diverged(path: Path, value: float) -> None:
 
 
 @pytest.mark.parametrize("field", ["config", "categories"])
-def test_damaged_description(path: Path, field: str) -> None:
+def test_corrupt_description(path: Path, field: str) -> None:
     values = metadata(path)
     save_file(load_file(path), path, values | {field: '{"backbone": "resnet18"}'})
     assert "does not describe a valid model" in refused(path)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The model that comes with the package, and how models are named."""
+"""The shipped model, and models by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_default_model_is_shipped_with_its_card() -> None:
 
 
 def test_default_model_knows_a_road_when_it_sees_one(data: Path) -> None:
-    """On some images of CamVid's test part, which it was not trained on: more than half of the pixels of each class."""
+    """On some test images of CamVid, more than half of the pixels of each class are correct."""
     predictor = Predictor(load_model(DEFAULT_MODEL))
     folder = data / "camvid_480x360"
     paths = sorted((folder / "test").glob("*.jpg"))
@@ -51,7 +51,7 @@ def test_default_model_knows_a_road_when_it_sees_one(data: Path) -> None:
     ("name", "message"),
     [
         ("", "no model: give the path"),
-        ("untrained/r18", "there is no preset 'r18'"),
+        ("untrained/r18", "preset 'r18' does not exist"),
         ("no_such_model", "no checkpoint at no_such_model"),
     ],
 )

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Exported models give what PyTorch gives, and what cannot be exported is refused with what to do."""
+"""Exported models equal PyTorch, and unsupported exports are refused with a remedy."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from ciae_ros.inference.networks.onnx_network import OnnxNetwork
 from ciae_ros.inference.networks.torch_network import TorchNetwork
 from ciae_ros.inference.proposals.candidates import Candidates, select_candidates
 from ciae_ros.model import PRESETS, ModelConfig
-from ciae_ros.model.deformable_convolution import DeformableConv2d
+from ciae_ros.model.layers import DeformableConv2d
 
 CPU = torch.device("cpu")
 SIZE = (96, 128)
 TOLERANCE = 1e-4
-"""Of the embedding map, as a share of its largest value."""
+"""Maximum difference of the embedding map, as a share of its largest value."""
 AGREEMENT = 0.999
-"""Share of pixels that have to have the same label."""
+"""Minimum share of pixels with the same label."""
 
 
 def checkpoint_of(config: ModelConfig) -> Checkpoint:
@@ -48,7 +48,7 @@ def checkpoint_of(config: ModelConfig) -> Checkpoint:
 
 
 def with_deformed_taps(checkpoint: Checkpoint) -> Checkpoint:
-    """Offsets are zero at first, where a deformable convolution is a usual one."""
+    """Initialise the offsets, which are zero at first, when a deformable convolution is an ordinary one."""
     for module in checkpoint.model.modules():
         if isinstance(module, DeformableConv2d):
             torch.nn.init.normal_(module.offset.weight, std=0.02)
@@ -67,7 +67,7 @@ CHECKPOINTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_an_exported_network_gives_what_pytorch_gives(name: str, tmp_path: Path) -> None:
+def test_an_exported_network_equals_pytorch(name: str, tmp_path: Path) -> None:
     checkpoint = CHECKPOINTS[name]()
     path = tmp_path / "model.onnx"
     difference = export_onnx(copy.deepcopy(checkpoint), path, SIZE, SIZE[0])
@@ -79,7 +79,7 @@ def test_an_exported_network_gives_what_pytorch_gives(name: str, tmp_path: Path)
     assert model.settings == checkpoint.settings
     assert model.categories == checkpoint.categories
     assert torch.equal(model.memory.vectors, checkpoint.model.memory.vectors)
-    # Two images: the network takes them one after the other.
+    # Two images, which the network processes sequentially.
     images = torch.randn(2, 3, *SIZE)
     with torch.inference_mode():
         outputs = OnnxNetwork(model, CPU, torch.float32)(images)
@@ -98,7 +98,7 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 def assert_same_candidates(found: Candidates, expected: Candidates, image: int) -> None:
-    """Nearly equal scores may change places; where and what a candidate is tells which is which."""
+    """Match candidates by position and class, because nearly equal scores may change places."""
     torch.testing.assert_close(found.scores[image], expected.scores[image], rtol=0, atol=1e-5)
     ours, theirs = by_place(found, image), by_place(expected, image)
     common = ours.keys() & theirs.keys()
@@ -112,7 +112,7 @@ def assert_same_candidates(found: Candidates, expected: Candidates, image: int) 
 
 
 def by_place(candidates: Candidates, image: int) -> dict[tuple[int, ...], torch.Tensor]:
-    """Box and score by x, y and class; no two levels propose from the same place."""
+    """Return box and score by x, y and class; no two levels have the same locations."""
     keys = torch.cat((candidates.locations[image], candidates.classes[image][:, None]), dim=1)
     values = torch.cat((candidates.boxes[image], candidates.scores[image][:, None]), dim=1)
     return {tuple(key): value for key, value in zip(keys.tolist(), values, strict=True)}
@@ -179,8 +179,8 @@ def test_a_file_that_differs_from_pytorch_does_not_replace_another(
     ("arguments", "message"),
     [
         (["camvid_light", "--onnx", "m.onnx", "--size", "100x128"], "multiples of 32, not 100x128: use 128x128"),
-        (["camvid_light", "--onnx", "no/such/m.onnx"], "there is no folder no/such"),
-        (["untrained/r18", "--onnx", "m.onnx"], "there is no preset 'r18'"),
+        (["camvid_light", "--onnx", "no/such/m.onnx"], "folder no/such does not exist"),
+        (["untrained/r18", "--onnx", "m.onnx"], "preset 'r18' does not exist"),
         (["m.onnx", "--onnx", "m.onnx"], "m.onnx is an ONNX file, and this needs a checkpoint"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ("arguments", "message"),
     [
         (["camvid_light"], "the following arguments are required: --onnx"),
-        (["camvid_light", "--onnx", "m.onnx", "--size", "512"], "'512' is no size such as 512x928"),
+        (["camvid_light", "--onnx", "m.onnx", "--size", "512"], "'512' is not HEIGHTxWIDTH, such as 512x928"),
         (["camvid_light", "--onnx", "m.onnx", "--size", "64x64", "--camera", "64x64"], "not allowed with argument"),
     ],
 )

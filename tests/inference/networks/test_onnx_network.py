@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Exported models that cannot be run as asked are refused in one line that says what to do."""
+"""Exported models that cannot run as requested are refused in one line with a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refused(message: str) -> pytest.RaisesExc[CheckpointError]:
 
 
 def edited(source: Path, target: Path, **metadata: str) -> Path:
-    """A copy with other metadata."""
+    """Copy a model with other metadata."""
     model = onnx.load(str(source))
     known = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, known | metadata)
@@ -93,7 +93,7 @@ def test_a_backend_that_is_not_the_files(exported_light: Path) -> None:
         Predictor(load_for_backend(str(exported_light), "tensorrt"))
 
 
-def test_a_missing_onnxruntime_says_what_to_install(exported_light: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_onnxruntime_names_the_requirements(exported_light: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with refused("type pip install onnxruntime, for CUDA onnxruntime-gpu"):
         load_onnx_model(exported_light)
@@ -120,12 +120,12 @@ def test_a_provider_that_is_missing_or_does_not_load(exported_light: Path, monke
     model = load_onnx_model(exported_light)
     with refused("has no CUDAExecutionProvider for cuda: install onnxruntime-gpu"):
         OnnxNetwork(model, torch.device("cuda"), torch.float32)
-    # As when it is installed without its libraries: ONNX Runtime then takes the CPU by itself.
+    # As if installed without its libraries, when ONNX Runtime falls back to the CPU.
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     with refused("with CPUExecutionProvider instead of CUDAExecutionProvider"):
         OnnxNetwork(model, torch.device("cuda"), torch.float32)
 
 
-def test_it_says_what_runs_it(exported_light: Path) -> None:
+def test_the_backend_is_reported(exported_light: Path) -> None:
     name = Predictor(load_for_backend(str(exported_light))).device_name
     assert name == f"cpu, ONNX Runtime {onnxruntime.__version__} (CPUExecutionProvider)"

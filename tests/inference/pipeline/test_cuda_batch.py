@@ -1,9 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The buffers of a CUDA batch, with streams and events that do nothing: what is done in order needs none.
+"""Buffers of a CUDA batch, with streams and events that do nothing, because operations are sequential here.
 
-Whether the order between real streams is right is for test_device_pipeline, on a CUDA device.
+The order between real streams is tested in test_cuda_pipeline, on a CUDA device.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ciae_ros.model import PRESETS
 
 
 class Event:
-    """Of work that is done when it has been launched."""
+    """An event of work that is complete once launched."""
 
     def __init__(self, **options: bool) -> None:
         self.time = 0.0
@@ -144,7 +144,7 @@ def test_an_error_while_launching_frees_the_batch(
     assert pipeline.busy_seconds() == 0
 
 
-def test_what_is_forgotten_is_made_anew(predictor: Predictor, pipeline: StreamPipeline) -> None:
+def test_released_buffers_are_created_again(predictor: Predictor, pipeline: StreamPipeline) -> None:
     image = np.zeros((60, 80, 3), np.uint8)
     pipeline.warm_up(60, 80)
     pipeline.release_buffers()
@@ -152,7 +152,7 @@ def test_what_is_forgotten_is_made_anew(predictor: Predictor, pipeline: StreamPi
     assert np.array_equal(found.label_map, predictor.predict(image).label_map)
 
 
-def test_without_triton_the_warm_up_says_why_there_is_no_graph(pipeline: StreamPipeline) -> None:
+def test_without_triton_the_warm_up_reports_why_there_is_no_graph(pipeline: StreamPipeline) -> None:
     assert (
         pipeline.warm_up(60, 80, batch_size=2).execution_mode
         == "eager: a CUDA graph needs Triton, which cannot be used here"

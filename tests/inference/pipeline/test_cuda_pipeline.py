@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The pipeline on a CUDA device: streams, graphs, and nothing on its way that waits for the device."""
+"""The pipeline on a CUDA device: streams, graphs, and no synchronisation in between."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def images(count: int) -> list[np.ndarray]:
 
 
 def agreement(a: PanopticResult, b: PanopticResult) -> float:
-    """Share of the pixels; fp16 kernels need not add up in the same order."""
+    """Maximum share of different pixels, because fp16 kernels may add in another order."""
     return float((a.label_map == b.label_map).mean())
 
 
-def test_answers_are_those_of_the_predictor_and_none_overwrites_another(
+def test_results_equal_the_predictor_and_do_not_overwrite_each_other(
     predictor: Predictor, pipeline: StreamPipeline
 ) -> None:
     scenes = images(12)
     expected = [predictor.predict(scene) for scene in scenes]
     assert agreement(expected[0], expected[1]) < 0.9
-    answers = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
-    for answer, result in zip(answers, expected, strict=True):
-        (found,), times = answer.result()
+    futures = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
+    for future, result in zip(futures, expected, strict=True):
+        (found,), times = future.result()
         assert agreement(found, result) > 0.99
         assert min(times.preprocess, times.network, times.proposals, times.fusion, times.download) > 0
         areas = np.bincount(found.label_map.ravel(), minlength=len(found.segments) + 1)[1:]
@@ -91,8 +91,8 @@ def test_nothing_waits_for_the_device_but_the_thread_that_fetches_the_results(
         pipeline.submit([(scene, "rgb")]).result()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        answers = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
-        results = [answer.result()[0][0] for answer in answers]
+        futures = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
+        results = [future.result()[0][0] for future in futures]
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(result.segments for result in results)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Between upload and download nothing is asked of the device, shown on tensors that only pretend to be on one."""
+"""There is no synchronisation between upload and download, tested with tensors that pretend to be on a device."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from ciae_ros.inference.proposals.selection import propose
 from ciae_ros.model import CIAE, PRESETS, RawOutputs
 
 DEVICE = torch.device("cuda:0")
-ANSWERS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default")
-"""Operators whose result the host has to wait for."""
+SYNCHRONISING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default")
+"""Operators whose result the host waits for."""
 
 
 class HostTransfers(TorchDispatchMode):
-    """Counts what crosses from the device to the host and back, and what makes the host wait."""
+    """Counts transfers between device and host, and synchronisations."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Counter[str] = Counter()
         self.operators = 0
         self.asked = False
-        """Was the last operator one of `ANSWERS`?"""
+        """Return whether the last operator was one of `SYNCHRONISING`."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self.operators += 1
         name = str(func)
-        self.asked = any(answer in name for answer in ANSWERS)
+        self.asked = any(future in name for future in SYNCHRONISING)
         try:
             result = func(*args, **(kwargs or {}))
         except (DataDependentOutputException, DynamicOutputShapeException):
@@ -58,14 +58,14 @@ class HostTransfers(TorchDispatchMode):
 
 
 def padded_nms(boxes: Tensor, classes: Tensor, valid: Tensor, threshold: Tensor, kept: int) -> tuple[Tensor, Tensor]:
-    """In place of the kernel, which needs a real device: tensors of the same shapes."""
+    """Replacement of the kernel, which needs a real device, by tensors of the same shapes."""
     return boxes.new_zeros(kept, dtype=torch.int64), boxes.new_zeros(kept, dtype=torch.bool)
 
 
 def assign_and_measure(
     embedding: Tensor, queries: Tensor, boxes: Tensor, grid: SamplingGrid
 ) -> tuple[Tensor, SegmentStatistics]:
-    """In place of the kernel."""
+    """Replacement of the kernel."""
     count, winners = len(queries), boxes.new_zeros(len(grid.rows.cell), len(grid.columns.cell), dtype=torch.int16)
     statistics = SegmentStatistics(
         winners.new_zeros(count, dtype=torch.int64),
@@ -76,13 +76,13 @@ def assign_and_measure(
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """In place of the kernel."""
+    """Replacement of the kernel."""
     return index.clone()
 
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
-    """On a CUDA device that need not be there."""
+    """A predictor on a CUDA device that need not exist."""
     monkeypatch.setattr("ciae_ros.inference.predictor.runs_triton", lambda device: True)
     monkeypatch.setattr("ciae_ros.inference.fusion.fusion.runs_triton", lambda device: True)
     for module, kernel in (
@@ -103,7 +103,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
 
 
 class FakeNetwork:
-    """In place of `TorchNetwork`, which would fold and move what is not there."""
+    """Replacement of `TorchNetwork`, which would fold and move the model."""
 
     runtime, supports_graph_capture = "", True
 
@@ -115,14 +115,14 @@ class FakeNetwork:
 
 
 class NoClock:
-    """Stages are not timed here."""
+    """A clock that does nothing."""
 
     def lap(self) -> None:
         pass
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_preprocessing_network_and_fusing_ask_nothing_of_the_device(predictor: Predictor, batch_size: int) -> None:
+def test_preprocessing_network_and_fusion_do_not_synchronise(predictor: Predictor, batch_size: int) -> None:
     # The undecorated methods: inference mode would hide the operators from the count.
     preprocess = Predictor.preprocess.__wrapped__  # type: ignore[attr-defined]
     compute = Predictor.compute.__wrapped__  # type: ignore[attr-defined]
@@ -136,7 +136,7 @@ def test_preprocessing_network_and_fusing_ask_nothing_of_the_device(predictor: P
             image.table()
         return fused
 
-    # The first frame sends what depends on the image's size and the thresholds' first values.
+    # The first frame uploads constants of the image's size and the initial thresholds.
     frame(InferenceSettings())
     with HostTransfers() as transfers:
         fused = frame(InferenceSettings(score_threshold=0.2, nms_threshold=0.5, min_stuff_area=7))
@@ -146,7 +146,7 @@ def test_preprocessing_network_and_fusing_ask_nothing_of_the_device(predictor: P
     assert all(image.label_map.device == DEVICE for image in fused)
 
 
-def test_the_count_sees_what_it_should(predictor: Predictor) -> None:
+def test_synchronisations_are_counted(predictor: Predictor) -> None:
     numbers = torch.ones(4, device=DEVICE)
     with HostTransfers() as transfers:
         numbers.cpu()

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Batches through the pipeline: the same futures as one by one, in order, with the stages side by side."""
+"""Batches in the pipeline have the same results as single images, in order, with overlapping stages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.model import PRESETS
 
 TIMEOUT = 20.0
-"""Seconds within which concurrent events must have happened."""
+"""Timeout in seconds of concurrent events."""
 
 
 def images(count: int, height: int = 60, width: int = 80) -> list[np.ndarray]:
@@ -54,9 +54,7 @@ def same(a: PanopticResult, b: PanopticResult) -> bool:
     return bool((a.label_map == b.label_map).all()) and a.segments == b.segments
 
 
-def test_answers_are_those_of_the_predictor_and_keep_their_order(
-    predictor: Predictor, pipeline: StreamPipeline
-) -> None:
+def test_results_equal_the_predictor_and_keep_their_order(predictor: Predictor, pipeline: StreamPipeline) -> None:
     scenes = [*images(6), *images(3, 90, 70), *images(3)]
     expected = [predictor.predict(scene) for scene in scenes]
     finished: list[int] = []
@@ -65,7 +63,7 @@ def test_answers_are_those_of_the_predictor_and_keep_their_order(
         future = pipeline.submit(batch(scene))
         future.add_done_callback(lambda _, number=number: finished.append(number))  # type: ignore[misc]
         futures.append(future)
-    # What came first must not have been overwritten by what came later.
+    # Later results must not have overwritten earlier ones.
     for future, result in zip(futures, expected, strict=True):
         (found,), times = future.result()
         assert same(found, result)
@@ -217,7 +215,7 @@ def test_any_thread_may_submit(predictor: Predictor, pipeline: StreamPipeline) -
 
 
 def waiter(availability: NetworkAvailability, stopping: threading.Event) -> threading.Thread:
-    """Waits until the network is free, which is in an hour by what is known."""
+    """Wait until the network is idle, which is expected in an hour."""
     availability.on_submit()
     availability.on_complete(StageTimes(preprocess=0, network=3600, proposals=0, fusion=0, download=0))
     availability.on_submit()
@@ -245,7 +243,7 @@ def test_a_wait_for_the_network_can_be_stopped() -> None:
     assert not thread.is_alive()
 
 
-def test_the_network_is_expected_to_be_free_when_it_has_done_what_it_was_given(
+def test_availability_follows_from_the_batches_in_flight(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
@@ -263,7 +261,7 @@ def test_the_network_is_expected_to_be_free_when_it_has_done_what_it_was_given(
     assert availability.seconds_until_idle() == pytest.approx(3.5)
     assert availability.busy_seconds() == pytest.approx(0.5)
     now += 2.0
-    # It left the network 0.4 s ago, when the second one began.
+    # It left the network 0.4 s ago, when the second one started.
     availability.on_complete(StageTimes(preprocess=0.1, network=1.5, proposals=0.2, fusion=0.3, download=0.4))
     assert availability.seconds_until_idle() == pytest.approx(1.6)
     availability.on_complete(None)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Proposals from hand-made outputs, and the queries that they pick."""
+"""Proposals from synthetic outputs, and their queries."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_at_most_so_many_of_a_level(outputs: RawOutputs) -> None:
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6])
 @pytest.mark.parametrize("per_level", [20, 1000])
-def test_fixed_slots_give_the_same_proposals(outputs: RawOutputs, threshold: float, per_level: int) -> None:
+def test_padded_selection_gives_the_same_proposals(outputs: RawOutputs, threshold: float, per_level: int) -> None:
     generator = torch.Generator().manual_seed(0)
     shuffled = RawOutputs(
         class_logits=[torch.randn(part.shape, generator=generator) * 2 - 2 for part in outputs.class_logits],

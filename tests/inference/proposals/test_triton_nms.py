@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Non-maximum suppression in slots against torchvision's, and the proposals that come out of it."""
+"""Non-maximum suppression of padded entries compared with torchvision's, and the resulting proposals."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = needs_device
 
 
 def random_boxes(count: int, whole: bool) -> Tensor:
-    """(count, 4), many of which overlap; on whole pixels torchvision's offsets between classes round nothing."""
+    """Boxes (count, 4), many of which overlap; on whole pixels torchvision's offsets between classes are exact."""
     corners, sides = torch.rand(count, 2) * 120, 20 + torch.rand(count, 2) * 60
     boxes = torch.cat((corners, corners + sides), dim=1)
     return boxes.round() if whole else boxes
 
 
 def keep(boxes: Tensor, classes: Tensor, threshold: float, max_kept: int, num_valid: int | None = None) -> list[int]:
-    """Indices of the boxes that stay, in slots whose padding is checked. The threshold is float64, as on a CPU."""
+    """Return the indices of the kept boxes, after checking the padding. The threshold is float64, as on a CPU."""
     valid = torch.tensor(len(boxes) if num_valid is None else num_valid)
     limit = torch.tensor(threshold, dtype=torch.float64)
     kept, is_used = padded_nms(boxes.to(DEVICE), classes.to(DEVICE), valid.to(DEVICE), limit.to(DEVICE), max_kept)
@@ -44,7 +44,7 @@ def keep(boxes: Tensor, classes: Tensor, threshold: float, max_kept: int, num_va
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 97, 300])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6])
-def test_keeps_what_torchvision_keeps(count: int, threshold: float) -> None:
+def test_suppression_equals_torchvision(count: int, threshold: float) -> None:
     boxes, classes = random_boxes(count, whole=True), torch.randint(0, 3, (count,))
     scores = torch.rand(count).sort(descending=True).values
     assert keep(boxes, classes, threshold, 300) == batched_nms(boxes, scores, classes, threshold).tolist()
@@ -53,7 +53,7 @@ def test_keeps_what_torchvision_keeps(count: int, threshold: float) -> None:
 def test_iou_is_rounded_as_torchvision_rounds_it() -> None:
     boxes, scores = random_boxes(200, whole=False), torch.rand(200).sort(descending=True).values
     classes = torch.zeros(200, dtype=torch.int64)
-    # The threshold is the IoU of a pair of these boxes: any other rounding would leave out one box more or less.
+    # The threshold is the IoU of a pair of these boxes: any other rounding would change the number of kept boxes.
     first, second = boxes[0], boxes[1:]
     shared = (torch.minimum(first[2:], second[:, 2:]) - torch.maximum(first[:2], second[:, :2])).clamp(min=0).prod(1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
@@ -61,7 +61,7 @@ def test_iou_is_rounded_as_torchvision_rounds_it() -> None:
         assert keep(boxes, classes, threshold, 200) == nms(boxes, scores, threshold).tolist()
 
 
-def test_the_best_are_kept_where_there_are_more_than_slots() -> None:
+def test_the_best_are_kept_if_there_are_too_many() -> None:
     boxes, classes = random_boxes(200, whole=True), torch.randint(0, 9, (200,))
     scores = torch.rand(200).sort(descending=True).values
     expected = batched_nms(boxes, scores, classes, 0.6).tolist()
@@ -89,8 +89,8 @@ def test_an_iou_at_the_threshold_suppresses_nothing() -> None:
     assert keep(boxes, torch.tensor([0, 1]), 0.4999, 2) == [0, 1]
 
 
-def test_what_is_left_out_suppresses_nothing() -> None:
-    """Forty boxes in a row, each overlapping its neighbours only: every other one stays, over the end of a word."""
+def test_dropped_candidates_suppress_nothing() -> None:
+    """Forty boxes in a row, each overlapping only its neighbours: every other one is kept, across words of the mask."""
     left = torch.arange(40) * 10.0
     boxes = torch.stack((left, torch.zeros(40), left + 15, torch.full((40,), 10.0)), dim=1)
     assert keep(boxes, torch.zeros(40, dtype=torch.int64), 0.1, 40) == list(range(0, 40, 2))
@@ -104,7 +104,7 @@ def random_candidates(count: int) -> Candidates:
 
 
 def propose(candidates: Candidates, score_threshold: float, nms_threshold: float, max_instances: int) -> Proposals:
-    slots = select_padded_proposals(
+    padded = select_padded_proposals(
         Candidates(*(part.to(DEVICE) for part in candidates)),
         1,
         (90, 130),
@@ -112,24 +112,24 @@ def propose(candidates: Candidates, score_threshold: float, nms_threshold: float
         torch.tensor(nms_threshold, dtype=torch.float64, device=DEVICE),
         max_instances,
     )
-    return Proposals(slots.boxes.cpu(), slots.scores.cpu(), slots.classes.cpu(), slots.locations.cpu())
+    return Proposals(padded.boxes.cpu(), padded.scores.cpu(), padded.classes.cpu(), padded.locations.cpu())
 
 
 @pytest.mark.parametrize("score_threshold", [0.0, 0.4, 0.95, 1.0])
 @pytest.mark.parametrize("max_instances", [7, 150])
-def test_proposals_in_slots_are_the_same(score_threshold: float, max_instances: int) -> None:
+def test_padded_proposals_are_equal(score_threshold: float, max_instances: int) -> None:
     candidates = random_candidates(200)
     settings = InferenceSettings(score_threshold, 0.5, max_instances=max_instances)
     expected = suppress_candidates(candidates, 1, (90, 130), settings)
-    slots = propose(candidates, score_threshold, 0.5, max_instances)
+    padded = propose(candidates, score_threshold, 0.5, max_instances)
     count = len(expected.scores)
     assert (count == 0) == (score_threshold == 1)
     for name in ("boxes", "scores", "classes", "locations"):
-        found, wanted = getattr(slots, name), getattr(expected, name)
+        found, wanted = getattr(padded, name), getattr(expected, name)
         assert (len(found), found.dtype) == (max_instances, wanted.dtype)
         assert torch.equal(found[:count], wanted)
-    assert (slots.boxes[count:] == torch.tensor([1.0, 1, 0, 0])).all()
-    assert not any(column[count:].any() for column in (slots.scores, slots.classes, slots.locations))
+    assert (padded.boxes[count:] == torch.tensor([1.0, 1, 0, 0])).all()
+    assert not any(column[count:].any() for column in (padded.scores, padded.classes, padded.locations))
 
 
 def test_boxes_in_the_padding_are_dropped_and_equal_scores_stay_in_order() -> None:
@@ -140,9 +140,9 @@ def test_boxes_in_the_padding_are_dropped_and_equal_scores_stay_in_order() -> No
         torch.zeros(2, 5, dtype=torch.int64),
         torch.arange(20).view(2, 5, 2),
     )
-    slots = propose(candidates, 0.4, 0.6, 4)
-    assert slots.boxes.tolist() == [[5, 5, 9, 9], [60, 5, 130, 9], [0, 50, 9, 90], [1, 1, 0, 0]]
-    assert slots.locations.tolist() == [[10, 11], [16, 17], [18, 19], [0, 0]]
+    padded = propose(candidates, 0.4, 0.6, 4)
+    assert padded.boxes.tolist() == [[5, 5, 9, 9], [60, 5, 130, 9], [0, 50, 9, 90], [1, 1, 0, 0]]
+    assert padded.locations.tolist() == [[10, 11], [16, 17], [18, 19], [0, 0]]
 
 
 @needs_cuda
@@ -160,7 +160,7 @@ def test_a_captured_graph_follows_thresholds_that_change() -> None:
     try:
         propose_all()
         with torch.cuda.graph(graph):
-            slots = propose_all()
+            padded = propose_all()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for thresholds in ((0.0, 0.5), (0.9, 0.25), (0.999, 0.75)):
@@ -169,6 +169,6 @@ def test_a_captured_graph_follows_thresholds_that_change() -> None:
         graph.replay()
         expected = suppress_candidates(candidates, 1, (90, 130), InferenceSettings(*thresholds))
         count = len(expected.scores)
-        assert torch.equal(slots.scores[:count], expected.scores)
-        assert torch.equal(slots.boxes[:count], expected.boxes)
-        assert not slots.scores[count:].any()
+        assert torch.equal(padded.scores[:count], expected.scores)
+        assert torch.equal(padded.boxes[:count], expected.boxes)
+        assert not padded.scores[count:].any()

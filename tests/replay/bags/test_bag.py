@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Bags of every kind give their frames; damaged ones what is left, and a line that says so."""
+"""Frames of all kinds of bags; of corrupt ones the remaining frames, and a line that reports it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from ciae_ros.replay.bags.bag import UNREADABLE, open_bag
 from ciae_ros.replay.bags.bag_writing import header, jpeg_image, raw_image, write_bag
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
-from ciae_ros.replay.types import BagError
+from ciae_ros.replay.bags.types import BagError
 
 FRONT, REAR, TALK = "/front/image_raw", "/rear/image_raw/compressed", "/talk"
 SECOND = 10**9
@@ -36,7 +36,7 @@ def picture(index: int) -> np.ndarray:
 
 
 def write_mixed(writer: Writer, indices: Iterable[int] = range(COUNT)) -> None:
-    """A raw camera, a compressed one half a period later, and a topic that is none."""
+    """A raw camera, a compressed one half a period later, and a topic without images."""
     store = typestore()
     kinds = {FRONT: IMAGE, REAR: COMPRESSED_IMAGE, TALK: "std_msgs/msg/String"}
     topics = {topic: writer.add_connection(topic, kind, typestore=store) for topic, kind in kinds.items()}
@@ -106,7 +106,7 @@ def test_without_metadata(drive: Path) -> None:
 @pytest.mark.parametrize("with_metadata", [True, False])
 @pytest.mark.parametrize("plugin", FILES)
 def test_split_over_files(plugin: StoragePlugin, with_metadata: bool, tmp_path: Path) -> None:
-    """Ten files and more: the tenth comes behind the second. Their metadata.yaml is as a recorder writes it."""
+    """Ten files and more, whose tenth sorts before the second, with a metadata.yaml as from a recorder."""
     whole = tmp_path / "whole"
     whole.mkdir()
     names = []
@@ -163,7 +163,7 @@ def test_an_sqlite_file_that_ends_too_early_is_read_as_far_as_it_goes(share: flo
         assert [frame.key.index for frame in frames] == list(range(len(frames)))
         assert share * COUNT - 3 < len(frames) < COUNT
         assert [frame.stamp for frame in frames] == [stamp(index) for index in range(len(frames))]
-        assert any("damaged" in problem for problem in bag.problems), bag.problems
+        assert any("corrupt" in problem for problem in bag.problems), bag.problems
         assert all("\n" not in problem for problem in bag.problems)
 
 
@@ -199,7 +199,7 @@ def test_an_mcap_file_that_ends_too_early_has_the_chunks_before(tmp_path: Path) 
         assert next(bag.frames(FRONT, 4)).stamp == stamp(4)
 
 
-def test_a_message_that_is_damaged_is_a_frame_without_image(tmp_path: Path) -> None:
+def test_a_corrupt_message_is_a_frame_without_image(tmp_path: Path) -> None:
     store = typestore()
     with Writer(tmp_path / "drive", version=8) as writer:
         connection = writer.add_connection(FRONT, IMAGE, typestore=store)
@@ -230,7 +230,7 @@ def no_tables(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [empty, no_bag, no_tables, shutil.rmtree])
-def test_what_is_no_bag_is_said_in_one_line(drive: Path, spoil: Callable[[Path], None]) -> None:
+def test_an_invalid_bag_is_reported_in_one_line(drive: Path, spoil: Callable[[Path], None]) -> None:
     spoil(drive)
     with pytest.raises(BagError) as caught:
         open_bag(drive)
@@ -239,7 +239,7 @@ def test_what_is_no_bag_is_said_in_one_line(drive: Path, spoil: Callable[[Path],
 
 
 @pytest.mark.parametrize(("topic", "message"), [("/no/such", "no topic /no/such"), (TALK, "std_msgs/msg/String")])
-def test_a_topic_without_images_is_said_with_those_that_have_some(drive: Path, topic: str, message: str) -> None:
+def test_a_topic_without_images_is_reported_with_image_topics(drive: Path, topic: str, message: str) -> None:
     with open_bag(drive) as bag, pytest.raises(BagError, match=message) as caught:
         list(bag.frames(topic))
     assert FRONT in str(caught.value)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Bags are read with the definitions that the package of messages has."""
+"""Bags are read with the definitions of the message package."""
 
 from __future__ import annotations
 

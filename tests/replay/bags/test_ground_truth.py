@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Each frame finds its own truth, whatever tells it; truth that does not fit is said, never used."""
+"""Each frame is matched with its ground truth; inconsistent ground truth is reported and not used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.bag_writing import header, raw_image
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS, typestore
 from ciae_ros.replay.bags.ground_truth import open_ground_truth, topic_ground_truth
-from ciae_ros.replay.types import BagFrame, FrameKey, GroundTruthError, TrueSegment
+from ciae_ros.replay.bags.types import BagFrame, FrameKey, GroundTruthError, TrueSegment
 
 CATEGORIES = CategorySet.from_coco(
     [
@@ -44,7 +44,7 @@ def frame(index: int = 0, stamp: int = 0, frame_id: str = "camera", size: tuple[
 
 
 def ids_of(number: int) -> np.ndarray:
-    """A car that stands elsewhere in each frame, on a road with a void stripe."""
+    """A car at another place in each frame, on a road with a void stripe."""
     ids = np.ones(SIZE, np.int32)
     ids[2:6, number : number + 3] = CAR
     ids[-1] = 0
@@ -141,7 +141,7 @@ def remove_png(path: Path) -> None:
     ("spoil", "wanted", "message"),
     [
         (lambda path: None, frame(size=(12, 17)), "16 x 12 pixels, the image 17 x 12"),
-        (remove_png, frame(), "missing or no PNG"),
+        (remove_png, frame(), "missing or not a PNG"),
         (
             lambda path: edited(path, lambda content: content["annotations"][0]["segments_info"].pop()),
             frame(),
@@ -170,7 +170,7 @@ STAMPS = [10**9 + number for number in range(5)]
 
 
 def write_topics(path: Path, category: int = 3, name: str = "car") -> Path:
-    """Labels in another order than the frames', segments of the third missing."""
+    """Labels in another order than the frames, without segments of the third."""
     store = typestore()
     types = store.types
     with Writer(path, version=8) as writer:

@@ -22,7 +22,7 @@ QUIET = (
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """Chromium without a window; skips the test where there is none."""
+    """Headless Chromium; skips the test if it is not installed."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip(f"none of {', '.join(NAMES)} is installed")
@@ -34,7 +34,7 @@ def running_browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, path: Path, width: int = 1280, **options: object) -> Iterator[Page]:
-    """The page in a new window; nothing may go wrong in it, and nothing may be fetched."""
+    """Open a page in a new window, without errors and requests."""
     page = browser.new_page(viewport={"width": width, "height": 844}, **options)
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))

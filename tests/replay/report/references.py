@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a page refers to."""
+"""References of a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Page(HTMLParser):
         self.feed(self.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what the element refers to, and its id."""
+        """Record the references and the id of an element."""
         self.tags.append(tag)
         for name, value in attrs:
             if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
@@ -33,11 +33,11 @@ class Page(HTMLParser):
 
     @property
     def outside(self) -> list[str]:
-        """References to anything but the page itself."""
+        """Return references to anything other than the page itself."""
         return [one for one in self.references if not one.startswith(("data:", "#"))]
 
     @property
     def dangling(self) -> list[str]:
-        """References to places that the page does not have."""
+        """Return references to missing anchors of the page."""
         known = set(self.ids)
         return [one for one in self.references if one.startswith("#") and one[1:] not in known]

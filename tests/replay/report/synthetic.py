@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs as an evaluation leaves them, made of drawn streets instead of bags."""
+"""Runs of an evaluation, with drawn streets instead of bags."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import pandas as pd
 
 from ciae_ros.core.result import PanopticResult, Segment
 from ciae_ros.inference import Category, CategorySet
-from ciae_ros.replay.measures.outcomes import score_frame, unscored_frame
-from ciae_ros.replay.measures.tables import confusion_table, frames_table, segments_table
-from ciae_ros.replay.types import FrameKey, FramePictures, Run, TrueSegment, TrueSegments
+from ciae_ros.replay.bags.types import FrameKey, TrueSegment, TrueSegments
+from ciae_ros.replay.metrics.matching import score_frame, unscored_frame
+from ciae_ros.replay.metrics.run_tables import EvaluationRun, confusion_table, frames_table, segments_table
+from ciae_ros.replay.report.frame_images import FrameImages
 from ciae_ros.visualization import segment_color
 
 CATEGORIES = CategorySet(
@@ -41,7 +42,7 @@ STAGES = {
     "download": 0.002,
 }
 UNUSED_CATEGORY = "bus"
-"""No scene has one."""
+"""A category without segments."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """One frame of a drawn drive."""
+    """A frame of a drawn sequence."""
 
     number: int
     size: tuple[int, int]
@@ -66,7 +67,7 @@ class Scene:
     shapes: tuple[Shape, ...]
 
     def labels(self, jitter: float = 0.0, seed: int = 0) -> tuple[np.ndarray, list[int]]:
-        """(H, W) int32 segment ids from 1, and each one's category; jitter misplaces, loses and confuses things."""
+        """Return segment ids (H, W) int32 from 1, and their categories; jitter moves, removes and confuses things."""
         random = np.random.default_rng(seed * 10007 + self.number)
         width, height = self.size
         ids = np.full((height, width), 1, np.int32)
@@ -92,13 +93,13 @@ class Scene:
 
 
 class Drawn:
-    """A run's frames, which a report finds its pictures by."""
+    """Source of a run's frames for the images of a report."""
 
     def __init__(self, scenes: dict[FrameKey, Scene], *, truth: bool, jitter: float) -> None:
         self.scenes, self._truth, self._jitter = scenes, truth, jitter
 
-    def picture(self, key: FrameKey) -> FramePictures | None:
-        """As the contract says; frames that are not drawn cannot be read again."""
+    def images(self, key: FrameKey) -> FrameImages | None:
+        """Yield the frames as documented; frames that are not drawn cannot be read."""
         scene = self.scenes.get(key)
         if scene is None:
             return None
@@ -106,8 +107,8 @@ class Drawn:
         predicted, categories = predicted_labels(scene, self._jitter)
         image = _photo(true, true_categories)
         if not self._truth:
-            return FramePictures(image, _painted(predicted, categories), None, None)
-        return FramePictures(
+            return FrameImages(image, _painted(predicted, categories), None, None)
+        return FrameImages(
             image, _painted(predicted, categories), _painted(true, true_categories), _error(image, true, predicted)
         )
 
@@ -126,9 +127,9 @@ def make_run(
     truth: bool = True,
     jitter: float = 1.0,
     size: tuple[int, int] = (320, 180),
-    about: dict[str, Any] | None = None,
-) -> tuple[Run, Drawn]:
-    """A run with so many frames of each bag, of which a few are broken, and its pictures."""
+    metadata: dict[str, Any] | None = None,
+) -> tuple[EvaluationRun, Drawn]:
+    """Create a run with a number of frames for each bag, some without a result, and its images."""
     scenes = {
         FrameKey(bag, "/camera/image_raw", index): scene
         for seed, (bag, frames) in enumerate(bags.items())
@@ -142,12 +143,12 @@ def make_run(
         segments += [names | one for one in score.segments]
         confusion += [names | one for one in score.confusion]
     tables = frames_table(frames), segments_table(segments), confusion_table(confusion)
-    run = Run(folder, _about(bags, truth) | (about or {}), CATEGORIES, *tables)
+    run = EvaluationRun(folder, _about(bags, truth) | (metadata or {}), CATEGORIES, *tables)
     return run, Drawn(scenes, truth=truth, jitter=jitter)
 
 
-def with_long_table(run: Run, frames: int) -> Run:
-    """The same run with its table of frames repeated, as of a long drive."""
+def with_long_table(run: EvaluationRun, frames: int) -> EvaluationRun:
+    """Repeat the table of frames of a run, as of a long recording."""
     copies = -(-frames // len(run.frames))
     table = pd.concat([run.frames] * copies, ignore_index=True).iloc[:frames]
     return replace(run, frames=table.assign(index=np.arange(frames), time=np.arange(frames) / 10))
@@ -195,7 +196,7 @@ def _measured(scene: Scene, truth: bool, jitter: float) -> tuple[dict[str, Any],
 
 
 def _result(ids: np.ndarray, categories: list[int], random: np.random.Generator) -> PanopticResult:
-    """Of what can be seen: hidden things are no segments, and ids are dense."""
+    """Return the visible segments, with dense ids."""
     segments, dense = [], np.zeros_like(ids, np.uint16)
     for value in np.unique(ids[ids > 0]):
         mask = ids == value
@@ -238,7 +239,7 @@ def _about(bags: dict[str, int], truth: bool) -> dict[str, Any]:
 
 
 def _photo(ids: np.ndarray, categories: list[int]) -> np.ndarray:
-    """Blurred and noisy, as a camera's."""
+    """Create a blurred and noisy image, as of a camera."""
     noise = np.random.default_rng(0).normal(0, 6, (*ids.shape, 3))
     soft = cv2.GaussianBlur(_painted(ids, categories), (0, 0), 1.5).astype(float)
     return np.clip(0.6 * soft + 60 + noise, 0, 255).astype(np.uint8)

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Numbers as a reader wants them."""
+"""Formatting of numbers."""
 
 from __future__ import annotations
 

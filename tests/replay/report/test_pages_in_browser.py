@@ -29,11 +29,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The report of a run, and its comparison with a worse one."""
     folder = tmp_path_factory.mktemp("pages")
     bags = {"city <b>loop</b>": 40, "a_bag_with_a_rather_long_name_as_recorders_make_them_2026_01_02": 20}
-    good, good_pictures = make_run(folder / "a", bags, jitter=0.5)
-    bad, bad_pictures = make_run(folder / "b", bags, jitter=1.5)
+    good, better_images = make_run(folder / "a", bags, jitter=0.5)
+    bad, worse_images = make_run(folder / "b", bags, jitter=1.5)
     return {
-        "report": write_report(good, folder / "a", good_pictures),
-        "comparison": write_comparison(good, bad, folder / "c", good_pictures, bad_pictures),
+        "report": write_report(good, folder / "a", better_images),
+        "comparison": write_comparison(good, bad, folder / "c", better_images, worse_images),
     }
 
 
@@ -72,7 +72,7 @@ def test_divider_moves_by_mouse(report: Page) -> None:
     assert float(stack.locator("input").input_value()) == pytest.approx(20, abs=1)
 
 
-def test_buttons_choose_the_pictures(report: Page) -> None:
+def test_buttons_select_the_images(report: Page) -> None:
     card = report.locator(".card").first
     left, right = (card.locator(f"[data-side={side}]") for side in ("left", "right"))
     assert _kinds(card) == ("truth", "prediction")
@@ -119,7 +119,7 @@ def test_tables_sort_by_name(report: Page) -> None:
 
 
 def test_point_of_a_plot_leads_to_its_frame(report: Page) -> None:
-    point = report.locator("#drive svg a[href^='#frame-']").first
+    point = report.locator("#quality-over-time svg a[href^='#frame-']").first
     anchor = point.get_attribute("href")
     assert anchor
     point.click()
@@ -151,7 +151,7 @@ def test_dark_where_the_reader_wants_it_dark(browser: Browser, pages: dict[str, 
     assert dark_text - dark_page > 300
 
 
-def test_paper_has_all_pictures_and_no_controls(report: Page) -> None:
+def test_print_has_all_images_and_no_controls(report: Page) -> None:
     report.emulate_media(media="print", color_scheme="light")
     card = report.locator(".card").first
     assert not card.locator("input").is_visible()

@@ -28,17 +28,17 @@ NUM_CLASSES = 4
 
 
 def _sizes(target: Target) -> list[tuple[int, int]]:
-    """Of P3 to P7."""
+    """Sizes of P3 to P7."""
     height, width = target.segments.shape[1:]
     return [(math.ceil(height / stride), math.ceil(width / stride)) for stride in STRIDES]
 
 
 Literal = list[list[tuple[int | None, list[float], bool]]]
-"""For each image and location: thing class or None, distances (left, top, right, bottom), does it count?"""
+"""Return for each image and location: thing class or None, distances (left, top, right, bottom), whether it counts."""
 
 
 def literal_targets(target: Target, num_stuff: int) -> Literal:
-    """FCOS, but that a location must fall into the instance's mask (Sec. IV-A)."""
+    """As FCOS, except that a location must be inside the instance's mask (Sec. IV-A)."""
     height, width = target.segments.shape[1:]
     images: Literal = []
     for b in range(len(target.segments)):
@@ -61,7 +61,7 @@ def literal_targets(target: Target, num_stuff: int) -> Literal:
 
 
 def _assert_equal(targets: DetectionTargets, expected: Literal) -> int:
-    """Returns the number of positive locations."""
+    """Compare the targets; returns the number of positive locations."""
     positives = 0
     for b, rows in enumerate(expected):
         assert targets.classes[b].tolist() == [BACKGROUND if row[0] is None else row[0] for row in rows]
@@ -78,7 +78,7 @@ def _assert_equal(targets: DetectionTargets, expected: Literal) -> int:
 
 
 def _random_target(height: int, width: int, instances: int) -> Target:
-    """Ragged instances of all sizes that lie over each other, stuff, void and a crowd."""
+    """Irregular overlapping instances of all sizes, stuff, void and a crowd."""
     segments = torch.randint(-1, S, (height, width), dtype=torch.int16)
     for k in range(instances):
         h, w = (int(torch.randint(2, side, ())) for side in (height, width))
@@ -179,7 +179,7 @@ def _outputs(target: Target, num_classes: int = NUM_CLASSES) -> RawOutputs:
 
 
 def literal_losses(outputs: RawOutputs, target: Target, agnostic: bool = False) -> dict[str, float]:
-    """Sums over the locations, divided as FCOS does."""
+    """Sums over the locations, normalised as in FCOS."""
     focal = iou = bce = weights = 0.0
     positives = 0
     for b, rows in enumerate(literal_targets(target, S)):
@@ -211,7 +211,7 @@ def literal_losses(outputs: RawOutputs, target: Target, agnostic: bool = False) 
 
 
 def _iou_of_boxes(a: list[float], b: list[float]) -> float:
-    """Of boxes around (0, 0), by their corners."""
+    """Return the IoU of boxes around (0, 0) by their corners."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = ((-d[0], -d[1], d[2], d[3]) for d in (a, b))
     width, height = min(ax2, bx2) - max(ax1, bx1), min(ay2, by2) - max(ay1, by1)
     shared = max(width, 0) * max(height, 0)
@@ -238,7 +238,7 @@ def _gradients(outputs: RawOutputs, target: Target) -> list[Tensor]:
     return list(torch.autograd.grad(sum(detection_losses(outputs, target, S).values()), leaves))
 
 
-def test_gradients_reach_what_is_positive() -> None:
+def test_gradients_reach_positive_locations() -> None:
     target = _target()
     outputs = _outputs(target)
     gradients = _gradients(outputs, target)
@@ -323,7 +323,7 @@ def test_outputs_of_half_precision_have_losses_in_float32(dtype: torch.dtype) ->
 
 
 def test_losses_are_divided_by_the_means_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here another process has 30 positive locations, whose centre-ness sums up to 7."""
+    """Another process has 30 positive locations with a total centre-ness of 7."""
     target = _target()
     outputs = _outputs(target)
     alone = detection_losses(outputs, target, S)

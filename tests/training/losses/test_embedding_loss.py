@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The CIAE loss against the paper's equations written out, in float64, values and gradients."""
+"""Values and gradients of the CIAE loss compared with a literal implementation of the equations in float64."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _literal_pixel(similarities: list[Tensor], own: int, config: EmbeddingLossCo
 
 
 def _scene(model: ModelConfig = MODEL) -> tuple[Tensor, Target, Tensor]:
-    """Two images: three instances, void, crowd and stuff in one, stuff alone in the other."""
+    """Two images: one with three instances, void, crowd and stuff, and one with stuff only."""
     first = torch.randint(0, 3, (HEIGHT // 4, WIDTH // 4), dtype=torch.int16)
     first = first.repeat_interleave(4, 0).repeat_interleave(4, 1)
     first[2:9, 3:10], first[5:14, 12:17], first[16:20, 20:28] = 3, 4, 5
@@ -90,7 +90,7 @@ def _scene(model: ModelConfig = MODEL) -> tuple[Tensor, Target, Tensor]:
 
 @pytest.fixture(autouse=True)
 def _float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss is computed in float32; in these tests in float64, in which it can be told from another one."""
+    """Compute the loss in float64, for accurate comparisons."""
     monkeypatch.setattr(Tensor, "float", Tensor.double)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -202,7 +202,7 @@ def test_memory_does_not_grow_with_the_instances(monkeypatch: pytest.MonkeyPatch
 
 
 class _LargestTensor(torch.utils._python_dispatch.TorchDispatchMode):
-    """Remembers how many elements the largest result of any operator had."""
+    """Records the number of elements of the largest result of any operator."""
 
     largest = 0
 

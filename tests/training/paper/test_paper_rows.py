@@ -42,7 +42,7 @@ TINY = [
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> list[str]:
-    """Overrides for a training of seconds on eight images."""
+    """Overrides for a training on eight images that takes seconds."""
     path = write_split(tmp_path / "data", {number: scene(number) for number in range(8)}).path
     return [*TINY, f"data.train={path}", f"data.val={path}"]
 
@@ -82,7 +82,7 @@ def test_rows_are_trained_evaluated_and_compared_once(
     forbid_training(monkeypatch)
     assert run(output, command, tiny) == 0
     assert (output / "table9.md").read_text() == table
-    # Another table's row of the same model.
+    # A row of another table with the same model.
     assert run(output, "table10 --scale small --rows 32", tiny) == 0
 
 
@@ -121,7 +121,9 @@ def test_results_for_the_server_are_written(output: Path, tiny: list[str], tmp_p
     assert f"- r50: results for the server: {results.path}" in (output / "table2.md").read_text()
 
 
-def test_what_torchrun_has_trained_is_evaluated(output: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_trained_by_torchrun_is_evaluated(
+    output: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = PAPER_CONFIGS / "table10_dim_16.yaml"
     folder = output / "table10_dim_16-seed0"
     assert train.main(["--config", str(config), "--output", str(folder), *tiny, "seed=0", "data.val=null"]) == 0
@@ -165,7 +167,7 @@ def test_a_stopped_training_stops_all(
     monkeypatch.setattr(rows, "train", lambda config, folder: started.append(folder.name))
     assert run(output, "table9 --scale small --rows 0.15 0.00", tiny) == 1
     assert started == ["default-seed0"]
-    assert capsys.readouterr().err.endswith("is not trained to the end; the same command goes on\n")
+    assert capsys.readouterr().err.endswith("was stopped; the same command resumes\n")
 
 
 def test_folder_of_another_training_is_refused(
@@ -173,7 +175,7 @@ def test_folder_of_another_training_is_refused(
 ) -> None:
     assert run(output, "table9 --scale small --rows 0.15", tiny) == 0
     assert run(output, "table9 --scale small --rows 0.15", [*tiny, "memory.momentum=0.5"]) == 1
-    assert "is of a run with another memory" in capsys.readouterr().err
+    assert "belongs to a run with another memory" in capsys.readouterr().err
 
 
 def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,11 +192,11 @@ def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("table8 --rows 1.4", "no row '1.4', but All, 2.0, 1.5, 1.2, 1.0"),
+        ("table8 --rows 1.4", "row '1.4' does not exist; the rows are All, 2.0, 1.5, 1.2, 1.0"),
         ("table8 model.heads=1", "heads: Unexpected keyword argument"),
-        ("table8 data.val=null", "data.val: the file to evaluate on is needed"),
+        ("table8 data.val=null", "data.val: required for the evaluation"),
     ],
 )
-def test_what_cannot_be_done_is_refused(command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_selections_are_refused(command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command.split()) == 1
     assert message in capsys.readouterr().err

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The paper's tables: their figures, their configurations, and what is listed of them."""
+"""The paper's tables: their published results, configurations, and lists."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 from ciae_ros.model import PRESETS
 from training.config import TrainingConfig, load_config
-from training.paper import report
+from training.paper import table_format
 from training.paper.cost import forward_flops, training_gpu_hours
-from training.paper.report import format_table
 from training.paper.rows import CONFIGS, PAPER_CONFIGS, SMALL, Outcome, row_config
-from training.paper.tables import TABLES, Row
+from training.paper.table_format import format_table
+from training.paper.tables import TABLES, PaperRow
 from training.reproduce import main
 
 LONG = {
@@ -62,10 +62,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "table10_dim_24": {"model.embedding_dim": 24},
     "table10_dim_16": {"model.embedding_dim": 16},
 }
-"""What each file of config/training/paper says differently from the paper's default."""
+"""Differences of each file of config/training/paper from the paper's default."""
 
 
-def row_of(table: str, name: str) -> Row:
+def row_of(table: str, name: str) -> PaperRow:
     (row,) = (row for row in TABLES[table].rows if row.name == name)
     return row
 
@@ -79,14 +79,14 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def values_of(config: TrainingConfig) -> dict[str, Any]:
-    """By dotted key, all of a configuration and of its model, but for the name."""
+    """Return all values of a configuration and its model by dotted key, except the name."""
     values = config.model_dump()
     del values["name"], values["model"]
     return dict(flat(values)) | dict(flat(config.model_for(53, 80).to_dict(), "model."))
 
 
 def differences(config: TrainingConfig, other: TrainingConfig) -> dict[str, Any]:
-    """What `config` has that the other has not."""
+    """Return the values of `config` that differ from another configuration."""
     values, others = values_of(config), values_of(other)
     assert values.keys() == others.keys()
     return {key: value for key, value in values.items() if value != others[key]}
@@ -112,7 +112,7 @@ def test_default_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_row_differs_from_the_default_in_what_its_table_says(name: str) -> None:
+def test_row_differs_from_the_default_as_in_its_table(name: str) -> None:
     default = load_config(PAPER_CONFIGS / "default.yaml", [])
     assert differences(load_config(PAPER_CONFIGS / f"{name}.yaml", []), default) == CHANGES[name]
 
@@ -138,18 +138,18 @@ def test_overrides_win_over_all() -> None:
     assert (config.embedding_loss.margin, config.model_for(1, 1).head_convs) == (0.5, 1)
 
 
-def test_every_table_compares_with_a_row_of_its_own() -> None:
+def test_every_table_compares_with_one_of_its_rows() -> None:
     assert list(TABLES) == [f"table{number}" for number in range(1, 11)]
     for table in TABLES.values():
         names = [row.name for row in table.rows]
         assert len(names) == len(set(names))
         assert table.reference in names
         for row in table.rows:
-            assert len(row.figures) in (0, len(table.columns))
+            assert len(row.published) in (0, len(table.columns))
 
 
-def test_figures_are_the_papers(data: Path) -> None:
-    """Row by row, against the text of the paper."""
+def test_published_results_equal_the_paper(data: Path) -> None:
+    """Compare row by row with the text of the paper."""
     lines = (data.parent / "paper" / "ciae_paper.md").read_text().splitlines()
     heads = [i for i, line in enumerate(lines) if re.match(r"Method\t|.*\tPQ \(%\)", line)]
     assert len(heads) == len(TABLES)
@@ -158,12 +158,12 @@ def test_figures_are_the_papers(data: Path) -> None:
         for line in lines[head + 1 : lines.index("", head + 1)]:
             of_others = name in ("table1", "table2") and not line.startswith("Ours")
             if not of_others and not line.startswith("Improve."):
-                published += figures_of(line, r"\d+(\.\d)?" if name == "table1" else r"\d+\.\d")
-        assert published == [row.figures for row in table.rows if row.figures]
+                published += values_in(line, r"\d+(\.\d)?" if name == "table1" else r"\d+\.\d")
+        assert published == [row.published for row in table.rows if row.published]
 
 
-def figures_of(line: str, number: str) -> list[tuple[float, ...]]:
-    """The rows in a line of the text, which joins some rows of Table IV."""
+def values_in(line: str, number: str) -> list[tuple[float, ...]]:
+    """Return the rows in a line of the text, which joins some rows of Table IV."""
     cells = [re.sub("<[^>]*>|^fail.*", "", cell).split() for cell in line.split("\t")[1:]]
     columns = [[float(word) for word in cell if re.fullmatch(number, word)] for cell in cells]
     return list(zip(*filter(None, columns), strict=True))
@@ -173,7 +173,7 @@ def test_list_shows_every_row_and_its_cost(monkeypatch: pytest.MonkeyPatch, caps
     def hours(config: TrainingConfig, tflops: float) -> float:
         return config.optimization.iterations / tflops
 
-    monkeypatch.setattr(report, "training_gpu_hours", hours)
+    monkeypatch.setattr(table_format, "training_gpu_hours", hours)
     assert main(["all", "--list", "--tflops", "10", "--seeds", "0", "1"]) == 0
     printed = capsys.readouterr().out
     rows = [row for table in TABLES.values() for row in table.rows]

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A finished run of a tiny network, and what it was made with."""
+"""A finished run of a tiny network, with its data and configuration."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def config(data_set: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a run that nothing has interrupted."""
+    """The output of an uninterrupted run."""
     output = tmp_path_factory.mktemp("run") / "finished"
     with one_thread():
         assert train_with(config, output) == 0

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Configurations: what cannot be meant is refused with its name; what was meant is done."""
+"""Configurations: invalid values are refused with their names, valid ones are applied."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from training.config import ConfigError, load_config
         ("augmentation.flip=2", "flip"),
         ("memory.momentum=2", "momentum"),
         ("embedding_loss.top_k=0", "top_k"),
-        ("model.preset=r51_800", "preset 'r51_800'"),
+        ("model.preset=r51_800", "not 'r51_800'"),
         ("model.preset=[1]", "preset"),
         ("model.backbone=resnet51", "resnet51"),
         ("model.backbone=timm/no_such_net", "no_such_net"),
@@ -158,13 +158,13 @@ def test_the_state_of_another_configuration_is_refused(
     assert not (output / "config.yaml").exists()
 
 
-def test_what_does_not_change_the_result_may_change(config: Path, finished: Path, tmp_path: Path) -> None:
+def test_keys_without_effect_on_the_result_may_change(config: Path, finished: Path, tmp_path: Path) -> None:
     changes = ["device=cpu", "data.workers=1", "log_every=5", "pictures_every=5", "checkpoint_every=7"]
     assert train_with(config, copy_of_run(finished, tmp_path), *changes) == 0
 
 
 @pytest.mark.parametrize("content", ["noise", "half", "another", "list"])
-def test_a_damaged_state_is_refused(
+def test_a_corrupt_state_is_refused(
     config: Path, finished: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = copy_of_run(finished, tmp_path)

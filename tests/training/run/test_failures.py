@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A full disk and losses that are not finite are told, and destroy nothing."""
+"""A full disk and non-finite losses are reported, without loss of data."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import training.train as train_module
-import training.training_step as step_module
+import training.engine.step as step_module
 from ciae_ros.core.atomic_file import open_atomically
 from tests.training.run.tiny_run import (
     CHECKPOINT_EVERY,
@@ -28,16 +27,16 @@ from tests.training.run.tiny_run import (
     tensors_in,
     train_with,
 )
-from training import monitoring
 from training.data.dataset import Batch
+from training.engine import loop, monitoring
+from training.engine.state import TrainingState
 from training.losses.criterion import Losses
-from training.training_state import TrainingState
 
 # A full disk.
 
 
 class _FileOnFullDisk(io.FileIO):
-    """The disk has room for so many bytes more."""
+    """Limit the free space of the disk in bytes."""
 
     def __init__(self, path: Path, room: int) -> None:
         super().__init__(path, "wb")
@@ -54,9 +53,9 @@ class _FileOnFullDisk(io.FileIO):
 def _disk_is_full_at(
     iterations: set[int], monkeypatch: pytest.MonkeyPatch, room: int = 0
 ) -> list[tuple[bytes | None, bytes | None]]:
-    """Writing `state.pt` after these iterations meets a full disk; collects the file's content before and after."""
+    """Let writing `state.pt` fail after these iterations; collects the file's content before and after."""
     contents = []
-    save, open_path = train_module._save, Path.open
+    save, open_path = loop._save, Path.open
 
     def content_of(path: Path) -> bytes | None:
         return path.read_bytes() if path.exists() else None
@@ -77,12 +76,12 @@ def _disk_is_full_at(
                 patch.setattr(Path, "open", open_path)
                 contents.append((before, content_of(output / "state.pt")))
 
-    monkeypatch.setattr(train_module, "_save", save_on_full_disk)
+    monkeypatch.setattr(loop, "_save", save_on_full_disk)
     return contents
 
 
 @pytest.mark.parametrize("room", [0, 1_000_000])
-def test_a_full_disk_in_mid_run_is_told_and_survived(
+def test_a_full_disk_during_the_run_is_reported_and_tolerated(
     config: Path,
     finished: Path,
     tmp_path: Path,
@@ -102,7 +101,7 @@ def test_a_full_disk_in_mid_run_is_told_and_survived(
     assert not (tmp_path / "run" / "state.pt.unfinished").exists()
 
 
-def test_a_full_disk_at_the_end_is_an_error_after_which_the_same_command_goes_on(
+def test_a_full_disk_at_the_end_is_an_error_and_the_same_command_resumes(
     config: Path,
     finished: Path,
     tmp_path: Path,
@@ -139,7 +138,7 @@ def test_a_file_that_cannot_be_synchronised_does_not_take_the_old_ones_place(
 def test_curves_that_cannot_be_written_do_not_end_the_run(
     config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TensorBoard's writer raises what its thread has met, and again when it is closed."""
+    """TensorBoard's writer raises the error of its thread, and again when it is closed."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -154,7 +153,7 @@ def test_curves_that_cannot_be_written_do_not_end_the_run(
 
 
 def _errors(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Lines that are not of the progress bar."""
+    """Return the lines without the progress bar."""
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     return [line for line in lines if line.strip() and "it/s" not in line and "s/it" not in line]
 
@@ -201,7 +200,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_reaches_the_weigh
         patch.setattr(step_module, "training_loss", with_a_steep_loss)
         assert train_with(config, output, "checkpoint_every=3") == 1
     (message,) = _errors(capsys)
-    assert message.startswith("training: the gradient of iteration 6 is not finite; its batch is kept in ")
+    assert message.startswith("training: the gradient of iteration 6 is not finite; its batch is saved in ")
     assert train_with(config, output) == 0
     assert_same_result(output, finished)
 

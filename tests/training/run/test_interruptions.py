@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A training run that is stopped or killed goes on where it was."""
+"""A stopped or killed training run resumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.training.run.tiny_run import (
 # Interruptions.
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(config: Path, finished: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_and_the_same_command_resumes(config: Path, finished: Path, tmp_path: Path) -> None:
     run = RunningTraining(config, tmp_path / "run")
     run.wait_for_checkpoint()
     run.process.terminate()
@@ -41,14 +41,14 @@ def test_sigterm_saves_and_the_same_command_goes_on(config: Path, finished: Path
     assert not (run.output / "model.safetensors").exists()
     run = RunningTraining(config, tmp_path / "run")
     assert run.exit_code() == 0, run.log
-    assert f"going on at iteration {iteration}" in run.log
+    assert f"resuming at iteration {iteration}" in run.log
     assert_same_result(run.output, finished)
     assert len(logged(run.output, "loss/total")) == ITERATIONS
 
 
 @pytest.mark.parametrize("to", ["group", "each"])
 def test_sigterm_to_all_of_its_processes_saves_too(config: Path, tmp_path: Path, to: str) -> None:
-    """As `timeout` sends it to a group, and systemd and Slurm to each process: the data loader's workers get it too."""
+    """Send the signal to the process group, including the data loader's workers, like `timeout`, systemd and Slurm."""
     run = RunningTraining(
         config, tmp_path / "run", "data.workers=1", "optimization.iterations=100000", "checkpoint_every=1"
     )
@@ -70,7 +70,7 @@ def test_sigterm_to_all_of_its_processes_saves_too(config: Path, tmp_path: Path,
 def test_sigkill_at_a_random_moment_costs_no_more_than_to_the_last_checkpoint(
     config: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """Killed twice; the run goes on with another number of workers, which changes nothing."""
+    """A run that was killed twice resumes with another number of workers, with the same result."""
     for kill in range(2):
         run = RunningTraining(config, tmp_path / "run", f"data.workers={kill % 2}", "checkpoint_every=2")
         run.wait_for_checkpoint()
@@ -102,7 +102,7 @@ def test_a_file_whose_writer_is_killed_is_still_the_old_one(tmp_path: Path) -> N
     assert path.read_bytes() == b"new"
 
 
-def test_what_a_killed_writer_has_left_is_no_hindrance(config: Path, finished: Path, tmp_path: Path) -> None:
+def test_remains_of_a_killed_writer_do_not_matter(config: Path, finished: Path, tmp_path: Path) -> None:
     output = copy_of_run(finished, tmp_path)
     (output / "state.pt.unfinished").write_bytes((finished / "state.pt").read_bytes()[:1000])
     assert train_with(config, output) == 0

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A training run from its configuration to its files: it learns, and reads its data as it should."""
+"""A training run from its configuration to its files: it learns, and reads its data correctly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import training.training_step as step_module
+import training.engine.step as step_module
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import load_checkpoint
 from ciae_ros.model import ModelConfig

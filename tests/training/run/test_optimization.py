@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Rates, groups, clipping, frozen parts and the moving average, as the paper and the configuration have them."""
+"""Learning rates, groups, clipping, frozen parts and the moving average, as in the paper and the configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ciae_ros.inference import load_checkpoint
 from tests.training.run.tiny_run import ITERATIONS, copied, logged, saved_state, steps, tiny_model, train_with
 from training.config import OptimizationConfig
-from training.optimization import build_optimizer, freeze, set_rate
-from training.schedule import Schedule, scaled_schedule
-from training.weight_average import WeightAverage
+from training.engine.ema import WeightAverage
+from training.engine.optimization import build_optimizer, freeze, set_rate
+from training.engine.schedule import Schedule, scaled_schedule
 
 # Schedule and optimiser.
 
@@ -54,7 +54,9 @@ def test_no_warm_up_is_none(polynomial: bool) -> None:
     assert Schedule(100, 0.1, (50,), 0, polynomial).rate(0) == pytest.approx(0.1)
 
 
-def test_linear_scaling_is_told_and_done(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_linear_scaling_is_reported_and_applied(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changes = {
         "iterations": 1,
         "milestones": [1],
@@ -84,7 +86,7 @@ def test_rates_and_momenta_of_a_run(finished: Path) -> None:
 
 
 def test_groups_of_the_optimiser() -> None:
-    """Everything that is trained is in one group, the backbone's apart; biases and normalisations are not decayed."""
+    """Each trained parameter is in one group, the backbone's separately; biases and normalisations are not decayed."""
     model = tiny_model()
     config = OptimizationConfig(backbone_rate=0.25, frozen_stages=1)
     freeze(model, config)
@@ -103,7 +105,7 @@ def test_groups_of_the_optimiser() -> None:
 
 @pytest.mark.parametrize("bound", [0.5, 1e-3, 1e6])
 def test_gradient_clipping(config: Path, data_set: Path, tmp_path: Path, bound: float) -> None:
-    """With plain gradient descent, the weights move by rate x bound at most."""
+    """With plain gradient descent, the weights change by at most rate x limit."""
     model = tiny_model()
     before = [p.detach().clone() for p in model.parameters()]
     steps(
@@ -194,8 +196,8 @@ def test_frozen_batch_normalisations_do_not_change(config: Path, data_set: Path,
     assert "backbone.body.conv_stem.weight" in changed
 
 
-def test_batch_normalisations_stay_frozen_through_a_run_with_pictures(config: Path, tmp_path: Path) -> None:
-    """Pictures put the network into evaluation mode for a moment."""
+def test_batch_normalisations_stay_frozen_in_a_run_with_images(config: Path, tmp_path: Path) -> None:
+    """Logging images temporarily sets the evaluation mode."""
     overrides = ["optimization.frozen_batch_norm=true", "optimization.iterations=3", "pictures_every=1"]
     assert train_with(config, tmp_path / "run", *overrides) == 0
     torch.manual_seed(0)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-import training.train as train_module
 from ciae_ros.inference import Category, CategorySet, load_checkpoint
 from ciae_ros.model import CIAE, ModelConfig
 from tests.training import synthetic
@@ -28,12 +27,13 @@ from tests.training.run.tiny_run import (
     write_data_set,
 )
 from training.config import load_config
-from training.initial_weights import load_initial_weights
+from training.engine import loop
+from training.engine.pretrained import load_initial_weights
 
 # Validation.
 
 
-def test_validation_and_pictures_do_not_disturb_the_training(
+def test_validation_and_images_do_not_affect_the_training(
     config: Path, data_set: Path, finished: Path, tmp_path: Path
 ) -> None:
     overrides = [f"data.val={data_set}", "evaluate_every=6", "pictures_every=6"]
@@ -46,8 +46,8 @@ def test_validation_and_pictures_do_not_disturb_the_training(
 
 
 def _pretend_scores(pq_of_iteration: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Validation without evaluating; returns the scores that were asked for."""
-    from training import validation  # noqa: PLC0415
+    """Validate without an evaluation; returns the requested scores."""
+    from training.engine import validation  # noqa: PLC0415
 
     asked: list[float] = []
     scores = iter(pq_of_iteration.values())
@@ -68,7 +68,7 @@ def test_the_best_model_survives_a_crash(
     output = tmp_path / "run"
     overrides = [f"data.val={data_set}", "evaluate_every=4", "checkpoint_every=4", "optimization.iterations=8"]
     calls = iter(range(100))
-    step = train_module.training_step
+    step = loop.training_step
 
     def die_in_iteration_6(*arguments: Any) -> Any:
         if next(calls) == 6:
@@ -77,7 +77,7 @@ def test_the_best_model_survives_a_crash(
 
     with monkeypatch.context() as patch:
         _pretend_scores({4: 0.7}, patch)
-        patch.setattr(train_module, "training_step", die_in_iteration_6)
+        patch.setattr(loop, "training_step", die_in_iteration_6)
         with pytest.raises(KeyboardInterrupt):
             train_with(config, output, *overrides)
     best = (output / "best.safetensors").read_bytes()
@@ -90,7 +90,7 @@ def test_the_best_model_survives_a_crash(
 def test_the_last_validation_is_made_up_for(
     config: Path, data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped after the last iteration's checkpoint and before its validation."""
+    """The run is stopped after the last checkpoint and before the last validation."""
     overrides = [f"data.val={data_set}", "optimization.iterations=4"]
     asked = _pretend_scores({4: 0.7}, monkeypatch)
     with monkeypatch.context() as patch:
@@ -114,7 +114,9 @@ def _other_data_set(root: Path) -> Path:
     return write_data_set(root, 4, CategorySet((*synthetic.CATEGORIES.categories, *more)))
 
 
-def test_fine_tuning_takes_all_but_what_depends_on_the_categories(config: Path, finished: Path, tmp_path: Path) -> None:
+def test_fine_tuning_loads_all_layers_independent_of_the_categories(
+    config: Path, finished: Path, tmp_path: Path
+) -> None:
     checkpoint = finished / "model.safetensors"
     torch.manual_seed(5)
     model = CIAE(ModelConfig(num_stuff_classes=3, num_thing_classes=4, **TINY))

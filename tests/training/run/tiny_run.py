@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""A training run that is done in seconds, and what tests ask of it."""
+"""A training run of seconds, and helpers of its tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import training.train as train_module
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
 from ciae_ros.model import CIAE, ModelConfig
@@ -31,12 +30,13 @@ from tests.training.synthetic import CAR, CATEGORIES, PERSON, ROAD, SKY, scene, 
 from training.config import load_config
 from training.data.augmentation import Augmentation
 from training.data.dataset import Batch, Draw, PanopticDataset, collate
-from training.optimization import build_optimizer, freeze, set_training_mode
-from training.schedule import scaled_schedule
+from training.engine import loop
+from training.engine.ema import WeightAverage
+from training.engine.optimization import build_optimizer, freeze, set_training_mode
+from training.engine.schedule import scaled_schedule
+from training.engine.state import TrainingState
+from training.engine.step import training_step
 from training.train import main
-from training.training_state import TrainingState
-from training.training_step import training_step
-from training.weight_average import WeightAverage
 
 TINY = {
     "backbone": "timm/mobilenetv3_small_050",
@@ -56,7 +56,7 @@ FORKS.set_forkserver_preload(["training.train"])
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Weights can be compared bit by bit only if sums are always made in the same order."""
+    """Make sums deterministic, so that weights can be compared bit by bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -123,7 +123,7 @@ def saved_state(output: Path) -> dict[str, Any]:
 
 
 def tensors_in(value: Any, name: str = "") -> dict[str, Tensor]:
-    """All of a state's tensors by their paths."""
+    """Return all tensors of a state by their paths."""
     if isinstance(value, Tensor):
         return {name: value}
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -131,7 +131,7 @@ def tensors_in(value: Any, name: str = "") -> dict[str, Tensor]:
 
 
 def assert_same_result(output: Path, finished: Path) -> None:
-    """Bit by bit: weights, average, memory, momenta, and the exported model."""
+    """Compare weights, average, memory, momenta and the exported model bit by bit."""
     tensors, expected = tensors_in(saved_state(output)), tensors_in(saved_state(finished))
     assert tensors.keys() == expected.keys()
     assert len(tensors) > 500
@@ -144,7 +144,7 @@ def assert_same_result(output: Path, finished: Path) -> None:
 
 
 class RunningTraining:
-    """A run in another process; what it says is in `log`."""
+    """A run in another process, with its output in `log`."""
 
     def __init__(self, config: Path, output: Path, *overrides: str) -> None:
         output.mkdir(parents=True, exist_ok=True)
@@ -224,9 +224,9 @@ def steps(model: CIAE, config: Path, data_set: Path, tmp_path: Path, count: int,
 
 
 def stop_after(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if SIGTERM came while that many iterations were done."""
+    """Simulate SIGTERM after a number of iterations."""
     calls = iter(range(1, 10_000))
-    monkeypatch.setattr(train_module._StopSignal, "requested", lambda self, device: next(calls) == iteration)
+    monkeypatch.setattr(loop._StopSignal, "requested", lambda self, device: next(calls) == iteration)
 
 
 def tiny_model(**options: Any) -> CIAE:

@@ -1,4 +1,4 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The chapters of a report."""
+"""The sections of a report."""

@@ -1,0 +1,341 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""`node`: the running node under load, with camera processes at rates up to twice its capacity.
+
+The method is that of ros2_benchmark: the highest rate is the one with results for at least 19 of 20 images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import rclpy
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from benchmarks.harness.options import BenchmarkRun
+from benchmarks.harness.results import Results, markdown_table, number_cell
+from benchmarks.node.camera import smooth_scene
+from ciae_ros.core.arguments import positive_int
+from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
+from ciae_ros.inference import Predictor, load_model
+from ciae_ros.inference.stage_times import HostClock
+
+TOLERATED_DROPS = 0.05
+SHARES_OF_CAPACITY = 0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0
+BISECTIONS = 4
+START_TIMEOUT = 180.0
+RESPONSE_TIMEOUT = 30.0
+"""Seconds, generous because a busy machine starts processes slowly."""
+
+FLOOD = 1.5
+"""Factor on the rate of the bare network, to measure the capacity."""
+
+
+@dataclass(frozen=True)
+class NodeModel:
+    """Parameters of the node with the same names."""
+
+    model: str
+    device: str
+    precision: str
+    input_size: int
+    """Input size; 0: as in the model."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Results of a load."""
+
+    cameras: int
+    offered_rate: float
+    """Images per second of all cameras together."""
+    throughput: float
+    """Results per second of all cameras together."""
+    drop_share: float
+    """Share of the sent images without a result, 0 to 1."""
+    p50: float
+    """Seconds from an image's stamp to the arrival of its labels in another process."""
+    p99: float
+
+
+@dataclass(frozen=True)
+class NodeBenchmark:
+    """Results of a node with a number of cameras of one size."""
+
+    model: str
+    size: tuple[int, int]
+    """Width and height of the images."""
+    cameras: int
+    network_rate: float
+    """Images per second of the bare network (with proposals and fusion), alone on the device, in this run."""
+    loads: list[Load]
+    """Loads; the first one floods the node, so that its throughput is the capacity."""
+    highest_rate: float
+    """Total rate of all cameras with fewer drops than `TOLERATED_DROPS`; 0 if there is none."""
+
+    @property
+    def capacity(self) -> float:
+        """Return the results per second at saturation."""
+        return self.loads[0].throughput
+
+
+NOTES = [
+    "Cameras, node and subscriber are processes over DDS that share one machine; latency is from an "
+    "image's stamp to its labels in the subscriber; a drop is an image without a result.",
+    "All images show a smooth scene.",
+    "The bare network is network, proposals and fusion, one image at a time, alone on the device, before the node "
+    "starts. Capacity: results per second when 1.5 times as many images are offered.",
+    "Highest rate: found by bisection, with fewer than 5 % drops.",
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this benchmark."""
+    add = parser.add_argument
+    add("--model", default="untrained/light_512", help="as the parameter of the node (default: untrained/light_512)")
+    add("--input-size", type=positive_int, help="shorter side of the network's input (default: as in the model)")
+    add("--cameras", type=positive_int, nargs="+", default=[1, 2, 4, 8], metavar="N", help="default: 1 2 4 8")
+    add("--sizes", nargs="+", default=["1280x720", "1920x1080"], metavar="WxH", help="default: 1280x720 1920x1080")
+    add("--seconds", type=float, default=10.0, help="duration of each load, independent of --rounds (default: 10)")
+
+
+def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
+    """Run the benchmark."""
+    rows = []
+    network = NodeModel(options.model, options.device, options.precision, options.input_size or 0)
+    with isolated_ros_environment() as environment, environment_of_this_process(environment):
+        rclpy.init()
+        for text in options.sizes:
+            width, height = map(int, text.split("x"))
+            for cameras in options.cameras:
+                found = measure_node(network, (width, height), cameras, options.seconds, dict(os.environ))
+                rows.append(asdict(found) | {"capacity": found.capacity})
+        rclpy.try_shutdown()
+    parameters = {"model": options.model, "input_size": options.input_size, "seconds": options.seconds}
+    return Results("node", benchmark_run.conditions, parameters, rows, NOTES)
+
+
+def table(results: Results) -> str:
+    """Format the results as Markdown, with a line for each number of cameras and size, and one for each load."""
+    summary = markdown_table(
+        ["images", "cameras", "bare network, 1/s", "capacity, 1/s", "capacity : bare", "highest rate, 1/s"],
+        [
+            [
+                f"{row['size'][0]} x {row['size'][1]}",
+                str(row["cameras"]),
+                number_cell(row["network_rate"]),
+                number_cell(row["capacity"]),
+                number_cell(row["capacity"] / row["network_rate"], 2),
+                number_cell(row["highest_rate"]),
+            ]
+            for row in results.rows
+        ],
+    )
+    loads = markdown_table(
+        ["images", "cameras", "offered, 1/s", "segmented, 1/s", "dropped", "p50, ms", "p99, ms"],
+        [
+            [
+                f"{row['size'][0]} x {row['size'][1]}",
+                str(row["cameras"]),
+                number_cell(load["offered_rate"]),
+                number_cell(load["throughput"]),
+                f"{100 * load['drop_share']:.0f} %",
+                number_cell(1e3 * load["p50"], 0),
+                number_cell(1e3 * load["p99"], 0),
+            ]
+            for row in results.rows
+            for load in row["loads"]
+        ],
+    )
+    return f"{summary}\n\n{loads}"
+
+
+def measure_node(
+    network: NodeModel, size: tuple[int, int], cameras: int, seconds: float, environment: dict[str, str]
+) -> NodeBenchmark:
+    """Start a node and cameras and measure all loads.
+
+    Args:
+        network: network of the node.
+        size: width and height of the images.
+        cameras: number of cameras.
+        seconds: duration of each load.
+        environment: environment with an unused ROS domain, which this process must use too.
+
+    Raises:
+        ValueError: node or cameras do not start, or exit.
+    """
+    topics = [f"/benchmarks/node/camera{number}/image_raw" for number in range(cameras)]
+    network_rate = bare_network_rate(network, size, seconds)
+    with _node(network, size, topics, environment) as node, _cameras(topics, size, node, environment) as sources:
+        # Half a second for the remaining discovery.
+        time.sleep(1.0)
+        sources.load(network_rate, 2.0)
+        loads = [sources.load(FLOOD * network_rate, seconds)]
+        capacity = loads[0].throughput
+        loads += [sources.load(share * capacity, seconds) for share in SHARES_OF_CAPACITY]
+        highest = _highest_rate(sources, capacity, seconds)
+    return NodeBenchmark(network.model, size, cameras, network_rate, loads, highest)
+
+
+def bare_network_rate(network: NodeModel, size: tuple[int, int], seconds: float) -> float:
+    """Measure the images per second of network, proposals and fusion, one image at a time, in this process."""
+    checkpoint = load_model(network.model)
+    predictor = Predictor(checkpoint, network.device, network.precision, input_size=network.input_size or None)
+    image = smooth_scene(*size)
+    geometries = predictor.check_batch([(image, "bgr")])
+    batch = predictor.preprocess([(torch.from_numpy(image).to(predictor.device), "bgr")], geometries)
+    settings = predictor.settings_on_device(predictor.settings)
+    count, start = -2, 0.0
+    while count <= 0 or time.perf_counter() - start < seconds:
+        if count == 0:
+            start = time.perf_counter()
+        predictor.compute(batch, geometries, settings, HostClock(predictor.device))
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def _highest_rate(sources: _Cameras, capacity: float, seconds: float) -> float:
+    low, high = 0.0, 1.2 * capacity
+    rate = 0.9 * capacity
+    for _ in range(BISECTIONS):
+        if sources.load(rate, seconds).drop_share < TOLERATED_DROPS:
+            low = rate
+        else:
+            high = rate
+        rate = (low + high) / 2
+    return low
+
+
+@contextmanager
+def _node(
+    network: NodeModel, size: tuple[int, int], topics: Sequence[str], environment: dict[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    parameters: dict[str, object] = {
+        "cameras": list(topics),
+        "camera_names": [f"camera{number}" for number in range(len(topics))],
+        "expected_sizes": [f"{size[0]}x{size[1]}"],
+        "diagnostics.status_period": 0.0,
+    }
+    parameters |= asdict(network)
+    process = start_module("ciae_ros.node.cli.panoptic_node", parameters, environment, log_level="error")
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+@contextmanager
+def _cameras(
+    topics: Sequence[str], size: tuple[int, int], node: subprocess.Popen[str], environment: dict[str, str]
+) -> Iterator[_Cameras]:
+    command = [sys.executable, "-m", "benchmarks.node.camera"]
+    with ExitStack() as stack:
+        processes = []
+        for topic in topics:
+            process = subprocess.Popen(
+                [*command, topic, str(size[0]), str(size[1])],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(stop, process)
+            processes.append(process)
+        sources = _Cameras(processes, node)
+        stack.callback(sources.close)
+        for process in processes:
+            sources.number_from(process, START_TIMEOUT)
+        yield sources
+
+
+class _Cameras:
+    """Camera processes, and a subscriber to the results in this process."""
+
+    def __init__(self, processes: Sequence[subprocess.Popen[str]], node: subprocess.Popen[str]) -> None:
+        self._processes, self._panoptic_node = processes, node
+        self._node = Node(f"benchmark_subscriber_{os.getpid()}")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._latencies: list[float] = []
+        self._arrivals: list[float] = []
+        self._since = 0.0
+        qos = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+        for number in range(len(processes)):
+            self._node.create_subscription(Image, f"/panoptic_node/camera{number}/labels", self._take, qos)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def number_from(self, process: subprocess.Popen[str], timeout: float) -> int:
+        """Return the next number that a camera prints.
+
+        Raises:
+            ValueError: there was none within the timeout, or a process has exited.
+        """
+        assert process.stdout is not None
+        end = time.monotonic() + timeout
+        while not select.select([process.stdout], [], [], 0.5)[0]:
+            if self._panoptic_node.poll() is not None:
+                raise ValueError("the node has exited; its message is above")
+            if time.monotonic() > end:
+                raise ValueError(f"a camera has not responded within {timeout:.0f} s")
+        line = process.stdout.readline()
+        if not line:
+            raise ValueError("a camera has exited; its message is above")
+        return int(line)
+
+    def load(self, rate: float, seconds: float) -> Load:
+        """Publish with all cameras at a total rate, and measure the results."""
+        # Results of the previous load do not count.
+        self._spin(until=time.monotonic() + 1.0)
+        self._latencies, self._arrivals, self._since = [], [], time.time()
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{rate / len(self._processes)} {seconds}\n")
+            process.stdin.flush()
+        start = time.monotonic()
+        self._spin(until=start + seconds)
+        sent = sum(self.number_from(process, seconds + RESPONSE_TIMEOUT) for process in self._processes)
+        self._spin(until=time.monotonic() + 1.0)
+        latencies = np.array(self._latencies) if self._latencies else np.array([np.nan])
+        return Load(
+            cameras=len(self._processes),
+            offered_rate=rate,
+            throughput=_rate(self._arrivals),
+            drop_share=1 - len(self._latencies) / sent,
+            p50=float(np.percentile(latencies, 50)),
+            p99=float(np.percentile(latencies, 99)),
+        )
+
+    def _spin(self, until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def _take(self, labels: Image) -> None:
+        stamp = labels.header.stamp.sec + 1e-9 * labels.header.stamp.nanosec
+        if stamp >= self._since:
+            now = time.time()
+            self._arrivals.append(now)
+            self._latencies.append(now - stamp)
+
+
+def _rate(times: list[float]) -> float:
+    """Return the events per second from the first to the last event, independent of the ends of the window."""
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0

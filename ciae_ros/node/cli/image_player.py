@@ -1,0 +1,34 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""The executable `image_player`."""
+
+from __future__ import annotations
+
+import sys
+
+import rclpy
+
+from ciae_ros.camera.image_source import SourceError
+from ciae_ros.node.image_player import ImagePlayer
+from ciae_ros.node.signals import until_interrupted
+
+
+def main(args: list[str] | None = None) -> int:
+    """Play until the end or an interruption; returns 1 if the source cannot be played."""
+    rclpy.init(args=args)
+    player = ImagePlayer()
+    try:
+        with until_interrupted():
+            player.play()
+    except SourceError as error:
+        print(f"image_player: {error}", file=sys.stderr)
+        return 1
+    finally:
+        player.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Model options of commands that segment."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from ciae_ros.inference import DEFAULT_MODEL
+from ciae_ros.inference.loading.named_models import BACKENDS
+from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.replay.evaluation.model_options import ModelOptions
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each field of `ModelOptions`."""
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, help="name, or path of a .safetensors or .onnx file (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
+    add("--precision", choices=("auto", *DTYPES), default="auto", help="default: fp16 on a CUDA device, else fp32")
+    add("--input-size", type=int, metavar="PIXELS", help="shorter side in the network (default: the model's)")
+    add("--score-threshold", type=float, help="instances with a lower score are dropped (default: the model's)")
+    add("--nms-threshold", type=float, help="IoU above which one of two boxes is suppressed (default: the model's)")
+    add("--min-stuff-area", type=int, help="stuff segments of fewer pixels become unlabelled (default: the model's)")
+
+
+def model_options(options: argparse.Namespace) -> ModelOptions:
+    """Return the options, with an absolute path of the model."""
+    chosen = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
+    if Path(options.model).is_file():
+        chosen["model"] = str(Path(options.model).resolve())
+    return ModelOptions(**chosen)

@@ -1,0 +1,50 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Options of the model that a command uses, which can be built in another process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ciae_ros.inference import DEFAULT_MODEL, Predictor
+from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
+from ciae_ros.inference.loading.named_models import load_for_backend
+from ciae_ros.inference.settings import THRESHOLDS
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options with the names and meanings of the node's parameters."""
+
+    model: str = DEFAULT_MODEL
+    device: str = AUTO
+    backend: str = AUTO
+    precision: str = AUTO
+    input_size: int | None = None
+    score_threshold: float | None = None
+    nms_threshold: float | None = None
+    min_stuff_area: int | None = None
+
+    def build(self) -> Predictor:
+        """Load the model.
+
+        Raises:
+            CheckpointError: the model does not exist or cannot be used.
+            ValueError: the device does not exist or does not support the precision.
+        """
+        device = choose_device(self.device)
+        model = load_for_backend(self.model, self.backend)
+        settings = model.settings.override(**{name: getattr(self, name) for name in THRESHOLDS})
+        precision = choose_precision(self.precision, model, device)
+        return Predictor(model, device, precision, settings, self.input_size)
+
+
+def describe_settings(predictor: Predictor) -> dict[str, Any]:
+    """Describe the settings that affect the results besides the weights."""
+    return {
+        "precision": predictor.precision,
+        "input_size": predictor.config.input_size,
+        "max_input_size": predictor.config.max_input_size,
+    } | asdict(predictor.settings)

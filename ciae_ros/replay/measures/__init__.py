@@ -1,4 +1,0 @@
-# Copyright 2026 ciae_ros maintainers
-# SPDX-License-Identifier: Apache-2.0
-
-"""Frames to rows of tables, tables to figures."""

@@ -1,0 +1,33 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Images of the worst frames and of typical ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ciae_ros.replay.report.page import CardGroup, FrameCard, Omission, Section
+
+
+def frames_section(
+    worst: Sequence[int], typical: Sequence[int], cards: Mapping[int, FrameCard], *, has_truth: bool
+) -> Section | Omission:
+    """Build the section with the frames that have images.
+
+    Args:
+        worst: rows of the table of frames, the worst one first.
+        typical: the same.
+        cards: by row.
+        has_truth: what says which frames are worst.
+    """
+    metric = "lowest PQ" if has_truth else "most pixels that change class"
+    groups = [
+        CardGroup(title, tuple(cards[row] for row in rows if row in cards))
+        for title, rows in ((f"Worst frames: {metric}", worst), ("Typical frames", typical))
+    ]
+    shown = tuple(group for group in groups if group.cards)
+    if not shown:
+        return Omission("Frames", "no frame's picture can be read again")
+    text = "Drag the divider, or move it with the arrow keys; the buttons choose the two pictures."
+    return Section("frames", "Frames", (text,), groups=shown, legend=has_truth)

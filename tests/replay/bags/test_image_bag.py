@@ -1,0 +1,80 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Conversion of a folder or video to a bag, and matching of its ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ciae_ros.core.coco_panoptic import image_folder_of
+from ciae_ros.replay.__main__ import main
+from ciae_ros.replay.bags.bag import open_bag
+from ciae_ros.replay.bags.ground_truth import open_ground_truth
+from tests.training.synthetic import CATEGORIES, scene, write_split
+
+SECOND = 10**9
+VIDEO = Path(__file__).parents[4] / "shared" / "data" / "video" / "udacity_solidWhiteRight.mp4"
+
+
+def command(*arguments: object) -> int:
+    return main(["make-bag", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("options", [(), ("--jpeg",)])
+def test_a_folder_with_ground_truth(storage: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (3, 4, 7)})
+    folder, bag_path = image_folder_of(annotations.path), tmp_path / "drive"
+    choices = ("--rate", 4, "--storage", storage, "--truth", annotations.path, *options)
+    assert command(folder, bag_path, *choices) == 0
+    truth = open_ground_truth(bag_path, CATEGORIES)
+    with open_bag(bag_path) as bag:
+        (topic,) = bag.image_topics()
+        frames = list(bag.frames(topic))
+    assert topic == f"/camera/image_raw{'/compressed' if options else ''}"
+    assert [frame.stamp for frame in frames] == [SECOND, SECOND + SECOND // 4, SECOND + SECOND // 2]
+    for frame, image_id in zip(frames, (3, 4, 7), strict=True):
+        assert frame.image is not None
+        image = cv2.imread(str(folder / annotations.images[image_id]["file_name"]))
+        if options:
+            image = cv2.imdecode(cv2.imencode(".jpg", image)[1], cv2.IMREAD_COLOR)
+        # Two decoders of JPEG may differ by a little.
+        assert cv2.absdiff(frame.image.to_bgr(), image).mean() <= (2 if options else 0)
+        found = truth.find(frame)
+        assert found is not None
+        assert np.array_equal(found.ids, annotations.segment_ids(image_id))
+
+
+@pytest.mark.skipif(not VIDEO.exists(), reason="the shared videos are not here")
+def test_a_video_keeps_its_rate(tmp_path: Path) -> None:
+    assert command(VIDEO, tmp_path / "drive", "--jpeg") == 0
+    with open_bag(tmp_path / "drive") as bag:
+        info = bag.topics["/camera/image_raw/compressed"]
+        stamps = [frame.stamp for frame in bag.frames("/camera/image_raw/compressed", 0, 3)]
+    assert info.count == 221
+    assert np.diff(stamps) == pytest.approx(SECOND / 25)
+
+
+def test_invalid_input_of_make_bag_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, other = tmp_path / "images", tmp_path / "other"
+    for folder in (images, other):
+        folder.mkdir()
+    cv2.imwrite(str(images / "one.png"), np.zeros((8, 8, 3), np.uint8))
+    truth = write_split(tmp_path / "data", {1: scene(1)}).path
+    (tmp_path / "there").mkdir()
+    for arguments, message in (
+        ((other, tmp_path / "drive"), "contains no image"),
+        ((tmp_path / "nowhere", tmp_path / "drive"), "does not exist"),
+        ((images, tmp_path / "there"), "exists already"),
+        ((images, tmp_path / "drive", "--truth", truth), "no ground truth for the images"),
+        ((images, tmp_path / "drive", "--rate", -1), "must be positive"),
+    ):
+        assert command(*arguments) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+    assert not (tmp_path / "drive").exists()

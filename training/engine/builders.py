@@ -1,0 +1,96 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Builders of the objects that a configuration describes: device, data set, model and optimiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
+from ciae_ros.inference import CategorySet
+from ciae_ros.inference.device_choice import AUTO, default_device
+from ciae_ros.model import CIAE
+from training.config import ConfigError, TrainingConfig
+from training.data.dataset import PanopticDataset
+from training.data.sample import DataError
+from training.engine.ema import WeightAverage
+from training.engine.optimization import build_optimizer, freeze
+from training.engine.pretrained import load_initial_weights
+from training.engine.state import TrainingState
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precisions of the forward pass by their names."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this process; "auto" is CUDA if available, and "cuda" the device assigned by `torchrun`.
+
+    Raises:
+        ConfigError: the device does not exist.
+    """
+    if name == AUTO:
+        name = default_device()
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError("device: no CUDA device is available; remove it, or set device=cpu")
+    try:
+        return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: {name!r} must be one of auto, cpu, cuda and cuda:N") from None
+
+
+def build_dataset(config: TrainingConfig) -> PanopticDataset:
+    """Build the data set of the training images with their augmentation.
+
+    Raises:
+        DataError: the annotations have another format or contain no image.
+        OSError: the annotations cannot be read.
+    """
+    data = config.data
+    annotations = load_annotations(data.train)
+    if data.max_images is not None:
+        annotations = annotations.first(data.max_images)
+    classes = len(annotations.categories.stuff), len(annotations.categories.things)
+    transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
+    return PanopticDataset(
+        annotations, data.train_images or image_folder_of(data.train), transform, data.skip_unreadable
+    )
+
+
+def build_state(config: TrainingConfig, categories: CategorySet, device: torch.device) -> TrainingState:
+    """Build the model with its initial weights on the device, and the rest of the training state.
+
+    Raises:
+        ConfigError: the model is invalid, or the checkpoint to fine-tune has another architecture.
+        CheckpointError: the checkpoint cannot be read.
+        PretrainedError: the backbone's weights cannot be obtained.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        model = CIAE(config.model_for(len(categories.stuff), len(categories.things)))
+    except ValueError as error:
+        raise ConfigError(f"model: {error}") from None
+    load_initial_weights(model, config)
+    freeze(model, config.optimization)
+    model.to(device).to(memory_format=torch.channels_last)
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, config.optimization),
+        scaler=torch.amp.GradScaler(device.type, enabled=config.optimization.autocast == "fp16"),
+        average=None if config.optimization.ema is None else WeightAverage(model, config.optimization.ema),
+    )
+
+
+def load_annotations(path: Path) -> PanopticAnnotations:
+    """Load the annotations of a split.
+
+    Raises:
+        DataError: the file has another format.
+        OSError: the file cannot be read.
+    """
+    try:
+        return PanopticAnnotations.load(path)
+    except ValueError as error:
+        raise DataError(str(error)) from None
