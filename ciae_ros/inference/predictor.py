@@ -226,7 +226,10 @@ class Predictor:
         if not self.has_fixed_shapes:
             return settings
         counts = settings.max_proposals_per_level, settings.max_instances
-        on_device = self._settings_on_device.setdefault(counts, DeviceSettings(settings, self.device))
+        if counts not in self._settings_on_device:
+            # Only once, because the copies to the device wait for all work on the stream.
+            self._settings_on_device[counts] = DeviceSettings(settings, self.device)
+        on_device = self._settings_on_device[counts]
         on_device.update(settings)
         return on_device
 

@@ -61,10 +61,12 @@ class DeviceSettings:
     def __init__(self, settings: InferenceSettings, device: torch.device) -> None:
         self.max_proposals_per_level = settings.max_proposals_per_level
         self.max_instances = settings.max_instances
-        self.score_threshold = torch.tensor(settings.score_threshold, dtype=torch.float32, device=device)
-        """() float32, as are the other two thresholds."""
-        self.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float32, device=device)
-        self.min_stuff_area = torch.tensor(float(settings.min_stuff_area), dtype=torch.float32, device=device)
+        # Tensors created in inference mode could not be changed outside of it.
+        with torch.inference_mode(mode=False):
+            self.score_threshold = torch.tensor(settings.score_threshold, dtype=torch.float32, device=device)
+            """() float32, as are the other two thresholds."""
+            self.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float32, device=device)
+            self.min_stuff_area = torch.tensor(float(settings.min_stuff_area), dtype=torch.float32, device=device)
         self._settings = settings
 
     def update(self, settings: InferenceSettings) -> None:

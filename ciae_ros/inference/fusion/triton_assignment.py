@@ -38,8 +38,6 @@ BLOCK_QUERIES = 16
 """Number of queries that a tile is multiplied with at a time."""
 BLOCK_BOXES = 128
 """Number of instance boxes that a tile checks at a time."""
-LAUNCH_OPTIONS: dict[str, Any] = {"num_warps": 8}
-"""Launch options of `assign_tile`."""
 
 
 def assign_and_measure(
@@ -81,9 +79,14 @@ def assign_and_measure(
             num_queries - len(boxes),
             len(boxes),
             **assignment_constants(depth, precision),
-            **LAUNCH_OPTIONS,
+            **launch_options(depth),
         )
         return winners, _finish(totals, height, width)
+
+
+def launch_options(depth: int) -> dict[str, Any]:
+    """Return the launch options of `assign_tile`: as few warps as hold the embeddings of a tile in their registers."""
+    return {"num_warps": 4 if depth <= 32 else 8}
 
 
 def assignment_constants(depth: int, precision: Precision) -> dict[str, Any]:

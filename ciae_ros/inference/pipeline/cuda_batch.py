@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.fusion.fusion import result_from_table
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images
-from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers
+from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool
 from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
 from ciae_ros.inference.pipeline.stage_executors import StreamTask
 from ciae_ros.inference.predictor import Predictor
@@ -32,7 +31,7 @@ class CudaBatch:
     def __init__(
         self,
         predictor: Predictor,
-        graph_pool: Any,
+        graph_pool: GraphPool,
         upload_task: StreamTask,
         compute_task: StreamTask,
         download_task: StreamTask,
@@ -41,7 +40,7 @@ class CudaBatch:
 
         Args:
             predictor: runs the stages.
-            graph_pool: a graph_pool_handle that all batches of a pipeline share.
+            graph_pool: shared by all batches of a pipeline.
             upload_task: task of the first stage.
             compute_task: task of the second stage.
             download_task: task of the third stage.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,17 @@ from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
+
+
+class GraphPool:
+    """Device memory that the CUDA graphs of a pipeline share, because they are never replayed concurrently."""
+
+    def __init__(self) -> None:
+        self.handle = torch.cuda.graph_pool_handle()
+
+    def renew(self) -> None:
+        """Use other memory for further graphs; after a failed capture PyTorch refuses to capture into the same."""
+        self.handle = torch.cuda.graph_pool_handle()
 
 
 class CudaBuffers:
@@ -88,21 +98,28 @@ class CudaBuffers:
         else:
             self._graph.replay()
 
-    def capture(self, settings: InferenceSettings, stream: torch.cuda.Stream, pool: Any) -> None:
+    def capture(self, settings: InferenceSettings, stream: torch.cuda.Stream, pool: GraphPool) -> None:
         """Capture `compute` into a CUDA graph; it must have run at least once before.
 
         Args:
             settings: the settings of that run.
             stream: the stream to capture on; no other work may run on it meanwhile.
-            pool: the graph_pool_handle of the graph's memory; graphs that are never replayed concurrently may share it.
+            pool: the graph's memory; it is renewed if the capture fails.
 
         Raises:
-            RuntimeError: an operator cannot be captured.
+            RuntimeError: an operator cannot be captured; the message is that of the operator.
         """
         on_device = self._predictor.settings_on_device(settings)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            self._compute(on_device)
+        try:
+            with torch.cuda.graph(graph, pool=pool.handle, stream=stream, capture_error_mode="thread_local"):
+                self._compute(on_device)
+        except RuntimeError as error:
+            pool.renew()
+            # Ending the capture fails, too, and its error hides that of the operator.
+            if isinstance(error.__context__, RuntimeError):
+                raise error.__context__ from None
+            raise
         self._graph = graph
 
     def download(self) -> None:

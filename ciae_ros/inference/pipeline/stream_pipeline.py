@@ -16,11 +16,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images, InFlightBatch
 from ciae_ros.inference.pipeline.cuda_batch import CudaBatch
+from ciae_ros.inference.pipeline.cuda_buffers import GraphPool
 from ciae_ros.inference.pipeline.host_batch import HostBatch
 from ciae_ros.inference.pipeline.network_availability import NetworkAvailability
 from ciae_ros.inference.pipeline.stage_executors import StageExecutor, StreamExecutor, ThreadExecutor
@@ -104,10 +104,10 @@ class StreamPipeline:
         """
         image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
         start = time.perf_counter()
-        # The first round compiles and chooses kernels, the second one reserves the memory.
-        with torch.backends.cudnn.flags(benchmark=True):
-            for _ in range(2):
-                self._run_warm_up_batches([image] * batch_size)
+        # The first round compiles kernels, the second one reserves the memory. cuDNN chooses by its heuristics, as for
+        # later batches: a graph can contain only kernels that have run before, and trials take up to half a minute.
+        for _ in range(2):
+            self._run_warm_up_batches([image] * batch_size)
         batches = [self._free.get() for _ in range(self._depth)]
         modes = {batch.capture() for batch in batches}
         for batch in batches:
@@ -191,8 +191,7 @@ def _host_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor]
 
 def _cuda_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor], list[InFlightBatch]]:
     executors = [StreamExecutor(predictor.device) for _ in STAGES]
-    # Graphs that are replayed one after the other may share their memory.
-    pool = torch.cuda.graph_pool_handle()
+    pool = GraphPool()
     return [*executors], [
         CudaBatch(predictor, pool, *(executor.task() for executor in executors)) for _ in range(depth)
     ]

@@ -12,7 +12,7 @@ import gc
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
 from ciae_ros.inference.fusion.fusion import TABLE_COLUMNS, FusedImage
 from ciae_ros.inference.pipeline import stream_pipeline
 from ciae_ros.inference.pipeline.cuda_batch import MAX_UNCAPTURED_BUFFERS
+from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool
 from ciae_ros.inference.pipeline.pinned_memory import ALIGNMENT, PinnedMemory
 from ciae_ros.inference.pipeline.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.model import PRESETS
@@ -157,3 +158,47 @@ def test_without_triton_the_warm_up_reports_why_there_is_no_graph(pipeline: Stre
         pipeline.warm_up(60, 80, batch_size=2).execution_mode
         == "eager: a CUDA graph needs Triton, which cannot be used here"
     )
+
+
+def test_a_failed_capture_reports_the_operators_error_and_gives_up_its_memory(
+    predictor: Predictor, pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def capture(graph: object, pool: object, **options: Any) -> Iterator[None]:
+        assert pool == "first"
+        try:
+            yield
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    def fail(*arguments: object) -> list[FusedImage]:
+        raise RuntimeError("operator cannot be captured")
+
+    handles = iter(("first", "second"))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(handles))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(predictor, "compute", fail)
+    pool, settings = GraphPool(), predictor.settings
+    buffers = CudaBuffers(predictor, [(60, 80, 3)], [predictor.geometry(60, 80)], settings)
+    with pytest.raises(RuntimeError, match="operator cannot be captured"):
+        buffers.capture(settings, torch.cuda.Stream(), pool)
+    assert not buffers.has_graph
+    assert pool.handle == "second"
+
+
+def test_warm_up_batches_run_with_cudnn_like_later_ones(
+    predictor: Predictor, pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = []
+    compute = predictor.compute
+
+    def observed(*arguments: Any) -> list[FusedImage]:
+        flags.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        return compute(*arguments)
+
+    monkeypatch.setattr(predictor, "compute", observed)
+    pipeline.warm_up(60, 80)
+    pipeline.submit([(np.zeros((60, 80, 3), np.uint8), "rgb")]).result()
+    assert len(flags) > DEPTH
+    assert set(flags) == {(True, False)}

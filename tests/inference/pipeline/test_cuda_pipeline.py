@@ -44,9 +44,20 @@ def images(count: int) -> list[np.ndarray]:
     return [random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
 
 
+AGREEMENT = 0.9
+"""Minimum agreement of results of the same image. Between different images it is about 0.5."""
+
+
 def agreement(a: PanopticResult, b: PanopticResult) -> float:
-    """Maximum share of different pixels, because fp16 kernels may add in another order."""
-    return float((a.label_map == b.label_map).mean())
+    """Share of pixels on which each segment of `a` agrees with the one segment of `b` that it overlaps most.
+
+    Equal ids are not required: in half precision the kernels that cuDNN chooses for a batch round differently, and one
+    proposal more or less, of an untrained network's hundred, shifts all ids.
+    """
+    shape = len(a.segments) + 1, len(b.segments) + 1
+    overlaps = np.bincount(np.ravel_multi_index((a.label_map.ravel(), b.label_map.ravel()), shape), minlength=1)
+    overlaps.resize(shape)
+    return float(overlaps.max(axis=1).sum() / a.label_map.size)
 
 
 def test_results_equal_the_predictor_and_do_not_overwrite_each_other(
@@ -54,11 +65,11 @@ def test_results_equal_the_predictor_and_do_not_overwrite_each_other(
 ) -> None:
     scenes = images(12)
     expected = [predictor.predict(scene) for scene in scenes]
-    assert agreement(expected[0], expected[1]) < 0.9
+    assert agreement(expected[0], expected[1]) < AGREEMENT - 0.2
     futures = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
     for future, result in zip(futures, expected, strict=True):
         (found,), times = future.result()
-        assert agreement(found, result) > 0.99
+        assert agreement(found, result) > AGREEMENT
         assert min(times.preprocess, times.network, times.proposals, times.fusion, times.download) > 0
         areas = np.bincount(found.label_map.ravel(), minlength=len(found.segments) + 1)[1:]
         assert areas.tolist() == [segment.area for segment in found.segments]
@@ -68,7 +79,7 @@ def test_a_batch(predictor: Predictor, pipeline: StreamPipeline) -> None:
     scenes = images(3)
     results, _ = pipeline.submit([(scene, "bgr") for scene in scenes]).result()
     for found, scene in zip(results, scenes, strict=True):
-        assert agreement(found, predictor.predict(scene, "bgr")) > 0.99
+        assert agreement(found, predictor.predict(scene, "bgr")) > AGREEMENT
 
 
 def test_thresholds_count_from_the_next_batch_on(predictor: Predictor, pipeline: StreamPipeline) -> None:
@@ -80,7 +91,7 @@ def test_thresholds_count_from_the_next_batch_on(predictor: Predictor, pipeline:
     again = pipeline.submit([(scene, "rgb")])
     assert some.result()[0][0].segments
     assert not none.result()[0][0].segments
-    assert agreement(again.result()[0][0], some.result()[0][0]) == 1
+    assert (again.result()[0][0].label_map == some.result()[0][0].label_map).all()
 
 
 def test_nothing_waits_for_the_device_but_the_thread_that_fetches_the_results(
