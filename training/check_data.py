@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
+from ciae_ros.core.text_file import read_text
 from training.data.checks import check_images, file_faults, summary
 
 
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
     path = arguments.annotations
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
         annotations = PanopticAnnotations.load(path)
     except (OSError, ValueError) as error:
         print(f"check_data: {path} cannot be read: {error}", file=sys.stderr)

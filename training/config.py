@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError, model_validator
 
+from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import InferenceSettings
 from ciae_ros.model import PRESETS, ModelConfig
 from training.data.augmentation import Augmentation
@@ -165,7 +166,7 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in extended_by:
         raise ConfigError(f"{path}: base: the file extends itself")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(read_text(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

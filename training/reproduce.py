@@ -114,7 +114,7 @@ def _reproduce(name: str, rows: list[PaperRow], options: argparse.Namespace) -> 
     text = format_table(TABLES[name], outcomes, _conditions(TABLES[name], rows, options))
     print(f"\n{text}")
     _output(options).mkdir(parents=True, exist_ok=True)
-    (_output(options) / f"{name}.md").write_text(text)
+    (_output(options) / f"{name}.md").write_text(text, encoding="utf-8")
     return [outcome for row_outcomes in outcomes.values() for outcome in row_outcomes]
 
 

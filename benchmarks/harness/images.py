@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 
 import cv2
 import numpy as np
 
-from ciae_ros.camera.image_source import SourceError, open_source
+from ciae_ros.camera.frames import SourceError
+from ciae_ros.camera.image_source import open_source
 from ciae_ros.demo.clip import find_demo_clip
 
 
@@ -28,7 +30,8 @@ def read_images(source: str | None, count: int, size: tuple[int, int]) -> list[n
     Raises:
         SourceError: the source has no image.
     """
-    images = list(islice(open_source(source or find_demo_clip()).frames, count))
+    opened = open_source(source or find_demo_clip(), lambda line: print(line, file=sys.stderr))
+    images = [frame.pixels for frame in islice(opened.frames, count)]
     if not images:
         raise SourceError(f"no image can be read from {source}: give a video file or a folder of images with --source")
     height, width = size

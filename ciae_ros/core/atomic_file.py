@@ -1,11 +1,12 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders: they appear when they are complete."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,19 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield the path of a folder to be created, of the same name, which is moved to `path` once it is complete.
+
+    If writing is interrupted, nothing is left in the way of the next attempt.
+    """
+    staging = path.absolute().parent / f".{path.name}.unfinished"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging / path.name
+        (staging / path.name).rename(path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -91,7 +91,7 @@ class CategorySet:
 
 def coco_categories() -> CategorySet:
     """Return the 53 stuff and 80 thing categories of COCO panoptic."""
-    text = resources.files("ciae_ros.core").joinpath("coco_panoptic_categories.json").read_text()
+    text = resources.files("ciae_ros.core").joinpath("coco_panoptic_categories.json").read_text("utf-8")
     return CategorySet.from_coco(json.loads(text))
 
 

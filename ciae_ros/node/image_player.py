@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ciae_ros.camera.image_source import SourceError, open_source
+from ciae_ros.camera.image_source import open_source
 from ciae_ros.core.diagnostics import PlayerDiagnostics
 from ciae_ros.node.diagnostics.status import OK, Finding, diagnostic_array, diagnostic_status
 from ciae_ros.node.publishing.image_messages import bgr_image
@@ -49,28 +49,29 @@ class ImagePlayer(Node):
         Raises:
             SourceError: the source cannot be played.
         """
-        source = open_source(self._source)
+        source = open_source(self._source, self.get_logger().warning)
         self._wait()
         rate = self._rate if self._rate > 0 else source.rate
         self.get_logger().info(f"playing {self._source} at {rate:.3g} images/s")
         start = time.monotonic()
         while True:
             for frame in source.frames:
+                # Without the parameter, images that are far apart in the source are so here.
+                seconds = frame.number / rate if self._rate > 0 else frame.seconds
                 if not source.is_live:
-                    time.sleep(max(0.0, start + self.published / rate - time.monotonic()))
+                    time.sleep(max(0.0, start + seconds - time.monotonic()))
                 rclpy.spin_once(self, timeout_sec=0)
-                self._publisher.publish(self._message(frame))
+                self._publisher.publish(self._message(frame.pixels))
                 self.published += 1
                 if self.published == 1 and self._wait_for_subscribers:
                     # A discovered subscriber may not have discovered this publisher yet, but will request missed
                     # images.
                     self._publisher.wait_for_all_acked(DISCOVERY_TIMEOUT)
                     start = time.monotonic()
-            if self.published == 0:
-                raise SourceError(f"no image in {self._source} could be decoded")
             if not self._loop:
                 break
-            source = open_source(self._source)
+            start += seconds + 1 / rate
+            source = open_source(self._source, lambda _: None)
         self._publish_count()
 
     def _wait(self) -> None:

@@ -84,7 +84,7 @@ def test_a_claimed_size_that_no_memory_holds_is_refused_by_its_header() -> None:
     png += struct.pack(">I", len(rest) - 4) + rest + struct.pack(">I", zlib.crc32(rest))
     with pytest.raises(UnusableImageError, match="max_pixels"):
         decode_image(compressed(png, "png"))
-    with pytest.raises(UnusableImageError, match="max_pixels allows 1000"):
+    with pytest.raises(UnusableImageError, match=r"at most 1000 are allowed \(see the parameter max_pixels\)"):
         decode_image(compressed(encoded(".jpg")), max_pixels=1000)
 
 
@@ -109,5 +109,5 @@ def test_other_chunks_of_a_png_are_ignored() -> None:
 def test_a_chroma_subsampling_that_no_camera_uses_is_refused() -> None:
     data = bytearray(encoded(".jpg"))
     data[data.index(b"\xff\xc0") + 11] = 0x14
-    with pytest.raises(UnusableImageError, match="is corrupt"):
+    with pytest.raises(UnusableImageError, match="unusual chroma subsampling"):
         decode_image(compressed(bytes(data)))

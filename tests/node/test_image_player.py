@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Sources of the player, and its messages."""
+"""The player publishes a source like a camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from ciae_ros.camera.image_source import SourceError, open_source
 from ciae_ros.core.processes import stop
 from tests.node.harness import nanoseconds
 
@@ -30,28 +29,6 @@ def folder(tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((20, 30, 3), 80 * i, np.uint8))
     (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
-
-
-def test_folder_is_played_in_the_order_of_names(folder: Path) -> None:
-    source = open_source(str(folder))
-    assert source.length == 3
-    assert [int(frame[0, 0, 0]) for frame in source.frames] == [0, 80, 160]
-
-
-def test_video_has_its_own_rate_and_all_frames(data: Path) -> None:
-    source = open_source(str(data / "video" / "udacity_vehicle_test_video.mp4"))
-    assert source.rate == pytest.approx(25, abs=1)
-    assert not source.is_live
-    assert len(list(source.frames)) == source.length == 38
-
-
-def test_invalid_sources_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "broken.png").write_bytes(b"no image")
-    for source in ("", "/no/such/file", str(tmp_path / "broken.mp4"), str(tmp_path), str(tmp_path / "images")):
-        with pytest.raises(SourceError):
-            list(open_source(source).frames)
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -32,7 +32,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ciae_ros.core.categories import Category, CategorySet
-from training.data.sample import DataError
+from ciae_ros.core.images.files import ImageFileError, read_classes
+from training.data.sample import DataError, read_rgb
 
 SPLITS = ("train", "val", "test")
 VOID = 11
@@ -176,13 +177,11 @@ def _read_semantic(image: Path, annotation: Path) -> np.ndarray:
     Raises:
         DataError: a file cannot be read, the sizes differ, or a value is not a class.
     """
-    # As stored, without the EXIF rotation, as training reads images.
-    pixels = cv2.imread(str(image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        raise DataError(f"{image} is not a readable image")
-    semantic = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
-    if semantic is None or semantic.ndim != 2:
-        raise DataError(f"{annotation} is not a PNG with one channel")
+    pixels = read_rgb(image)
+    try:
+        semantic = read_classes(annotation)
+    except ImageFileError as error:
+        raise DataError(str(error)) from None
     if semantic.shape != pixels.shape[:2]:
         sizes = [f"{width} x {height}" for height, width in (semantic.shape, pixels.shape[:2])]
         raise DataError(f"{annotation} is {sizes[0]}, its image {sizes[1]}")

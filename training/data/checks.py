@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ciae_ros.core.categories import CategorySet
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.images.files import exif_orientation
 from training.data.sample import VOID, read_sample
 
 MAX_SEGMENT_ID = 256**3 - 1
@@ -37,6 +38,8 @@ class ImageReport:
     num_pixels: int = 0
     num_void: int = 0
     """Pixels without a segment."""
+    has_orientation: bool = False
+    """Whether the image file has an EXIF orientation, which is ignored."""
     segments: list[tuple[int, bool, int]] = field(default_factory=list)
     """Category id, whether it is a crowd, and area in pixels of each segment."""
 
@@ -143,6 +146,7 @@ def check_image(annotations: PanopticAnnotations, image_folder: Path, image_id: 
     height, width = sample.segments.shape
     report.faults += area_faults(segments_info, areas, png)
     report.faults += _size_faults(image, height, width, image_folder)
+    report.has_orientation = exif_orientation(image_folder / image["file_name"]) != 1
     report.is_read, report.num_pixels, report.num_void = True, height * width, int((sample.segments == VOID).sum())
     report.segments = [
         (segment["category_id"], bool(segment.get("iscrowd", 0)), areas.get(segment["id"], 0))
@@ -179,6 +183,9 @@ def summary(reports: list[ImageReport], categories: CategorySet) -> Iterator[str
         f"segments  {sum(segments[i] for i in things)} things, {sum(segments[i] for i in stuff)} stuff; "
         f"{len(crowds)} crowds with {sum(crowds) / pixels:.2%} of all pixels"
     )
+    turned = sum(report.has_orientation for report in read)
+    if turned:
+        yield f"turned    {turned} images have an EXIF orientation, which is ignored: annotations are of stored pixels"
     yield f"void      {sum(report.num_void for report in read) / pixels:.2%} of all pixels"
     width = max(len("category"), *(len(category.name) for category in categories.categories))
     yield f"\n{'category':{width}}  kind   segments  images   pixels"

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.images.files import ImageFileError, exif_orientation, read_image
 from ciae_ros.inference import CategorySet
 
 VOID = -1
@@ -52,28 +52,35 @@ def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: 
     image = torch.from_numpy(read_rgb(path)).permute(2, 0, 1).contiguous()
     try:
         ids = annotations.segment_ids(image_id)
-    except ValueError as error:
+    except ImageFileError as error:
         raise DataError(str(error)) from None
     entry = annotations.annotations[image_id]
     png = annotations.png_folder / entry["file_name"]
     if ids.shape != image.shape[1:]:
         height, width = image.shape[1:]
-        raise DataError(f"{png} is {ids.shape[1]} x {ids.shape[0]} pixels, its image {path} {width} x {height}")
+        raise DataError(
+            f"{png} is {ids.shape[1]} x {ids.shape[0]} pixels, its image {path} {width} x {height}{_orientation(path)}"
+        )
     values, classes = _segment_values(entry["segments_info"], annotations.categories, png)
     return Sample(image, torch.from_numpy(_look_up(ids, values, png)), torch.tensor(classes, dtype=torch.int64))
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Read the pixels (H, W, 3) uint8 of an image file as stored, ignoring the EXIF orientation.
+    """Read the pixels (H, W, 3) uint8 of an image file; see `read_image`.
 
     Raises:
-        DataError: the file is missing or corrupt.
+        DataError: the file is missing, corrupt or too large.
     """
     try:
-        with Image.open(path) as file:
-            return np.array(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # Exceptions of Pillow's decoders.
-        raise DataError(f"{path} is corrupt: {error}" if path.is_file() else f"{path} is missing") from None
+        return read_image(path, "RGB")
+    except ImageFileError as error:
+        raise DataError(str(error)) from None
+
+
+def _orientation(path: Path) -> str:
+    """Return a remark on an EXIF orientation, for messages about the size of the image."""
+    orientation = exif_orientation(path)
+    return f" as stored (its EXIF orientation {orientation} is ignored)" if orientation != 1 else ""
 
 
 def _segment_values(

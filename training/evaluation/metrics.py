@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.text_file import read_text
 from training.evaluation import hotcoco_engine
 from training.evaluation.scores import BoxAP, Scores, SegmentScores
 
@@ -51,7 +52,7 @@ def _load_results(truth: PanopticAnnotations, path: Path) -> PanopticAnnotations
     if not truth.annotations:
         raise ValueError(f"{truth.path} has no annotated image")
     try:
-        entries = {entry["image_id"]: entry for entry in json.loads(path.read_text())["annotations"]}
+        entries = {entry["image_id"]: entry for entry in json.loads(read_text(path))["annotations"]}
         for image_id in truth.annotations:
             _check_result(truth, path, image_id, entries.get(image_id))
     except (KeyError, TypeError, json.JSONDecodeError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
+from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import PanopticResult, Predictor
 from training.data.sample import DataError, read_rgb
 from training.evaluation.runner import results_path
@@ -36,9 +37,9 @@ def write_server_results(predictor: Predictor, image_info: Path, image_folder: P
         OSError: a file cannot be read or written.
     """
     try:
-        entries = json.loads(image_info.read_text())["images"]
+        entries = json.loads(read_text(image_info))["images"]
         file_names = {entry["id"]: entry["file_name"] for entry in entries}
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{image_info} is not in COCO's format: {error!r}") from None
     split = image_info.stem.removeprefix(IMAGE_INFO_PREFIX)
     images = PanopticAnnotations(

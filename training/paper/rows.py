@@ -17,6 +17,7 @@ import yaml
 
 from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
+from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
 from training.config import ConfigError, TrainingConfig, load_config
 from training.engine.builders import choose_device
@@ -102,7 +103,7 @@ def config_path(row: PaperRow, small: bool) -> Path:
 
 def _own_keys(path: Path) -> list[str]:
     """Return the keys of a file, without its base, as overrides."""
-    values = yaml.safe_load(path.read_text())
+    values = yaml.safe_load(read_text(path))
     return [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items() if key != "base"]
 
 
@@ -168,7 +169,7 @@ def _check_same_training(config: TrainingConfig, folder: Path) -> None:
     path = folder / "config.yaml"
     if not path.exists():
         return
-    found, expected = yaml.safe_load(path.read_text()), _without_validation(config).model_dump(mode="json")
+    found, expected = yaml.safe_load(read_text(path)), _without_validation(config).model_dump(mode="json")
     for values in (found, expected):
         values["data"].pop("workers")
     for key in expected.keys() - MAY_CHANGE:
@@ -183,7 +184,7 @@ def _saved_outcome(path: Path, config: TrainingConfig) -> dict[str, Any] | None:
     """Return the saved outcome of the same evaluation, if any."""
     if not path.exists():
         return None
-    content = json.loads(path.read_text())
+    content = json.loads(read_text(path))
     return dict(content) if content["annotations"] == str(config.data.val) else None
 
 

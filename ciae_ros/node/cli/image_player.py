@@ -9,7 +9,7 @@ import sys
 
 import rclpy
 
-from ciae_ros.camera.image_source import SourceError
+from ciae_ros.camera.frames import SourceError
 from ciae_ros.node.image_player import ImagePlayer
 from ciae_ros.node.signals import until_interrupted
 

@@ -17,9 +17,9 @@ EXAMPLE = "python -m ciae_ros.replay make-bag val/ drive --rate 15 --truth annot
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="video file, or folder of images, sorted by name")
+    add("source", type=Path, metavar="SOURCE", help="video, image, or folder of images, sorted by name")
     add("output", type=Path, metavar="BAG", help="folder to write")
-    add("--rate", type=float, help="images per second (default: that of the video, 10 for a folder)")
+    add("--rate", type=float, help="images per second (default: the timestamps of a video, 10 for a folder)")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
     add("--jpeg", action="store_true", help="CompressedImage instead of Image")
     add(

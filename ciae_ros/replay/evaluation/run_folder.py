@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.types import UNREADABLE, ReplayError
 from ciae_ros.replay.evaluation.shard_evaluation import ShardResult
@@ -89,7 +90,7 @@ class RunFolder:
         tables["frames"] = with_time(tables["frames"])
         for name, table in tables.items():
             table.to_parquet(self.path / f"{name}.parquet", index=False)
-        metadata = [json.loads((self._folder(shard) / "shard.json").read_text()) for shard in finished]
+        metadata = [json.loads(read_text(self._folder(shard) / "shard.json")) for shard in finished]
         problems = [line for shard_metadata in metadata for line in shard_metadata["problems"]]
         self.metadata |= additions
         # Every shard of a corrupt bag reports the same problem.
@@ -158,7 +159,7 @@ def _write_about(folder: Path, metadata: dict[str, Any]) -> None:
 
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        metadata = json.loads((folder / "run.json").read_text())
+        metadata = json.loads(read_text(folder / "run.json"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{folder} does not contain a run of python -m ciae_ros.replay: {error}") from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:

@@ -45,7 +45,7 @@ def images(count: int) -> list[np.ndarray]:
 
 
 AGREEMENT = 0.9
-"""Minimum agreement of results of the same image. Between different images it is about 0.5."""
+"""Minimum agreement of results of the same image. Between different images it is 0.5 to 0.75."""
 
 
 def agreement(a: PanopticResult, b: PanopticResult) -> float:
@@ -65,7 +65,7 @@ def test_results_equal_the_predictor_and_do_not_overwrite_each_other(
 ) -> None:
     scenes = images(12)
     expected = [predictor.predict(scene) for scene in scenes]
-    assert agreement(expected[0], expected[1]) < AGREEMENT - 0.2
+    assert agreement(expected[0], expected[1]) < AGREEMENT - 0.1
     futures = [pipeline.submit([(scene, "rgb")]) for scene in scenes]
     for future, result in zip(futures, expected, strict=True):
         (found,), times = future.result()

@@ -141,7 +141,7 @@ def remove_png(path: Path) -> None:
     ("spoil", "wanted", "message"),
     [
         (lambda path: None, frame(size=(12, 17)), "16 x 12 pixels, the image 17 x 12"),
-        (remove_png, frame(), "missing or not a PNG"),
+        (remove_png, frame(), "0.png is missing"),
         (
             lambda path: edited(path, lambda content: content["annotations"][0]["segments_info"].pop()),
             frame(),

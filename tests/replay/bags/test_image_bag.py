@@ -78,3 +78,46 @@ def test_invalid_input_of_make_bag_is_reported_in_one_line(tmp_path: Path, capsy
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
     assert not (tmp_path / "drive").exists()
+
+
+def test_unreadable_images_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (3, 4, 7)})
+    folder = image_folder_of(annotations.path)
+    broken = folder / annotations.images[4]["file_name"]
+    broken.write_bytes(broken.read_bytes()[:-50])
+    (folder / "._hidden.jpg").write_bytes(b"resource fork")
+    assert command(folder, tmp_path / "drive", "--truth", annotations.path) == 0
+    assert capsys.readouterr().err.count(str(broken)) == 1
+    truth = open_ground_truth(tmp_path / "drive", CATEGORIES)
+    with open_bag(tmp_path / "drive") as bag:
+        frames = list(bag.frames("/camera/image_raw"))
+    assert [frame.stamp for frame in frames] == [SECOND, SECOND + SECOND // 5]
+    for frame, image_id in zip(frames, (3, 7), strict=True):
+        found = truth.find(frame)
+        assert found is not None
+        assert np.array_equal(found.ids, annotations.segment_ids(image_id))
+
+
+def test_a_failure_leaves_nothing_in_the_way_of_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (3, 4)})
+    folder, bag = image_folder_of(annotations.path), tmp_path / "bags" / "drive"
+    png = annotations.png_folder / annotations.annotations[4]["file_name"]
+    whole = png.read_bytes()
+    cv2.imwrite(str(png), scene(4)[0].astype(np.uint8))
+    assert command(folder, bag, "--truth", annotations.path) == 1
+    assert f"{png} is a PNG of 8 bits grey, not 8-bit RGB" in capsys.readouterr().err
+    assert not bag.parent.exists()
+    png.write_bytes(whole)
+
+    def fail(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ciae_ros.replay.bags.bag_writing.raw_image", fail)
+        command(folder, bag)
+    assert list(bag.parent.iterdir()) == []
+    assert command(folder, bag, "--truth", annotations.path) == 0
+    with open_bag(bag) as written:
+        assert len(list(written.frames("/camera/image_raw"))) == 2

@@ -175,7 +175,7 @@ def test_missing_annotation_is_refused(source: Path, tmp_path: Path, capsys: pyt
     [
         (np.full((20, 40), 12, np.uint8), "val_1.png has the value 12"),
         (np.full((20, 41), ROAD, np.uint8), "val_1.png is 41 x 20, its image 40 x 20"),
-        (np.full((20, 40, 3), ROAD, np.uint8), "val_1.png is not a PNG with one channel"),
+        (np.full((20, 40, 3), ROAD, np.uint8), "val_1.png is a PNG of 8 bits RGB, not 8-bit grey"),
     ],
 )
 def test_unfit_annotation_is_refused(
@@ -187,7 +187,7 @@ def test_unfit_annotation_is_refused(
 
 def test_an_invalid_image_is_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "test" / "test_0.jpg").write_text("no image")
-    assert "test_0.jpg is not a readable image" in _refusal(source, tmp_path / "target", capsys)
+    assert "test_0.jpg cannot be read: it is not an image" in _refusal(source, tmp_path / "target", capsys)
 
 
 def test_same_name_in_train_and_val_is_refused(

@@ -168,8 +168,8 @@ def _change_segment(path: Path, **changes: Any) -> None:
     [
         (lambda path: _image(path).unlink(), _image, "is missing"),
         (lambda path: _halve(_image(path)), _image, "is corrupt"),
-        (lambda path: _image(path).write_text("not an image"), _image, "is corrupt"),
-        (lambda path: _image(path).write_bytes(b""), _image, "is corrupt"),
+        (lambda path: _image(path).write_text("not an image"), _image, "is not an image"),
+        (lambda path: _image(path).write_bytes(b""), _image, "is empty"),
         (lambda path: _png(path).unlink(), _png, "missing"),
         (lambda path: _halve(_png(path)), _png, ""),
         (lambda path: _png(path).write_text("not an image"), _png, ""),

@@ -166,7 +166,8 @@ def test_corrupt_image_is_named_and_leaves_no_results(
     capsys.readouterr()
     image = tmp_path / "data" / "tiny" / "0002.png"
     image.write_bytes(image.read_bytes()[:2000])
-    assert "0002.png is corrupt" in refusal(capsys, checkpoint, annotations.path, "--output", output)
+    reason = "0002.png cannot be read: a PNG image of 2000 bytes is corrupt"
+    assert reason in refusal(capsys, checkpoint, annotations.path, "--output", output)
     assert not results_path(output, annotations).exists()
 
 
