@@ -37,12 +37,12 @@ setup(
     ],
     # What the package imports; requirements.txt has the versions that are tested. ROS comes from a distribution.
     install_requires=[
-        "apsw",
         'backports.zstd; python_version < "3.14"',
         "hotcoco",
         "jinja2",
         "markupsafe",
         "matplotlib",
+        "mcap",
         "numba",
         "numpy",
         "opencv-python-headless",
@@ -61,6 +61,7 @@ setup(
         "torch",
         "torchvision",
         "tqdm",
+        "zstandard",
     ],
     extras_require={
         "bench": ["transformers"],

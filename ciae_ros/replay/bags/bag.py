@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from ciae_ros.camera.camera_image import UnusableImageError
-from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX
 from ciae_ros.camera.image_conversion import convert_image
 from ciae_ros.camera.image_decoding import decode_image
-from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, SEGMENTS, typestore
+from ciae_ros.replay.bags.compressed_files import DecompressedFiles
+from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
+from ciae_ros.replay.bags.stamps import stamp_of, stamp_of_serialized
 from ciae_ros.replay.bags.storage import RawMessage, Storage
 from ciae_ros.replay.bags.types import UNREADABLE, BagError, BagFrame, FrameKey
-
-RESULT_IMAGES = ("labels", "overlay", "semantic")
-"""Image topics that a node publishes next to its segments."""
 
 
 @dataclass(frozen=True)
@@ -40,47 +39,47 @@ class TopicInfo:
 class Bag:
     """An open bag; see `open_bag`. Not thread-safe: see `reopened`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, decompressed: DecompressedFiles | None = None) -> None:
+        self.path = path
         self._files = ExitStack()
-        self._storage = Storage(path)
+        self._decompressed = decompressed or DecompressedFiles()
+        if decompressed is None:
+            self._files.callback(self._decompressed.close)
+        try:
+            self._storage = Storage(path, self._decompressed)
+        except BaseException:
+            self._files.close()
+            raise
         self._files.callback(self._storage.close)
         self.topics: dict[str, TopicInfo] = {}
         """Topics by name."""
-        for one in self._storage.connections:
+        for one in self._storage.topics:
             before = self.topics.get(one.topic)
             self.topics[one.topic] = TopicInfo(one.msgtype, one.msgcount + (before.count if before else 0))
 
     @property
     def name(self) -> str:
         """Name of its folder or file."""
-        return self._path.stem if self._path.is_file() else self._path.resolve().name
+        return self.path.stem if self.path.is_file() else self.path.resolve().name
 
     @property
     def fingerprint(self) -> tuple[str, int]:
         """Identifier of the bag's content, which changes when the bag is written again."""
-        return str(self._path.resolve()), self._path.stat().st_mtime_ns
+        return str(self.path.resolve()), self.path.stat().st_mtime_ns
+
+    @property
+    def other_encodings(self) -> dict[str, str]:
+        """Topics with messages that are not of ROS 2 and are not read, and their encodings."""
+        return self._storage.other_encodings
 
     @property
     def problems(self) -> list[str]:
         """Problems found while reading the bag so far, one line each."""
-        return list(self._storage.problems)
+        return self._storage.problems
 
     def image_topics(self) -> list[str]:
         """Return the names of the image topics."""
         return sorted(topic for topic, info in self.topics.items() if info.type in (IMAGE, COMPRESSED_IMAGE))
-
-    def camera_topics(self) -> list[str]:
-        """Return the cameras' image topics: without a node's results, and without compressed copies of raw topics."""
-        images = self.image_topics()
-        namespaces = [topic.rpartition("/")[0] for topic, info in self.topics.items() if info.type == SEGMENTS]
-        results = {f"{namespace}/{name}" for namespace in namespaces for name in RESULT_IMAGES}
-        return [
-            topic
-            for topic in images
-            if not any(topic == result or topic.startswith(f"{result}/") for result in results)
-            and not (topic.endswith(COMPRESSED_SUFFIX) and topic.removesuffix(COMPRESSED_SUFFIX) in images)
-        ]
 
     def frames(self, topic: str, start: int = 0, stop: int | None = None) -> Iterator[BagFrame]:
         """Iterate over the frames of a topic, with images converted as in the node.
@@ -110,15 +109,25 @@ class Bag:
     def raw_messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
         """Iterate over topic, log time in nanoseconds and CDR of the messages of some topics, in order."""
         for message in self._storage.messages(topics):
-            yield message.connection.topic, message.log_time, bytes(message.data)
+            yield message.topic.topic, message.log_time, message.data
 
     def all_messages(self) -> Iterator[RawMessage]:
         """Iterate over all messages of the bag, in order."""
         return self._storage.messages(list(self.topics))
 
+    def repeated_stamps(self, topic: str) -> frozenset[int]:
+        """Return the stamps that several messages of an image topic have, in nanoseconds: they identify no frame.
+
+        Reads all messages of the topic the first time.
+        """
+        stamps = _stamps(self.fingerprint, topic)
+        if not stamps:
+            stamps.update(stamp_of_serialized(message.data) for message in self._storage.messages([topic]))
+        return frozenset(stamp for stamp, count in stamps.items() if stamp is not None and count > 1)
+
     def reopened(self) -> Bag:
         """Open the bag again for concurrent reading; the new instance is closed with this one."""
-        return self._files.enter_context(open_bag(self._path))
+        return self._files.enter_context(Bag(self.path, self._decompressed))
 
     def close(self) -> None:
         """Close the files."""
@@ -158,16 +167,16 @@ class Bag:
             return BagFrame(key, raw.log_time, raw.log_time, "", None, UNREADABLE, "the message is corrupt")
         stamp, frame_id = stamp_of(message), message.header.frame_id
         try:
-            image = (decode_image if raw.connection.msgtype == COMPRESSED_IMAGE else convert_image)(message)
+            image = (decode_image if raw.topic.msgtype == COMPRESSED_IMAGE else convert_image)(message)
         except UnusableImageError as error:
             return BagFrame(key, stamp, raw.log_time, frame_id, None, error.kind, str(error))
         return BagFrame(key, stamp, raw.log_time, frame_id, image, decode=time.perf_counter() - start)
 
     def _deserialised(self, raw: RawMessage) -> Any:
         """Deserialise a message; None if its bytes do not match the definition."""
-        kind = raw.connection.msgtype
+        kind = raw.topic.msgtype
         if kind not in typestore().types:
-            raise BagError(f"{self._path}: messages of type {kind} are unknown")
+            raise BagError(f"{self.path}: messages of type {kind} are unknown")
         try:
             # Deserialised from writable memory, which PyTorch requires for sharing.
             return typestore().deserialize_cdr(memoryview(bytearray(raw.data)), kind)
@@ -176,14 +185,14 @@ class Bag:
 
     def _check_topic(self, topic: str) -> None:
         if topic not in self.topics:
-            raise BagError(f"{self._path} has no topic {topic}; its topics: {', '.join(sorted(self.topics))}")
+            raise BagError(f"{self.path} has no topic {topic}; its topics: {', '.join(sorted(self.topics))}")
 
     def _check_image_topic(self, topic: str) -> None:
         self._check_topic(topic)
         if topic not in self.image_topics():
             kind, images = self.topics[topic].type, ", ".join(self.image_topics()) or "none"
             raise BagError(
-                f"{topic} in {self._path} has type {kind}, which is not an image; the image topics are {images}"
+                f"{topic} in {self.path} has type {kind}, which is not an image; the image topics are {images}"
             )
 
 
@@ -197,9 +206,10 @@ def open_bag(path: Path) -> Bag:
     return Bag(path)
 
 
-def stamp_of(message: Any) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+@lru_cache(maxsize=64)
+def _stamps(fingerprint: tuple[str, int], topic: str) -> Counter[int | None]:
+    """Cache of the number of messages of a topic by stamp, shared by all shards of a bag."""
+    return Counter()
 
 
 @lru_cache(maxsize=256)

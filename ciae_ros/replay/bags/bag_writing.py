@@ -10,14 +10,32 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
 from ciae_ros.replay.bags.types import BagError
+
+
+class _SqliteWriter(Sqlite3Writer):
+    """Writes to any path: rosbags opens it as a URI, in which #, ? and % have a meaning."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(Path(quote(str(path))), compression)
+        self.path = path / f"{path.name}.db3"
+
+
+class _BagWriter(Writer):
+    STORAGE_PLUGINS = {  # noqa: RUF012, which the base class does not annotate either.
+        **Writer.STORAGE_PLUGINS,
+        StoragePlugin.SQLITE3: _SqliteWriter,
+    }
+
 
 StorageFormat = Literal["mcap", "sqlite3"]
 PLUGINS = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
@@ -61,7 +79,7 @@ def new_bag(path: Path, storage: StorageFormat) -> Iterator[Writer]:
     """
     try:
         # Version 8 is supported by all distributions since Humble.
-        writer = Writer(path, version=8, storage_plugin=PLUGINS[storage])
+        writer = _BagWriter(path, version=8, storage_plugin=PLUGINS[storage])
     except WriterError:
         raise BagError(f"{path} exists already: give another path, or remove it") from None
     with writer:

@@ -17,8 +17,9 @@ import numpy as np
 from ciae_ros.camera.camera_image import UnusableImageError
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import CategorySet
-from ciae_ros.replay.bags.bag import Bag, stamp_of
+from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
+from ciae_ros.replay.bags.stamps import stamp_of
 from ciae_ros.replay.bags.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
 
 EVERY_TOPIC = ""
@@ -76,9 +77,8 @@ def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categor
 class _FileTruth:
     def __init__(self, annotations: PanopticAnnotations) -> None:
         self._annotations = annotations
-        self._by_stamp: dict[tuple[str, int], int] = {}
-        self._by_name: dict[tuple[str, str], int] = {}
-        self._by_number: dict[tuple[str, int], int] = {}
+        self._image_ids: dict[tuple[str, str, int | str], int] = {}
+        """Ids by topic, kind of identifier, and identifier of the frame."""
         for image_id, entry in annotations.images.items():
             if image_id in annotations.annotations:
                 self._add(image_id, entry)
@@ -98,21 +98,25 @@ class _FileTruth:
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
 
     def _find(self, frame: BagFrame, topic: str) -> int | None:
-        found = self._by_stamp.get((topic, frame.stamp))
-        if found is not None:
-            return found
-        return self._by_name.get((topic, frame.frame_id), self._by_number.get((topic, frame.key.index)))
+        keys: list[tuple[str, str, int | str]] = [
+            (topic, "name", frame.frame_id),
+            (topic, "number", frame.key.index),
+        ]
+        if frame.is_stamp_unique:
+            keys.insert(0, (topic, "stamp", frame.stamp))
+        return next((self._image_ids[key] for key in keys if key in self._image_ids), None)
 
     def _add(self, image_id: int, entry: dict[str, Any]) -> None:
         topic = str(entry.get("topic", EVERY_TOPIC))
         name = Path(str(entry.get("file_name", ""))).stem
         stamp = _nanoseconds(entry["stamp"]) if "stamp" in entry else _stamp_in(name)
-        if stamp is not None:
-            self._by_stamp[topic, stamp] = image_id
-        elif name.isdecimal():
-            self._by_number[topic, int(name)] = image_id
-        else:
-            self._by_name[topic, name] = image_id
+        kind, identifier = ("stamp", stamp) if stamp is not None else _number_or_name(name)
+        other = self._image_ids.setdefault((topic, kind, identifier), image_id)
+        if other != image_id:
+            raise GroundTruthError(
+                f"ground truth {self._annotations.path}: images {other} and {image_id} are both of the frame with "
+                f"{kind} {identifier}; give them different stamps, or topics"
+            )
 
 
 class _TopicTruth:
@@ -120,6 +124,8 @@ class _TopicTruth:
         self._labels, self._segments, self._categories = labels, segments, categories
 
     def find(self, frame: BagFrame) -> TrueSegments | None:
+        if not frame.is_stamp_unique:
+            return None
         segments, labels = self._segments.find(frame.stamp), self._labels.find(frame.stamp)
         if labels is None or segments is None:
             return None
@@ -160,9 +166,12 @@ class _Lookup:
 
 
 def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
+    """Return the numbers of the messages by stamp, without those whose stamps are equal."""
     numbers = _numbers(bag.fingerprint, topic)
     if not numbers:
-        numbers.update((stamp_of(one), number) for number, one in enumerate(bag.messages(topic)) if one is not None)
+        repeated = bag.repeated_stamps(topic)
+        stamps = (None if one is None else stamp_of(one) for one in bag.messages(topic))
+        numbers.update((one, number) for number, one in enumerate(stamps) if one is not None and one not in repeated)
     return numbers
 
 
@@ -210,6 +219,10 @@ def _difference(true: CategorySet, known: CategorySet) -> str:
 
 def _named(category: Any) -> str:
     return "nothing" if category is None else f"{category.name} ({'thing' if category.is_thing else 'stuff'})"
+
+
+def _number_or_name(name: str) -> tuple[str, int | str]:
+    return ("number", int(name)) if name.isdecimal() else ("name", name)
 
 
 def _stamp_in(name: str) -> int | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.interfaces import Qos
 from rosbags.rosbag2 import Writer
+from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.metadata import parse_qos
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.base import TypesysError
 from tqdm import tqdm
@@ -22,6 +24,8 @@ from ciae_ros.inference import PanopticResult, Segment
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.bag_writing import header, new_mcap_file, raw_image
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS, typestore
+from ciae_ros.replay.bags.image_topics import choose_topics, describe_unread
+from ciae_ros.replay.bags.recorded import RecordedTopic
 from ciae_ros.replay.bags.types import BagError, BagFrame
 from ciae_ros.visualization import draw_overlay
 
@@ -31,13 +35,22 @@ NAMESPACE = "/panoptic_node"
 RESULTS = {"labels": IMAGE, "overlay": IMAGE, "segments": SEGMENTS}
 
 
+class RecordingReport(NamedTuple):
+    """What a user should know about a recording, one line each."""
+
+    problems: list[str]
+    """Problems with the bag, and what could not be copied."""
+    notes: list[str]
+    """Topics that are not meant to be segmented or copied."""
+
+
 def record_results(
     path: Path,
     output: Path,
     segment: Callable[[CameraImage], PanopticResult],
     model: str,
     topics: Sequence[str] | None = None,
-) -> list[str]:
+) -> RecordingReport:
     """Copy a bag and add labels, segments and overlay of each image, with its header and time.
 
     The topics are those of the node: /panoptic_node/labels for a bag with one camera, and with several
@@ -50,37 +63,39 @@ def record_results(
         model: name of the model.
         topics: image topics; None for all that a camera may have published.
 
-    Returns:
-        Problems with the bag, and what could not be copied, one line each.
-
     Raises:
         BagError: the bag or a topic in it cannot be read, or the output exists.
         OSError: the output cannot be written.
     """
     with open_bag(path) as bag:
-        cameras = _cameras(bag, path, topics)
+        cameras, notes = _cameras(bag, topics)
         with new_mcap_file(output) as writer:
             not_copied = _Copier(bag, writer).copy()
             for topic, namespace in cameras.items():
                 _add_results(bag, topic, namespace, writer, segment, model)
-        return [*bag.problems, *not_copied]
+        return RecordingReport([*bag.problems, *not_copied], notes)
 
 
-def _cameras(bag: Bag, path: Path, topics: Sequence[str] | None) -> dict[str, str]:
-    """Return the namespaces of the results by image topic."""
-    chosen = bag.camera_topics() if topics is None else topics
-    missing = [topic for topic in chosen if topic not in bag.image_topics()]
-    if missing or not chosen:
+def _cameras(bag: Bag, topics: Sequence[str] | None) -> tuple[dict[str, str], list[str]]:
+    """Return the namespaces of the results by image topic, and notes on topics that are not read."""
+    if topics is not None and (missing := [topic for topic in topics if topic not in bag.image_topics()]):
         there = ", ".join(bag.image_topics()) or "none"
-        raise BagError(f"{path} has no images{f' on {missing[0]}' if missing else ''}; its image topics: {there}")
-    names = {topic: f"{NAMESPACE}/{camera_namespace(topic)}" for topic in chosen} if len(chosen) > 1 else {}
-    cameras = names or {chosen[0]: NAMESPACE}
+        raise BagError(f"{bag.path} has no images on {missing[0]}; its image topics: {there}")
+    chosen = choose_topics(bag, topics)
+    cameras = _namespaces(chosen.topics)
+    results = {f"{namespace}/{name}" for namespace in cameras.values() for name in RESULTS}
+    if there_already := sorted(results & set(bag.topics)):
+        raise BagError(f"{bag.path} already has {there_already[0]}: give a bag without results")
+    return cameras, describe_unread([chosen])
+
+
+def _namespaces(topics: Sequence[str]) -> dict[str, str]:
+    """Return the namespace of the results by image topic."""
+    names = {topic: f"{NAMESPACE}/{camera_namespace(topic)}" for topic in topics} if len(topics) > 1 else {}
+    cameras = names or {topics[0]: NAMESPACE}
     if repeated := [one for one, count in Counter(cameras.values()).items() if count > 1]:
         both = " and ".join(topic for topic, namespace in cameras.items() if namespace == repeated[0])
         raise BagError(f"the results of {both} would both be below {repeated[0]}: choose one with --topics")
-    results = {f"{namespace}/{name}" for namespace in cameras.values() for name in RESULTS}
-    if there_already := sorted(results & set(bag.topics)):
-        raise BagError(f"{path} already has {there_already[0]}: give a bag without results")
     return cameras
 
 
@@ -96,42 +111,47 @@ class _Copier:
         """Copy the messages; returns what could not be copied, one line each."""
         total = sum(info.count for info in self._bag.topics.values())
         for message in tqdm(self._bag.all_messages(), "copying", total, unit=" messages", disable=None):
-            connection = message.connection
-            key = connection.topic, connection.msgtype
+            key = message.topic.topic, message.topic.msgtype
             if key not in self._connections:
-                self._connections[key] = self._new(connection)
+                self._connections[key] = self._new(message.topic)
             if self._connections[key] is not None:
                 self._writer.write(self._connections[key], message.log_time, message.data)
         return self._not_copied
 
-    def _new(self, connection: Any) -> Any:
+    def _new(self, topic: RecordedTopic) -> Any:
         """Add a connection; None if its message definition is unknown, without which the file would be unreadable."""
         try:
-            text, digest = _definition(connection)
+            text, digest = _definition(topic)
         except (TypesysError, KeyError) as error:
             self._not_copied.append(
-                f"{connection.topic} is skipped: the definition of {connection.msgtype} is neither in the bag nor "
+                f"{topic.topic} is skipped: the definition of {topic.msgtype} is neither in the bag nor "
                 f"known ({' '.join(str(error).split())})"
             )
             return None
-        # Connections of a recovered file have none.
-        qos = getattr(getattr(connection, "ext", None), "offered_qos_profiles", ())
+        qos = _qos_profiles(topic.qos)
         return self._writer.add_connection(
-            connection.topic, connection.msgtype, msgdef=text, rihs01=digest, offered_qos_profiles=qos
+            topic.topic, topic.msgtype, msgdef=text, rihs01=digest, offered_qos_profiles=qos
         )
 
 
-def _definition(connection: Any) -> tuple[str, str]:
+def _qos_profiles(recorded: str) -> list[Qos]:
+    """Parse recorded profiles; none if they are not written as rosbag2 writes them, because playback can do without."""
+    try:
+        return parse_qos(recorded)
+    except (ReaderError, AttributeError, KeyError, TypeError, ValueError):
+        return []
+
+
+def _definition(topic: RecordedTopic) -> tuple[str, str]:
     """Return text and hash of a message type: from the bag, or from the known definitions."""
-    kind, definition = connection.msgtype, getattr(connection, "msgdef", None)
-    if definition is None or definition.format == MessageDefinitionFormat.NONE:
+    kind, text = topic.msgtype, topic.definition
+    if not text:
         return typestore().generate_msgdef(kind, ros_version=2)[0], typestore().hash_rihs01(kind)
-    if connection.digest:
-        return definition.data, connection.digest
-    is_idl = definition.format == MessageDefinitionFormat.IDL
+    if topic.digest:
+        return text, topic.digest
     store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_idl(definition.data) if is_idl else get_types_from_msg(definition.data, kind))
-    return definition.data, store.hash_rihs01(kind)
+    store.register(get_types_from_idl(text) if topic.is_idl else get_types_from_msg(text, kind))
+    return text, store.hash_rihs01(kind)
 
 
 def _add_results(

@@ -1,46 +1,39 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The files of a bag as one: read by rosbags if they are intact, and recovered as far as possible if not."""
+"""The files of a bag as one. What is damaged is reported, and the rest is read."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import apsw
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.errors import ReaderError
-from rosbags.rosbag2.storage_mcap import McapReader
+import yaml
 
-from ciae_ros.replay.bags.recovery import CorruptSqlite, check_whole, open_corrupt_mcap
+from ciae_ros.core.text_file import read_text
+from ciae_ros.replay.bags import mcap_file, sqlite_file
+from ciae_ros.replay.bags.compressed_files import (
+    MAGIC,
+    SUFFIX,
+    DecompressedFiles,
+    decompress_message,
+    is_compressed,
+)
+from ciae_ros.replay.bags.mcap_file import McapFile
+from ciae_ros.replay.bags.recorded import ROS1_HINT, BagFile, RecordedTopic
+from ciae_ros.replay.bags.sqlite_file import SqliteFile
 from ciae_ros.replay.bags.types import BagError
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-SUFFIXES = (".mcap", ".db3")
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-"""First bytes of compressed messages; serialised ones begin with 0."""
-
-READ_ERRORS = (
-    *(ReaderError, AssertionError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError),
-    *(apsw.Error, zstd.ZstdError),
-)
-"""Exceptions that rosbags raises for corrupt files."""
+SUFFIXES = (".mcap", ".db3", f".mcap{SUFFIX}", f".db3{SUFFIX}")
+METADATA = "metadata.yaml"
 
 
 class RawMessage(NamedTuple):
     """A recorded message."""
 
-    connection: Any
-    """rosbags' Connection: topic, msgtype, msgdef, digest."""
+    topic: RecordedTopic
     log_time: int
     """Nanoseconds."""
     data: bytes
@@ -49,48 +42,44 @@ class RawMessage(NamedTuple):
     """Index of the file."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """A file of a bag."""
-
-    reader: Any
-    """A reader of rosbags for one file, or `CorruptSqlite`."""
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether its messages are in the order of their log times."""
-        return not isinstance(self.reader, CorruptSqlite) and not self._is_scanned
-
-    def messages(self, connections: list[Any], start: int | None) -> Iterator[tuple[Any, int, bytes]]:
-        """Iterate over the messages of some connections from a log time on."""
-        if self._is_scanned:
-            # rosbags' `messages` refuses a file without an index whose messages are slightly out of order.
-            return self.reader.messages_scan(connections, start)
-        return self.reader.messages(connections, start)
-
-    @property
-    def _is_scanned(self) -> bool:
-        return isinstance(self.reader, McapReader) and not self.reader.chunks
-
-
 class Storage:
     """All files of a bag."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, decompressed: DecompressedFiles) -> None:
         """Open the files.
 
         Args:
             path: path of a folder or a file.
+            decompressed: decompressed copies of the bag's files; may be shared by several instances.
 
         Raises:
             BagError: nothing in it can be read.
         """
         self.path = path
-        self.problems: list[str] = []
-        """Problems with the bag, one line each."""
-        self._files = ExitStack()
-        self.parts = [Part(reader) for reader in self._open()]
-        self.connections = [one for part in self.parts for one in part.reader.connections]
+        self._decompressed = decompressed
+        self._problems: list[str] = []
+        self._closing = ExitStack()
+        self._opened: list[tuple[Path, BagFile]] = []
+        try:
+            self._open()
+        except BaseException:
+            self._closing.close()
+            raise
+        self.parts = [file for _, file in self._opened]
+        """The files that can be read, in order."""
+        self.topics = [topic for part in self.parts for topic in part.topics]
+        self.other_encodings = {topic: name for part in self.parts for topic, name in part.other_encodings.items()}
+        """Topics with messages that are not of ROS 2, and their encodings."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Problems with the bag found so far, one line each."""
+        damaged = [
+            f"{path} is truncated or corrupt and is read as far as possible: {'; '.join(file.problems)}"
+            for path, file in self._opened
+            if file.problems
+        ]
+        return [*self._problems, *damaged]
 
     def messages(self, topics: Sequence[str], part: int = 0, start: int | None = None) -> Iterator[RawMessage]:
         """Iterate over messages in the order of the files, and of the log times within each.
@@ -101,76 +90,109 @@ class Storage:
             start: first log time in that file.
         """
         for number in range(part, len(self.parts)):
-            chosen = [one for one in self.parts[number].reader.connections if one.topic in topics]
+            file = self.parts[number]
+            chosen = {one.id: one for one in file.topics if one.topic in topics}
             if not chosen:
                 continue
-            from_time = start if number == part else None
-            try:
-                for connection, log_time, data in self.parts[number].messages(chosen, from_time):
-                    payload = zstd.decompress(data) if bytes(data[:4]) == ZSTD_MAGIC else data
-                    yield RawMessage(connection, log_time, payload, number)
-            except READ_ERRORS as error:
-                self._note(f"{self.path} is corrupt and was read up to that point: {_line(error)}")
+            for topic_id, log_time, data in file.messages(chosen, start if number == part else None):
+                yield RawMessage(chosen[topic_id], log_time, _decompressed(data), number)
 
     def close(self) -> None:
         """Close all files."""
-        self._files.close()
+        self._closing.close()
 
-    def _note(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def _open(self) -> list[Any]:
+    def _open(self) -> None:
         if not self.path.exists():
             raise BagError(f"bag {self.path} does not exist")
-        if self.path.is_file() and self.path.suffix not in SUFFIXES:
-            raise BagError(f"{self.path} is not a bag: give a rosbag2 folder, or an .mcap or .db3 file")
-        try:
-            return self._open_intact(self.path)
-        except READ_ERRORS as error:
-            return self._open_one_by_one(error)
-
-    def _open_intact(self, path: Path) -> list[Any]:
-        for file in _files(path):
-            check_whole(file)
-        reader = Reader(path)
-        reader.open()
-        self._files.callback(reader.close)
-        return list(getattr(reader.storage, "storages", [reader.storage]))
-
-    def _open_one_by_one(self, why: Exception) -> list[Any]:
-        files = _files(self.path)
-        if not files:
-            raise BagError(f"{self.path} is not a bag: it has no .mcap or .db3 file ({_line(why)})")
-        if self.path.is_dir():
-            self._note(f"{self.path} is read without its metadata.yaml: {_line(why)}")
-        readers = []
-        for file in files:
+        for path in self._paths():
             try:
-                readers += self._open_file(file)
-            except READ_ERRORS as error:
-                self._note(f"{file} cannot be read: {_line(error)}")
-        if not readers:
-            raise BagError("; ".join(self.problems))
-        return readers
+                file = self._open_file(path)
+            except BagError as error:
+                self._problems.append(str(error))
+                continue
+            except OSError as error:
+                self._problems.append(f"{path} cannot be read: {error.strerror or error}")
+                continue
+            self._closing.callback(file.close)
+            self._opened.append((path, file))
+        if not self._opened:
+            raise BagError("; ".join(self._problems))
 
-    def _open_file(self, file: Path) -> list[Any]:
+    def _paths(self) -> list[Path]:
+        """Return the paths of the files in the order of recording."""
+        if self.path.is_file():
+            if self.path.suffix == ".bag":
+                raise BagError(f"{self.path} is a bag of ROS 1: {ROS1_HINT}")
+            if not self.path.name.endswith(SUFFIXES):
+                raise BagError(f"{self.path} is not a bag: give a rosbag2 folder, or a file ({', '.join(SUFFIXES)})")
+            return [self.path]
+        there = _bag_files(self.path)
         try:
-            return self._open_intact(file)
-        except READ_ERRORS as error:
-            recovered = open_corrupt_mcap(file) if file.suffix == ".mcap" else CorruptSqlite(file)
-            self._files.callback(recovered.close)
-            self._note(f"{file} is truncated or corrupt and is read as far as possible: {_line(error)}")
-            return [recovered]
+            listed = _listed_files(self.path / METADATA)
+        except (OSError, ValueError) as error:
+            if not there:
+                raise BagError(f"{self.path} is not a bag: it has no file {' or '.join(SUFFIXES)}") from None
+            self._problems.append(f"{self.path} is read without its {METADATA}: {error}")
+            return there
+        if missing := [file.name for file in listed if not file.exists()]:
+            self._problems.append(f"{self.path} lacks files that its {METADATA} lists: {', '.join(missing)}")
+        found = [file for file in listed if file.exists()]
+        if not found:
+            raise BagError("; ".join(self._problems) or f"{self.path} has no messages: its {METADATA} lists no file")
+        return found
+
+    def _open_file(self, path: Path) -> BagFile:
+        if not is_compressed(path):
+            return _open_uncompressed(path)
+        copy, reason = self._decompressed.copy_of(path)
+        if reason:
+            self._problems.append(f"{path} is truncated or corrupt and is read as far as possible: {reason}")
+        try:
+            return _open_uncompressed(copy)
+        except BagError as error:
+            raise BagError(str(error).replace(str(copy), f"{path} (decompressed)")) from None
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the files of a folder in the recorder's numbering, bag_2 before bag_10; or the file itself."""
-    if path.is_file():
-        return [path]
-    found = [file for file in path.iterdir() if file.suffix in SUFFIXES]
-    return sorted(found, key=lambda file: (len(file.stem), file.stem))
+def _open_uncompressed(path: Path) -> BagFile:
+    """Open a file by its content; a file that is neither is refused by the reader that its name asks for."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    is_sqlite = path.suffix == ".db3" and not head.startswith(mcap_file.MAGIC)
+    return SqliteFile(path) if is_sqlite or head.startswith(sqlite_file.MAGIC) else McapFile(path)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _bag_files(folder: Path) -> list[Path]:
+    """Return the files of a folder in the recorder's numbering, bag_2 before bag_10."""
+    found = {file.name: file for file in folder.iterdir() if file.name.endswith(SUFFIXES) and file.is_file()}
+    # The recorder removes a file only after it has been compressed.
+    half = {f"{name}{SUFFIX}" for name in found}
+    files = [file for name, file in found.items() if name not in half and not name.startswith(".")]
+    return sorted(files, key=lambda file: (len(file.name.partition(".")[0]), file.name))
+
+
+def _listed_files(metadata: Path) -> list[Path]:
+    """Return the files that a metadata.yaml lists.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not the metadata of a bag.
+    """
+    if not metadata.exists():
+        raise ValueError(f"{metadata.name} is missing")
+    try:
+        content: Any = yaml.safe_load(read_text(metadata))
+        names = content["rosbag2_bagfile_information"]["relative_file_paths"]
+        # Older recorders wrote the path from the folder in which they ran.
+        return [metadata.with_name(Path(str(name)).name) for name in names]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _decompressed(data: bytes) -> bytes:
+    if data[: len(MAGIC)] != MAGIC:
+        return data
+    try:
+        return decompress_message(data)
+    except ValueError:
+        # Its frame is reported as unreadable.
+        return b""

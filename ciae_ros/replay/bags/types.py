@@ -14,7 +14,9 @@ from ciae_ros.camera.camera_image import CameraImage
 
 UNREADABLE = "unreadable message"
 NO_RESPONSE = "no answer"
-"""Problems of frames: the message is corrupt and its stamp unknown; the node has not responded."""
+REPEATED_STAMP = "repeated stamp"
+"""Problems of frames: the message is corrupt and its stamp unknown; the node has not responded; the node's responses
+cannot be told apart, because several frames have this stamp."""
 
 
 @dataclass(frozen=True, order=True)
@@ -46,6 +48,8 @@ class BagFrame:
     """The problem in one line."""
     decode: float = 0.0
     """Seconds for checking and converting the message."""
+    is_stamp_unique: bool = True
+    """Whether no other frame of the topic is known to have the same stamp."""
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,18 @@ def report_and_check(run: EvaluationRun, required: Sequence[Requirement] = ()) -
     path = write_report(run, run.folder, frame_images_of(run))
     print(format_summary(found))
     print(f"report: {path}")
+    print_notes(run.metadata.get("notes", []))
     code = print_problems(run.metadata.get("problems", []))
     broken = check(required, found)
     for requirement in broken:
         print(f"replay: requirement not met: {requirement}", file=sys.stderr)
     return REQUIREMENTS_NOT_MET if broken else code
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print what a user should know although nothing is wrong, one line each."""
+    for note in notes:
+        print(f"replay: note: {note}", file=sys.stderr)
 
 
 def print_problems(problems: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import PanopticResult
 from ciae_ros.replay.bags.result_recording import record_results
 from ciae_ros.replay.cli.model_arguments import add_model_arguments, model_options
-from ciae_ros.replay.cli.output import print_problems
+from ciae_ros.replay.cli.output import print_notes, print_problems
 
 SUMMARY = "copy a bag with the panoptic topics added, for RViz and Foxglove"
 EXAMPLE = "python -m ciae_ros.replay record-results drive.mcap drive_panoptic.mcap"
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace, command: str) -> int:
     def segment(image: CameraImage) -> PanopticResult:
         return predictor.predict(image.pixels, image.channel_order)
 
-    problems = record_results(options.bag, options.output, segment, predictor.name, options.topics)
+    report = record_results(options.bag, options.output, segment, predictor.name, options.topics)
     print(f"written: {options.output}")
-    return print_problems(problems)
+    print_notes(report.notes)
+    return print_problems(report.problems)

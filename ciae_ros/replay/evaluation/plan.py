@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ciae_ros.replay.bags.bag import Bag, open_bag
+from ciae_ros.replay.bags.image_topics import choose_topics, describe_unread
 from ciae_ros.replay.bags.types import BagError
 from ciae_ros.replay.evaluation.shards import SHARD_FRAMES, Shard, split_into_shards
 
@@ -24,6 +25,8 @@ class EvaluationPlan:
     """Descriptions of the bags for run.json."""
     problems: list[str] = field(default_factory=list)
     """Bags and topics that are skipped, one line each."""
+    notes: list[str] = field(default_factory=list)
+    """Topics that are not meant to be evaluated, one line for each reason."""
 
     @property
     def frames(self) -> int:
@@ -42,32 +45,26 @@ def make_plan(
         shard_frames: number of frames of a shard.
     """
     plan = EvaluationPlan()
+    chosen = []
     for path, name in zip(paths, _unique_names(paths), strict=True):
         try:
             with open_bag(path) as bag:
-                _add(plan, bag, path, name, topics, shard_frames)
+                chosen.append(choose_topics(bag, topics))
+                _add(plan, bag, name, chosen[-1].topics, shard_frames)
         except BagError as error:
             plan.problems.append(str(error))
     for topic in topics or ():
         if plan.bags and not any(topic in entry["topics"] for entry in plan.bags):
             plan.problems.append(f"no bag has images on {topic}")
+    plan.notes.extend(describe_unread(chosen))
     return plan
 
 
-def _add(
-    plan: EvaluationPlan, bag: Bag, path: Path, name: str, topics: Sequence[str] | None, shard_frames: int
-) -> None:
-    found = bag.camera_topics()
-    chosen = found if topics is None else [topic for topic in topics if topic in bag.image_topics()]
-    if not chosen:
-        wanted = "images" if topics is None else f"images on {' or '.join(topics)}"
-        there = ", ".join(f"{topic} ({info.type})" for topic, info in bag.topics.items()) or "none"
-        plan.problems.append(f"{path} has no {wanted}; its topics: {there}")
-        return
-    for topic in chosen:
-        plan.shards.extend(split_into_shards(path, name, topic, bag.topics[topic].count, shard_frames))
-    counts = {topic: bag.topics[topic].count for topic in chosen}
-    plan.bags.append({"name": name, "path": str(path), "topics": counts})
+def _add(plan: EvaluationPlan, bag: Bag, name: str, topics: Sequence[str], shard_frames: int) -> None:
+    for topic in topics:
+        plan.shards.extend(split_into_shards(bag.path, name, topic, bag.topics[topic].count, shard_frames))
+    counts = {topic: bag.topics[topic].count for topic in topics}
+    plan.bags.append({"name": name, "path": str(bag.path), "topics": counts})
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:

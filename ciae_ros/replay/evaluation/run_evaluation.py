@@ -149,6 +149,7 @@ def describe_run(config: EvaluationConfig, plan: EvaluationPlan) -> dict[str, An
     return {
         "kind": LOCK_STEP,
         "bags": plan.bags,
+        "notes": plan.notes,
         "inputs": [[str(shard.path), shard.name] for shard in plan.shards],
         "ground_truth": config.ground_truth,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

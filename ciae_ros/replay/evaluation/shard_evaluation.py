@@ -102,7 +102,7 @@ class ShardEvaluator:
         """
         start = time.perf_counter()
         with open_bag(shard.path) as bag:
-            meter = FrameMeter(self._predictor.categories, self._truth_of(bag), shard, self._keep)
+            meter = FrameMeter(bag, shard, self._predictor.categories, self._truth_of(bag), self._keep)
             measured = []
             for found in self._measure_in_order(bag, shard, meter):
                 if found is not None:
@@ -132,7 +132,10 @@ class ShardEvaluator:
 class FrameMeter:
     """Computes the metrics of the frames of one topic, in order."""
 
-    def __init__(self, categories: CategorySet, truth: GroundTruth | None, shard: Shard, keep_label_maps: bool) -> None:
+    def __init__(
+        self, bag: Bag, shard: Shard, categories: CategorySet, truth: GroundTruth | None, keep_label_maps: bool
+    ) -> None:
+        self._repeated_stamps = bag.repeated_stamps(shard.topic) if truth else frozenset()
         self._categories = categories
         self._truth, self._shard, self._keep = truth, shard, keep_label_maps
         self._stability = StabilityMeter()
@@ -173,7 +176,8 @@ class FrameMeter:
         if result is None:
             return nothing, "", False
         try:
-            truth = self._truth.find(frame) if self._truth else None
+            is_unique = frame.stamp not in self._repeated_stamps
+            truth = self._truth.find(replace(frame, is_stamp_unique=is_unique)) if self._truth else None
         except GroundTruthError as error:
             return unscored_frame(result), str(error), False
         if truth is None:

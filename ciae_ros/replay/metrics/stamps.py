@@ -12,6 +12,8 @@ from ciae_ros.replay.bags.types import UNREADABLE
 JUMP = 1.0
 """Maximum seconds by which intervals between stamps may differ from intervals between log times."""
 
+UNMATCHED = "frames with equal stamps get no ground truth by stamp, and no responses of the node"
+
 
 def stamp_problems(frames: pd.DataFrame) -> list[str]:
     """Report topics whose stamps jump or go backwards, which makes `changed`, gaps and times unreliable there."""
@@ -32,5 +34,6 @@ def stamp_problems(frames: pd.DataFrame) -> list[str]:
         ]
         if found:
             first = ordered["index"].loc[(backwards | repeated | jumps).idxmax()]
-            problems.append(f"{bag}, {topic}: of the frames' stamps {', '.join(found)}; the first is frame {first}'s")
+            line = f"{bag}, {topic}: of the frames' stamps {', '.join(found)}; the first is frame {first}'s"
+            problems.append(f"{line}; {UNMATCHED}" if repeated.any() else line)
     return problems

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from std_msgs.msg import Header
 from ciae_ros.core.diagnostics import CameraDiagnostics, NodeDiagnostics
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE
+from ciae_ros.replay.bags.stamps import stamp_of_serialized
 from ciae_ros.replay.bags.types import ReplayError
 from ciae_ros.replay.evaluation.read_ahead import read_ahead
 from ciae_ros.replay.playback.node_responses import NodeResponse
@@ -224,12 +224,3 @@ class BagPlayback(Node):
                 self._cameras[status.name] = camera
             elif (node := NodeDiagnostics.from_values(values)) is not None:
                 self._node_diagnostics = node
-
-
-def stamp_of_serialized(raw: bytes) -> int | None:
-    """Parse the stamp of a serialised image in nanoseconds; None if it is too short."""
-    if len(raw) < 12:
-        return None
-    order = "<" if raw[1] & 1 else ">"
-    seconds, nanoseconds = struct.unpack_from(f"{order}iI", raw, 4)
-    return seconds * 10**9 + nanoseconds

@@ -14,7 +14,7 @@ import numpy as np
 from ciae_ros.core.run_lengths import decode_runs, encode_runs
 from ciae_ros.inference import CategorySet, PanopticResult, Segment
 from ciae_ros.replay.bags.bag import Bag, open_bag
-from ciae_ros.replay.bags.types import NO_RESPONSE, BagFrame, GroundTruth, ReplayError
+from ciae_ros.replay.bags.types import NO_RESPONSE, REPEATED_STAMP, BagFrame, GroundTruth, ReplayError
 from ciae_ros.replay.evaluation.shard_evaluation import (
     FrameMeasurements,
     FrameMeter,
@@ -97,20 +97,25 @@ def measure_responses(
         BagError: the bag cannot be read.
     """
     with open_bag(shard.path) as bag:
-        meter = FrameMeter(categories, truth_of(bag), shard, keep_label_maps)
-        measured = [
-            found
-            for frame in bag.frames(shard.topic, max(0, shard.start - 1), shard.stop)
-            if (found := _measure_frame(meter, frame, responses.get(frame.stamp), categories)) is not None
-        ]
+        meter = FrameMeter(bag, shard, categories, truth_of(bag), keep_label_maps)
+        repeated = bag.repeated_stamps(shard.topic)
+        measured = []
+        for frame in bag.frames(shard.topic, max(0, shard.start - 1), shard.stop):
+            is_unique = frame.stamp not in repeated
+            response = responses.get(frame.stamp) if is_unique else None
+            missing = NO_RESPONSE if is_unique else REPEATED_STAMP
+            found = _measure_frame(meter, frame, response, missing, categories)
+            if found is not None:
+                measured.append(found)
         return shard_result(shard, measured, bag.problems)
 
 
 def _measure_frame(
-    meter: FrameMeter, frame: BagFrame, response: NodeResponse | None, categories: CategorySet
+    meter: FrameMeter, frame: BagFrame, response: NodeResponse | None, missing: str, categories: CategorySet
 ) -> FrameMeasurements | None:
+    """Measure a frame; `missing` is its problem if there is no response."""
     result = response.result(categories) if response else None
     if result is None:
-        frame = replace(frame, problem=frame.problem or NO_RESPONSE)
+        frame = replace(frame, problem=frame.problem or missing)
     latency = response.latency if response and result is not None else None
     return meter.measure(frame, result, stage_columns(None) | {"latency": np.nan if latency is None else latency})

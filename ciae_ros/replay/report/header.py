@@ -77,6 +77,7 @@ def details(run: EvaluationRun) -> tuple[Fact, ...]:
         Fact("Settings", _pairs(metadata.get("settings", {}))),
         Fact("Versions", _pairs(metadata.get("versions", {}))),
     ]
+    found += [Fact("Note", note) for note in metadata.get("notes", [])]
     for bag in metadata.get("bags", []):
         topics = ", ".join(f"{topic} ({count(messages, 'message')})" for topic, messages in bag["topics"].items())
         found.append(Fact(f"Bag {bag['name']}", f"{bag['path']}: {topics or 'no topics'}"))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,24 @@ def test_cameras_with_equal_stamps_find_their_own_truth(tmp_path: Path) -> None:
     assert truth.find(replace(frame(), key=FrameKey("drive", "/left", 7))) is None
 
 
+@pytest.mark.parametrize(
+    ("names", "additions", "kind"),
+    [
+        (["a.jpg", "b.jpg"], {"stamp": [5, 5]}, "stamp 5"),
+        (["front/7.jpg", "rear/007.jpg"], {}, "number 7"),
+        (["front/a.jpg", "rear/a.jpg"], {}, "name a"),
+    ],
+)
+def test_two_images_of_one_frame_are_refused(
+    names: list[str], additions: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    path = write_truth(tmp_path, names, **additions)
+    with pytest.raises(GroundTruthError, match=f"images 0 and 1 are both of the frame with {kind}"):
+        open_ground_truth(path, CATEGORIES)
+    write_truth(tmp_path / "other", names, **additions, topic=["/front", "/rear"])
+    open_ground_truth(tmp_path / "other", CATEGORIES)
+
+
 def edited(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads(path.read_text())
     edit(content)
@@ -169,18 +187,18 @@ LABELS_TOPIC, SEGMENTS_TOPIC = "/truth/labels", "/truth/segments"
 STAMPS = [10**9 + number for number in range(5)]
 
 
-def write_topics(path: Path, category: int = 3, name: str = "car") -> Path:
+def write_topics(path: Path, category: int = 3, name: str = "car", order: Sequence[int] = (0, 3, 1, 2, 4)) -> Path:
     """Labels in another order than the frames, without segments of the third."""
     store = typestore()
     types = store.types
     with Writer(path, version=8) as writer:
         labels = writer.add_connection(LABELS_TOPIC, IMAGE, typestore=store)
         segments = writer.add_connection(SEGMENTS_TOPIC, SEGMENTS, typestore=store)
-        for order, number in enumerate((0, 3, 1, 2, 4)):
+        for place, number in enumerate(order):
             of_frame = header(STAMPS[number])
             ids = np.where(ids_of(number) == CAR, 2, ids_of(number)).astype(np.uint16)
             message = raw_image(of_frame, ids, "16UC1")
-            writer.write(labels, 1000 + order, store.serialize_cdr(message, IMAGE))
+            writer.write(labels, 1000 + place, store.serialize_cdr(message, IMAGE))
             box = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 1, 1, do_rectify=False)
             point = types["geometry_msgs/msg/Point32"](0.0, 0.0, 0.0)
             table = [
@@ -189,7 +207,7 @@ def write_topics(path: Path, category: int = 3, name: str = "car") -> Path:
             ]
             found = types[SEGMENTS](of_frame, *SIZE, "annotator", table)
             if number != 2:
-                writer.write(segments, 2000 + order, store.serialize_cdr(found, SEGMENTS))
+                writer.write(segments, 2000 + place, store.serialize_cdr(found, SEGMENTS))
     return path
 
 
@@ -204,6 +222,14 @@ def test_topics_are_found_by_stamp(tmp_path: Path) -> None:
             assert found.segments == (TrueSegment(1, 1), TrueSegment(2, 3))
         assert truth.find(frame(2, STAMPS[2])) is None
         assert truth.find(frame(0, 5)) is None
+
+
+def test_labels_with_equal_stamps_belong_to_no_frame(tmp_path: Path) -> None:
+    with open_bag(write_topics(tmp_path / "drive", order=(0, 1, 1, 3))) as bag:
+        assert bag.repeated_stamps(LABELS_TOPIC) == {STAMPS[1]}
+        truth = topic_ground_truth(bag, LABELS_TOPIC, SEGMENTS_TOPIC, CATEGORIES)
+        assert [truth.find(frame(number, STAMPS[number])) is None for number in (0, 1, 3)] == [False, True, False]
+        assert truth.find(replace(frame(0, STAMPS[0]), is_stamp_unique=False)) is None
 
 
 @pytest.mark.parametrize(("category", "name"), [(8, "car"), (3, "truck")])

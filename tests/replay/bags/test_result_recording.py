@@ -17,6 +17,7 @@ from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.bags.ground_truth import decode_label_image, topic_ground_truth
+from ciae_ros.replay.bags.image_topics import choose_topics
 from ciae_ros.replay.bags.result_recording import record_results
 from ciae_ros.replay.bags.types import BagError
 
@@ -49,7 +50,7 @@ def write(path: Path, topics: tuple[str, ...] = (FRONT,), **options: object) -> 
 @pytest.mark.parametrize("options", [{}, {"storage": "sqlite3"}, {"compressed": True}])
 def test_everything_is_in_the_recorded_bag(options: dict[str, object], tmp_path: Path) -> None:
     path, output = write(tmp_path / "drive", **options), tmp_path / "out.mcap"
-    assert record_results(path, output, brighter_half, "bright") == []
+    assert record_results(path, output, brighter_half, "bright") == ([], [])
     with open_bag(path) as before, open_bag(output) as after:
         assert after.problems == []
         assert sorted(set(after.topics) - set(before.topics)) == [
@@ -82,7 +83,7 @@ def test_everything_is_in_the_recorded_bag(options: dict[str, object], tmp_path:
 def test_recorded_results_are_ground_truth_and_not_a_camera(tmp_path: Path) -> None:
     record_results(write(tmp_path / "drive"), tmp_path / "out.mcap", brighter_half, "bright")
     with open_bag(tmp_path / "out.mcap") as bag:
-        assert bag.camera_topics() == [FRONT]
+        assert choose_topics(bag).topics == [FRONT]
         truth = topic_ground_truth(bag, "/panoptic_node/labels", "/panoptic_node/segments", CATEGORIES)
         for frame in bag.frames(FRONT):
             found = truth.find(frame)

@@ -20,13 +20,18 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import Predictor, load_checkpoint, save_checkpoint
 from ciae_ros.model import CIAE
 from ciae_ros.replay.__main__ import main
-from ciae_ros.replay.bags.bag_writing import write_bag
+from ciae_ros.replay.bags.bag_writing import header, new_bag, raw_image, write_bag
+from ciae_ros.replay.bags.definitions import IMAGE, typestore
+from ciae_ros.replay.bags.ground_truth import open_ground_truth
+from ciae_ros.replay.bags.types import REPEATED_STAMP
 from ciae_ros.replay.evaluation import run_evaluation as evaluation
 from ciae_ros.replay.evaluation.model_options import ModelOptions
 from ciae_ros.replay.evaluation.run_evaluation import EvaluationConfig, evaluate
 from ciae_ros.replay.evaluation.run_folder import RunFolderError, read_run
+from ciae_ros.replay.evaluation.shards import Shard
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
 from ciae_ros.replay.metrics.summary import summarize
+from ciae_ros.replay.playback.node_responses import NodeResponse, measure_responses
 from tests.training.evaluation.test_evaluate import LENIENT, LIGHT
 from tests.training.synthetic import CATEGORIES, scene, write_split
 from training.evaluation.runner import evaluate as evaluate_images
@@ -242,3 +247,70 @@ def test_ground_truth_of_other_frames_is_reported(
     assert not run.frames["has_truth"].any()
     assert any("no frame has ground truth" in problem for problem in run.metadata["problems"])
     assert np.isnan(summarize(run)["pq"])
+
+
+STAMPS = [SECOND, SECOND, 2 * SECOND, 3 * SECOND, SECOND, 5 * SECOND, 6 * SECOND]
+"""Of three frames, in different shards, the stamps are equal."""
+
+
+@pytest.fixture(scope="module")
+def bag_with_equal_stamps(images: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bags") / "equal"
+    with new_bag(path, "mcap") as writer:
+        connection = writer.add_connection(TOPIC, IMAGE, typestore=typestore())
+        for index, (stamp, image) in enumerate(zip(STAMPS, images, strict=True)):
+            data = typestore().serialize_cdr(raw_image(header(stamp), image), IMAGE)
+            writer.write(connection, SECOND + index * SECOND, data)
+    return path
+
+
+def with_stamps(annotations: PanopticAnnotations, folder: Path) -> Path:
+    """The ground truth of the frames whose stamps are unique, and of one whose is not."""
+    content = json.loads(annotations.path.read_text())
+    content["images"] = [
+        {**entry, "file_name": f"any{number}.jpg", "stamp": STAMPS[number]}
+        for number, entry in enumerate(content["images"])
+        if number not in (0, 1)
+    ]
+    path = folder / annotations.path.name
+    path.write_text(json.dumps(content))
+    path.with_suffix("").symlink_to(annotations.path.with_suffix(""))
+    return path
+
+
+def test_frames_with_equal_stamps_get_no_ground_truth_by_stamp(
+    bag_with_equal_stamps: Path, annotations: PanopticAnnotations, checkpoint: Path, tmp_path: Path
+) -> None:
+    truth = with_stamps(annotations, tmp_path)
+    run = evaluate(config([bag_with_equal_stamps], tmp_path / "run", checkpoint, ground_truth=str(truth)))
+    assert list(run.frames["has_truth"]) == [STAMPS.count(stamp) == 1 for stamp in STAMPS]
+    (problem,) = run.metadata["problems"]
+    assert "1 repeat that of the previous frame" in problem
+    assert "frames with equal stamps get no ground truth by stamp" in problem
+
+
+def test_frames_with_equal_stamps_get_their_ground_truth_by_number(
+    bag_with_equal_stamps: Path,
+    annotations: PanopticAnnotations,
+    checkpoint: Path,
+    whole: EvaluationRun,
+    tmp_path: Path,
+) -> None:
+    made = config([bag_with_equal_stamps], tmp_path / "run", checkpoint, ground_truth=str(annotations.path))
+    assert list(evaluate(made).frames["pq"]) == pytest.approx(list(whole.frames["pq"]), nan_ok=True)
+
+
+def test_responses_to_frames_with_equal_stamps_are_not_scored(
+    bag_with_equal_stamps: Path, annotations: PanopticAnnotations
+) -> None:
+    shard = Shard(bag_with_equal_stamps, "equal", TOPIC, 0, FRAMES)
+    responses = {}
+    for stamp in STAMPS:
+        responses[stamp] = NodeResponse(published=1.0, arrived=2.0)
+        responses[stamp].set_labels(np.zeros((60, 80), np.uint16))
+        responses[stamp].set_segments([])
+    truth = open_ground_truth(annotations.path, CATEGORIES)
+    frames = measure_responses(shard, responses, CATEGORIES, lambda _: truth, keep_label_maps=False).frames
+    is_unique = [STAMPS.count(stamp) == 1 for stamp in STAMPS]
+    assert list(frames["problem"]) == ["" if unique else REPEATED_STAMP for unique in is_unique]
+    assert list(frames["has_truth"]) == list(frames["latency"].notna()) == is_unique

@@ -22,11 +22,12 @@ from ciae_ros.replay.__main__ import main
 from ciae_ros.replay.bags.bag import open_bag
 from ciae_ros.replay.bags.bag_writing import write_bag
 from ciae_ros.replay.bags.ground_truth import decode_label_image
+from ciae_ros.replay.bags.stamps import stamp_of_serialized
 from ciae_ros.replay.bags.types import NO_RESPONSE
 from ciae_ros.replay.evaluation.model_options import ModelOptions
 from ciae_ros.replay.evaluation.run_evaluation import EvaluationConfig
 from ciae_ros.replay.evaluation.run_folder import read_run
-from ciae_ros.replay.playback.bag_playback import PlaybackError, stamp_of_serialized
+from ciae_ros.replay.playback.bag_playback import PlaybackError
 from ciae_ros.replay.playback.node_evaluation import PlaybackOptions, evaluate_through_node
 from tests.node.harness import Client, start_node
 
