@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.core.text_file import read_text
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of, read_content
 from training.data.checks import check_images, file_faults, summary
 
 
@@ -23,10 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
     path = arguments.annotations
     try:
-        content = json.loads(read_text(path))
+        content = read_content(path)
         annotations = PanopticAnnotations.load(path)
-    except (OSError, ValueError) as error:
-        print(f"check_data: {path} cannot be read: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"check_data: {path} cannot be read: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"check_data: {error}", file=sys.stderr)
         return 1
     image_folder = arguments.images or image_folder_of(path)
     faults = list(file_faults(content, path))
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         num_faults += len(report.faults)
         reports.append(report)
     print("\n".join(summary(reports, annotations.categories)))
+    if any(ours != theirs for theirs, ours in annotations.category_ids.items()):
+        print("the network and the node number the categories from 1, because not all ids are in 1..65535\n")
     print(f"{path}: {num_faults or 'no'} {'fault' if num_faults == 1 else 'faults'}")
     return 1 if num_faults else 0
 

@@ -32,6 +32,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ciae_ros.core.categories import Category, CategorySet
+from ciae_ros.core.coco_panoptic import write_segment_ids
 from ciae_ros.core.images.files import ImageFileError, read_classes
 from training.data.sample import DataError, read_rgb
 
@@ -162,7 +163,7 @@ def _convert_split(
     for image_id, (image, annotation) in enumerate(tqdm(pairs, desc=split, unit="image"), start=first_id):
         semantic = _read_semantic(image, annotation)
         segment_ids, segments_info = panoptic_segments(semantic, CATEGORIES, min_area)
-        _write_png(png_folder / annotation.name, segment_ids)
+        write_segment_ids(png_folder / annotation.name, segment_ids)
         shutil.copyfile(image, image_folder / image.name)
         height, width = semantic.shape
         part["images"].append({"id": image_id, "file_name": image.name, "height": height, "width": width})
@@ -188,12 +189,6 @@ def _read_semantic(image: Path, annotation: Path) -> np.ndarray:
     if semantic.max() > VOID:
         raise DataError(f"{annotation} has the value {semantic.max()}; classes are 0..{VOID - 1}, void is {VOID}")
     return semantic
-
-
-def _write_png(path: Path, segment_ids: np.ndarray) -> None:
-    blue_green_red = np.stack((segment_ids >> 16, segment_ids >> 8 & 255, segment_ids & 255), axis=-1)
-    if not cv2.imwrite(str(path), blue_green_red.astype(np.uint8)):
-        raise OSError(f"{path} cannot be written")
 
 
 def _join_splits(target: Path, splits: tuple[str, ...], joined: str) -> None:

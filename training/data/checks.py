@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ciae_ros.core.categories import CategorySet
-from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations
 from ciae_ros.core.images.files import exif_orientation
 from training.data.sample import VOID, read_sample
 
@@ -128,7 +128,7 @@ def area_faults(segments_info: list[dict[str, Any]], areas: dict[int, int], png:
             yield f"{png}: segment {segment['id']} has {area} pixels, but the area {segment['area']} in the JSON file"
 
 
-def check_image(annotations: PanopticAnnotations, image_folder: Path, image_id: int) -> ImageReport:
+def check_image(annotations: PanopticAnnotations, image_folder: Path, image_id: ImageId) -> ImageReport:
     """Check an image that has an annotation."""
     image, annotation = annotations.images[image_id], annotations.annotations[image_id]
     report = ImageReport(list(entry_faults(image, annotation, annotations.path)))
@@ -157,7 +157,7 @@ def check_image(annotations: PanopticAnnotations, image_folder: Path, image_id: 
 
 def check_images(annotations: PanopticAnnotations, image_folder: Path, workers: int) -> Iterator[ImageReport]:
     """Yield reports in the order of image ids. Threads suffice, because decoding releases the GIL."""
-    image_ids = sorted(annotations.images.keys() & annotations.annotations.keys())
+    image_ids = annotations.annotated
     check = partial(check_image, annotations, image_folder)
     with ThreadPoolExecutor(workers) as pool:
         yield from tqdm(pool.map(check, image_ids), total=len(image_ids), unit="image")

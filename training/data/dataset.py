@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations
 from ciae_ros.inference import CategorySet
 from ciae_ros.model.backbone import SIZE_DIVISOR
 from training.data.augmentation import augment
@@ -39,7 +39,7 @@ class Draw(NamedTuple):
 class Item(NamedTuple):
     """An augmented image."""
 
-    image_id: int
+    image_id: ImageId
     image: Tensor
     """Pixels (3, h, w) uint8, RGB."""
     target: Target
@@ -51,7 +51,7 @@ class Item(NamedTuple):
 class Batch:
     """Augmented images of different sizes, padded to H x W, which are multiples of `SIZE_DIVISOR`."""
 
-    image_ids: list[int]
+    image_ids: list[ImageId]
     images: Tensor
     """Pixels (B, 3, H, W) uint8, RGB."""
     sizes: list[tuple[int, int]]
@@ -92,7 +92,7 @@ class PanopticDataset(Dataset[Item]):
         Raises:
             DataError: no image is annotated, or the size of one is missing.
         """
-        self.image_ids = sorted(set(annotations.images) & set(annotations.annotations))
+        self.image_ids = annotations.annotated
         if not self.image_ids:
             raise DataError(f"{annotations.path} has no annotated image")
         for image_id in self.image_ids:

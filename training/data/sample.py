@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations
 from ciae_ros.core.images.files import ImageFileError, exif_orientation, read_image
 from ciae_ros.inference import CategorySet
 
@@ -39,7 +39,7 @@ class Sample:
     """Thing class of each instance (n,) int64, from 0."""
 
 
-def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: int) -> Sample:
+def read_sample(annotations: PanopticAnnotations, image_folder: Path, image_id: ImageId) -> Sample:
     """Read an image and its segments.
 
     Pixels of a crowd segment become `CROWD`. Several segments of a stuff class become one.

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations, renumbered
 from ciae_ros.core.text_file import read_text
 from training.evaluation import hotcoco_engine
 from training.evaluation.scores import BoxAP, Scores, SegmentScores
@@ -39,6 +39,7 @@ def compute_scores(truth: PanopticAnnotations, results: Path, engine: Engine = h
         ValueError: an image has no result, or a file is corrupt or inconsistent with another one.
     """
     found = _load_results(truth, results)
+    truth, found = _with_numbers(truth), _with_numbers(found)
     try:
         segments = engine.score_segments(truth, found)
     except ValueError as error:
@@ -57,19 +58,33 @@ def _load_results(truth: PanopticAnnotations, path: Path) -> PanopticAnnotations
             _check_result(truth, path, image_id, entries.get(image_id))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not in COCO's panoptic format: {error!r}") from None
-    annotations = {image_id: entries[image_id] for image_id in truth.annotations}
+    annotations = {image_id: renumbered(entries[image_id], truth.category_ids) for image_id in truth.annotations}
     return replace(truth, path=path, png_folder=path.with_suffix(""), annotations=annotations)
 
 
-def _check_result(truth: PanopticAnnotations, path: Path, image_id: int, entry: dict[str, Any] | None) -> None:
+def _check_result(truth: PanopticAnnotations, path: Path, image_id: ImageId, entry: dict[str, Any] | None) -> None:
     if entry is None:
         raise ValueError(f"{path} has no result for image {image_id}")
     png = path.with_suffix("") / entry["file_name"]
     if not png.is_file():
         raise ValueError(f"{png} is missing")
     for info in entry["segments_info"]:
-        if info["category_id"] not in truth.categories.by_id:
+        if info["category_id"] not in truth.category_ids:
             raise ValueError(f"{path}, image {image_id}: the data has no category {info['category_id']}")
+
+
+def _with_numbers(annotations: PanopticAnnotations) -> PanopticAnnotations:
+    """Replace ids of images that are not natural numbers, which the engines require, by the position of the image."""
+    if all(isinstance(image_id, int) and image_id >= 0 for image_id in annotations.annotations):
+        return annotations
+    numbers = {image_id: number for number, image_id in enumerate(annotations.annotations)}
+    return replace(
+        annotations,
+        images={number: annotations.images[image_id] | {"id": number} for image_id, number in numbers.items()},
+        annotations={
+            number: annotations.annotations[image_id] | {"image_id": number} for image_id, number in numbers.items()
+        },
+    )
 
 
 def _box_ap(engine: Engine, truth: PanopticAnnotations, results: PanopticAnnotations) -> BoxAP:
@@ -92,7 +107,7 @@ def _box_ap(engine: Engine, truth: PanopticAnnotations, results: PanopticAnnotat
     return engine.score_boxes({"images": images, "annotations": boxes, "categories": categories}, detections)
 
 
-def _things(annotations: PanopticAnnotations) -> Iterator[tuple[int, dict[str, Any]]]:
+def _things(annotations: PanopticAnnotations) -> Iterator[tuple[ImageId, dict[str, Any]]]:
     """Yield the image id and the entry of each thing segment."""
     for image_id, entry in annotations.annotations.items():
         for info in entry["segments_info"]:

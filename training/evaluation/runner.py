@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations, check_png_names, write_results
 from ciae_ros.inference import CategorySet, PanopticResult, Predictor
 from training.data.sample import Sample, read_sample
 from training.evaluation.metrics import compute_scores
@@ -59,7 +59,7 @@ def results_path(output: Path, annotations: PanopticAnnotations) -> Path:
 
 def _predict(
     predictor: Predictor, annotations: PanopticAnnotations, image_folder: Path
-) -> Iterator[tuple[int, str, PanopticResult]]:
+) -> Iterator[tuple[ImageId, str, PanopticResult]]:
     samples = _read_ahead(annotations, image_folder)
     # `disable=None` hides the bar unless the output is a terminal.
     for image_id, sample in tqdm(samples, total=len(annotations.annotations), unit=" images", disable=None):
@@ -72,9 +72,9 @@ def _segment(predictor: Predictor, sample: Sample) -> PanopticResult:
     return predictor.predict(sample.image.permute(1, 2, 0).contiguous().numpy(), "rgb")
 
 
-def _read_ahead(annotations: PanopticAnnotations, image_folder: Path) -> Iterator[tuple[int, Sample]]:
+def _read_ahead(annotations: PanopticAnnotations, image_folder: Path) -> Iterator[tuple[ImageId, Sample]]:
     """Yield image ids and samples in the order of the annotations, decoded in advance on threads."""
-    waiting: deque[tuple[int, Future[Sample]]] = deque()
+    waiting: deque[tuple[ImageId, Future[Sample]]] = deque()
     with ThreadPoolExecutor(READERS) as readers:
         for image_id in annotations.annotations:
             waiting.append((image_id, readers.submit(read_sample, annotations, image_folder, image_id)))
@@ -90,7 +90,8 @@ def _check_images(annotations: PanopticAnnotations) -> None:
         raise ValueError(f"{annotations.path} has no annotated image")
     for image_id in annotations.annotations:
         if image_id not in annotations.images:
-            raise ValueError(f"{annotations.path} annotates image {image_id}, which is not among its images")
+            raise ValueError(f"{annotations.path} annotates image {image_id!r}, which is not among its images")
+    check_png_names(annotations.annotations.values(), annotations.path)
     for entry in annotations.annotations.values():
         if not all(segment.keys() >= {"area", "bbox"} for segment in entry["segments_info"]):
             raise ValueError(f"{annotations.path} has a segment without area or bbox in {entry['file_name']}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations, check_png_names, write_results
 from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import PanopticResult, Predictor
 from training.data.sample import DataError, read_rgb
@@ -48,14 +48,19 @@ def write_server_results(predictor: Predictor, image_info: Path, image_folder: P
         images={entry["id"]: entry for entry in entries},
         annotations={},
         categories=predictor.categories,
+        category_ids={category.id: category.id for category in predictor.categories.categories},
     )
+    try:
+        check_png_names(entries, image_info)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     path = results_path(output, images)
     write_results(_results(predictor, file_names, image_folder), path, images)
     return path
 
 
 def _results(
-    predictor: Predictor, file_names: dict[int, str], image_folder: Path
-) -> Iterator[tuple[int, str, PanopticResult]]:
+    predictor: Predictor, file_names: dict[ImageId, str], image_folder: Path
+) -> Iterator[tuple[ImageId, str, PanopticResult]]:
     for image_id, file_name in tqdm(file_names.items(), unit=" images", disable=None):
         yield image_id, str(Path(file_name).with_suffix(".png")), predictor.predict(read_rgb(image_folder / file_name))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ciae_ros.camera.camera_image import UnusableImageError
-from ciae_ros.core.coco_panoptic import PanopticAnnotations
+from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
@@ -77,7 +77,7 @@ def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categor
 class _FileTruth:
     def __init__(self, annotations: PanopticAnnotations) -> None:
         self._annotations = annotations
-        self._image_ids: dict[tuple[str, str, int | str], int] = {}
+        self._image_ids: dict[tuple[str, str, int | str], ImageId] = {}
         """Ids by topic, kind of identifier, and identifier of the frame."""
         for image_id, entry in annotations.images.items():
             if image_id in annotations.annotations:
@@ -97,7 +97,7 @@ class _FileTruth:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
 
-    def _find(self, frame: BagFrame, topic: str) -> int | None:
+    def _find(self, frame: BagFrame, topic: str) -> ImageId | None:
         keys: list[tuple[str, str, int | str]] = [
             (topic, "name", frame.frame_id),
             (topic, "number", frame.key.index),
@@ -106,7 +106,7 @@ class _FileTruth:
             keys.insert(0, (topic, "stamp", frame.stamp))
         return next((self._image_ids[key] for key in keys if key in self._image_ids), None)
 
-    def _add(self, image_id: int, entry: dict[str, Any]) -> None:
+    def _add(self, image_id: ImageId, entry: dict[str, Any]) -> None:
         topic = str(entry.get("topic", EVERY_TOPIC))
         name = Path(str(entry.get("file_name", ""))).stem
         stamp = _nanoseconds(entry["stamp"]) if "stamp" in entry else _stamp_in(name)

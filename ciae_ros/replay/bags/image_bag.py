@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tqdm import tqdm
 
 from ciae_ros.camera.frames import SourceError
 from ciae_ros.camera.image_source import open_source
 from ciae_ros.core.atomic_file import new_folder_atomically
-from ciae_ros.core.images.files import ImageFileError, check_segment_ids
-from ciae_ros.core.text_file import read_text
+from ciae_ros.core.coco_panoptic import ImageId, check_png_names, read_content
+from ciae_ros.core.images.files import check_segment_ids
 from ciae_ros.replay.bags.bag_writing import StorageFormat, write_bag
 from ciae_ros.replay.bags.types import BagError, GroundTruthError
 
@@ -38,8 +40,8 @@ def make_bag(
         rate: images per second; None for the timestamps of a video, and 10 for images.
         storage: storage format of the bag.
         jpeg: write JPEG images instead of raw ones.
-        truth: JSON file in COCO's panoptic format whose `file_name`s are those of the images, with its PNGs in the
-            folder of the same name next to it.
+        truth: JSON file in COCO's panoptic format, with its PNGs in the folder of the same name next to it. An entry
+            of `images` describes the image whose path ends with its `file_name`.
 
     Returns:
         The ground truth file in the bag's folder, with the entries of its frames and their stamps.
@@ -62,7 +64,7 @@ def make_bag(
     if truth is not None:
         # Checked before the images are written.
         stamps = {name: stamp(number, number / images.rate) for number, name in enumerate(images.names)}
-        entries = _read_truth(truth, stamps)
+        entries = _read_truth(truth, source.resolve(), stamps)
     shown = tqdm(images.frames, "writing", images.length or None, unit=" frames", disable=None)
     messages = ((topic_of(jpeg), stamp(frame.number, frame.seconds), frame.pixels) for frame in shown)
     with new_folder_atomically(output) as folder:
@@ -78,30 +80,52 @@ def topic_of(jpeg: bool) -> str:
     return f"{TOPIC}/compressed" if jpeg else TOPIC
 
 
-def _read_truth(path: Path, stamps: dict[str, int]) -> dict[str, list[dict[str, object]]]:
-    """Read the entries of the images and add their stamps."""
+def _read_truth(path: Path, source: Path, stamps: dict[str, int]) -> dict[str, Any]:
+    """Read the entries of the images of a source and add their stamps."""
     try:
-        content = json.loads(read_text(path))
-        ours = [entry for entry in content["images"] if entry["file_name"] in stamps]
-        images = [entry | {"stamp": stamps[entry["file_name"]]} for entry in ours]
-        known = {entry["id"] for entry in images}
-        annotations = [entry for entry in content["annotations"] if entry["image_id"] in known]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_content(path)
+        stamp_of = {image_id: stamps[name] for image_id, name in _matches(content["images"], source, stamps).items()}
+        images = [entry | {"stamp": stamp_of[entry["id"]]} for entry in content["images"] if entry["id"] in stamp_of]
+        annotations = [entry for entry in content["annotations"] if entry["image_id"] in stamp_of]
+        check_png_names(annotations, path)
+        for entry in annotations:
+            check_segment_ids(path.with_suffix("") / entry["file_name"])
+    except (KeyError, TypeError) as error:
         raise GroundTruthError(f"{path} is not in COCO's panoptic format: {error!r}") from None
+    except (OSError, ValueError) as error:
+        raise GroundTruthError(str(error)) from None
     if not annotations:
         raise GroundTruthError(f"{path} has no ground truth for the images: no file_name matches")
-    try:
-        for entry in annotations:
-            check_segment_ids(path.with_suffix("") / str(entry["file_name"]))
-    except ImageFileError as error:
-        raise GroundTruthError(str(error)) from None
     return content | {"images": images, "annotations": annotations}
 
 
-def _write_truth(source: Path, content: dict[str, list[dict[str, object]]], bag: Path) -> None:
+def _matches(entries: list[dict[str, Any]], source: Path, names: Iterable[str]) -> dict[ImageId, str]:
+    """Return the file names of the images by the id of the entry whose `file_name` is the end of the image's path.
+
+    Raises:
+        ValueError: two entries describe one image.
+    """
+    folder = source if source.is_dir() else source.parent
+    known = set(names)
+    matches: dict[ImageId, str] = {}
+    first: dict[str, ImageId] = {}
+    for entry in entries:
+        path = PurePosixPath(entry["file_name"])
+        name = path.name
+        if name not in known or (folder / name).parts[-len(path.parts) :] != path.parts:
+            continue
+        other = first.setdefault(name, entry["id"])
+        if other != entry["id"]:
+            raise ValueError(f"images {other!r} and {entry['id']!r} of the ground truth are both {folder / name}")
+        matches[entry["id"]] = name
+    return matches
+
+
+def _write_truth(source: Path, content: dict[str, Any], bag: Path) -> None:
     path = bag / TRUTH
     path.with_suffix("").mkdir()
     for entry in content["annotations"]:
-        name = str(entry["file_name"])
-        shutil.copyfile(source.with_suffix("") / name, path.with_suffix("") / name)
+        copy = path.with_suffix("") / entry["file_name"]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.with_suffix("") / entry["file_name"], copy)
     path.write_text(json.dumps(content))

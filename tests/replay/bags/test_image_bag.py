@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -121,3 +122,64 @@ def test_a_failure_leaves_nothing_in_the_way_of_the_next_attempt(
     assert command(folder, bag, "--truth", annotations.path) == 0
     with open_bag(bag) as written:
         assert len(list(written.frames("/camera/image_raw"))) == 2
+
+
+def with_file_names(path: Path, name_of: dict[int, str]) -> None:
+    content = json.loads(path.read_text())
+    for entry in content["images"]:
+        entry["file_name"] = name_of[entry["id"]]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_file_names_with_folders(separator: str, tmp_path: Path) -> None:
+    """One folder of a data set finds its ground truth, and not that of images of equal names in other folders."""
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (1, 2, 3)})
+    folder = image_folder_of(annotations.path)
+    for city, number, name in (("ulm", 1, "a.png"), ("bonn", 2, "a.png"), ("ulm", 3, "b.png")):
+        (folder / city).mkdir(exist_ok=True)
+        (folder / f"000{number}.png").rename(folder / city / name)
+    names = {1: "ulm/a.png", 2: "bonn/a.png", 3: "ulm/b.png"}
+    with_file_names(annotations.path, {number: name.replace("/", separator) for number, name in names.items()})
+    assert command(folder / "ulm", tmp_path / "drive", "--truth", annotations.path) == 0
+    truth = open_ground_truth(tmp_path / "drive", CATEGORIES)
+    with open_bag(tmp_path / "drive") as bag:
+        for frame, image_id in zip(bag.frames("/camera/image_raw"), (1, 3), strict=True):
+            found = truth.find(frame)
+            assert found is not None
+            assert np.array_equal(found.ids, annotations.segment_ids(image_id))
+
+
+def test_pngs_in_folders(tmp_path: Path) -> None:
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (1, 2)})
+    content = json.loads(annotations.path.read_text())
+    for number, entry in enumerate(content["annotations"]):
+        name = f"city{number}/truth.png"
+        (annotations.png_folder / f"city{number}").mkdir()
+        (annotations.png_folder / entry["file_name"]).rename(annotations.png_folder / name)
+        entry["file_name"] = name
+    annotations.path.write_text(json.dumps(content))
+    assert command(image_folder_of(annotations.path), tmp_path / "drive", "--truth", annotations.path) == 0
+    truth = open_ground_truth(tmp_path / "drive", CATEGORIES)
+    with open_bag(tmp_path / "drive") as bag:
+        for frame, image_id in zip(bag.frames("/camera/image_raw"), (1, 2), strict=True):
+            found = truth.find(frame)
+            assert found is not None
+            assert np.array_equal(found.ids, scene(image_id)[0])
+
+
+def test_ground_truth_that_cannot_be_copied_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = write_split(tmp_path / "data", {number: scene(number) for number in (1, 2)})
+    folder, drive = image_folder_of(annotations.path), tmp_path / "bags" / "drive"
+    with_file_names(annotations.path, {1: "0001.png", 2: "tiny/0001.png"})
+    assert command(folder, drive, "--truth", annotations.path) == 1
+    assert f"images 1 and 2 of the ground truth are both {folder / '0001.png'}" in capsys.readouterr().err
+    content = json.loads(annotations.path.read_text())
+    content["annotations"][0]["file_name"] = "../panoptic_tiny/0001.png"
+    annotations.path.write_text(json.dumps(content))
+    with_file_names(annotations.path, {1: "0001.png", 2: "0002.png"})
+    assert command(folder, drive, "--truth", annotations.path) == 1
+    assert "../panoptic_tiny/0001.png is not in the folder" in capsys.readouterr().err
+    assert not drive.parent.exists()

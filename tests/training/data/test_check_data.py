@@ -240,13 +240,38 @@ def test_no_images(data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{data_set} has no images" in fault
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"images": []}'])
-def test_invalid_annotation_file(content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("{", "is not in COCO's panoptic format"),
+        ("[]", "is not in COCO's panoptic format"),
+        ('{"images": []}', "is not in COCO's panoptic format: KeyError('annotations')"),
+    ],
+)
+def test_invalid_annotation_file(
+    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "annotations.json"
     if content is not None:
         path.write_text(content)
     assert main([str(path)]) == 1
-    assert f"{path} cannot be read" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"check_data: {path} {message}" in line
+
+
+def test_other_numbers_of_categories_are_mentioned(data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        for entry in (
+            *content["categories"],
+            *(one for each in content["annotations"] for one in each["segments_info"]),
+        ):
+            key = "id" if "name" in entry else "category_id"
+            entry[key] += 70_000
+
+    _change(data_set, edit)
+    assert main([str(data_set)]) == 0
+    assert "the network and the node number the categories from 1" in capsys.readouterr().out
 
 
 def test_every_fault_is_listed(data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,6 +199,19 @@ def test_annotations_of_nothing_are_refused(
     assert "no annotated image" in refusal(capsys, checkpoint, annotations.path)
 
 
+def test_results_are_not_written_outside_of_their_folder(
+    checkpoint: Path, annotations: PanopticAnnotations, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(annotations.path.read_text())
+    png = annotations.png_folder / "0001.png"
+    content["annotations"][0]["file_name"] = str(png)
+    annotations.path.write_text(json.dumps(content))
+    before = png.read_bytes()
+    assert f"{png} is not in the folder" in refusal(capsys, checkpoint, annotations.path, "--output", tmp_path / "out")
+    assert png.read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -84,6 +84,21 @@ def test_engines_agree_on_wrong_results(tiny: PanopticAnnotations, tmp_path: Pat
     assert 0 < ours.mean_iou < 1
 
 
+@pytest.mark.parametrize("ids", [("a", "b", 7), (-1, -2, -3), (2**40, 2**40 + 1, 0)])
+def test_ids_of_images_do_not_affect_scores(ids: tuple[int | str, ...], tmp_path: Path) -> None:
+    tiny = write_split(tmp_path / "data", {number: scene(number) for number in (1, 2, 3)})
+    expected = compute_scores(tiny, write_perturbed(tiny, tmp_path / "expected.json"))
+    content = json.loads(tiny.path.read_text())
+    for image, annotation, image_id in zip(content["images"], content["annotations"], ids, strict=True):
+        image["id"] = annotation["image_id"] = image_id
+    tiny.path.write_text(json.dumps(content))
+    renamed = PanopticAnnotations.load(tiny.path)
+    path = write_perturbed(renamed, tmp_path / "renamed.json")
+    assert [entry["image_id"] for entry in json.loads(path.read_text())["annotations"]] == list(ids)
+    for engine in ENGINES:
+        assert_same(compute_scores(renamed, path, engine), expected)
+
+
 def test_engines_agree_on_real_images(data: Path, tmp_path: Path) -> None:
     annotations = PanopticAnnotations.load(data / "coco_panoptic_mini" / "annotations" / "panoptic_val2017.json")
     annotations = with_crowds_and_void(annotations.first(8))
