@@ -19,6 +19,7 @@ from ciae_ros.inference import CheckpointError
 from training import distributed
 from training.config import ConfigError, load_config
 from training.data.sample import DataError
+from training.distributed import EnvironmentVariableError
 from training.engine.loop import DivergedError, train
 from training.engine.pretrained import PretrainedError
 
@@ -30,7 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config, options.overrides)
         with distributed.process_group(config.device):
             train(config, options.output or Path("out/training") / config.name)
-    except (ConfigError, DataError, PretrainedError, CheckpointError, DivergedError, OSError) as error:
+    except (
+        EnvironmentVariableError,
+        ConfigError,
+        DataError,
+        PretrainedError,
+        CheckpointError,
+        DivergedError,
+        OSError,
+    ) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import warnings
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from ciae_ros.model.backbone import SIZE_DIVISOR
 from training.data.augmentation import augment
 from training.data.sample import DataError, read_sample
 from training.data.target import Target, make_target, stack_targets
+from training.data.workers import prepare_worker
 
 
 class Draw(NamedTuple):
@@ -202,15 +202,5 @@ def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, 
         collate_fn=collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
     )
-
-
-def _prepare_worker(worker: int) -> None:
-    """Limit a worker to one thread, because workers share the cores, and isolate it from signals.
-
-    In its own process group it does not receive a SIGTERM or Ctrl-C of the run's group: the main process still needs
-    the current batch and then stops the workers.
-    """
-    torch.set_num_threads(1)
-    os.setpgid(0, 0)

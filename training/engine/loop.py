@@ -24,6 +24,7 @@ from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig
 from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches
 from training.data.sample import DataError
+from training.data.workers import describe_failure, is_worker_failure
 from training.engine.builders import build_dataset, build_state, choose_device, load_annotations
 from training.engine.monitoring import Monitor
 from training.engine.optimization import set_training_mode
@@ -147,6 +148,10 @@ def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, devic
     except DataError as error:
         # The message of a worker's error begins with its traceback.
         raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from None
+    except (OSError, RuntimeError) as error:
+        if config.data.workers and is_worker_failure(error):
+            raise DataError(describe_failure(error)) from None
+        raise
 
 
 def _distributed(model: CIAE, device: torch.device) -> nn.Module:
