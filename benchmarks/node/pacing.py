@@ -26,7 +26,7 @@ from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream, PendingFrame
 from ciae_ros.node.cameras import parse_cameras
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.segmenter import Segmenter
 
 PATTERNS = {

@@ -18,7 +18,7 @@ from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.diagnostics.frame_statistics import CLOCK_JUMP, OVER_RATE, STOPPED, SUPERSEDED, FrameStatistics
 from ciae_ros.node.frame_scheduler import RateLimiter
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.publishing.result_publisher import ResultPublisher, SegmentedFrame
 from ciae_ros.node.qos import input_events, input_qos, output_qos
 

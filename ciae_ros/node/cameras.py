@@ -14,7 +14,8 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
 from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic, camera_namespace
-from ciae_ros.node.parameters import NodeParameters, ParameterError
+from ciae_ros.node.parameters.definitions import NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 

@@ -26,7 +26,7 @@ from ciae_ros.node.diagnostics.status import (
     diagnostic_status,
     status_line,
 )
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.segmenter import Segmenter
 
 DIAGNOSTICS_PERIOD = 1.0

@@ -29,14 +29,14 @@ class SaveError(Exception):
 
 
 def save_frames(
-    parent: Path,
+    parent: str,
     frames: Mapping[str, tuple[Image | CompressedImage, SegmentedFrame]],
     metadata: Mapping[str, object],
 ) -> Path:
     """Write frames to a new folder, named by the time, with a folder for each camera.
 
     Args:
-        parent: folder in which the new one is created.
+        parent: folder in which the new one is created; ~ is the home folder.
         frames: received message and segmented frame by the name of the camera.
         metadata: entries for the reports.
 
@@ -44,14 +44,23 @@ def save_frames(
         SaveError: a file or folder cannot be written, or a frame cannot be represented.
     """
     try:
-        folder = _new_folder(parent)
+        folder = _new_folder(_expanded(parent))
         for camera, (message, frame) in frames.items():
             _save_frame(folder, camera, message, frame, metadata)
     except OSError as error:
-        raise SaveError(f"cannot write below save_folder: {error}") from None
+        raise SaveError(f"cannot write below save_folder: {error}; set it to a folder that can be written") from None
+    except SaveError:
+        raise
     except Exception as error:  # A failed report must not end the node.
         raise SaveError(f"the frame cannot be saved: {describe_error(error)}") from error
     return folder
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SaveError(f"save_folder is {path}, but the user has no home folder: set it to another one") from None
 
 
 def _new_folder(parent: Path) -> Path:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -21,23 +23,40 @@ from std_msgs.msg import Header
 from ciae_ros.camera.image_source import open_source
 from ciae_ros.core.diagnostics import PlayerDiagnostics
 from ciae_ros.node.diagnostics.status import OK, Finding, diagnostic_array, diagnostic_status
+from ciae_ros.node.parameters.declaration import declare, refuse_unknown
 from ciae_ros.node.publishing.image_messages import bgr_image
 
 DISCOVERY_TIMEOUT = Duration(seconds=10)
 """Maximum time to wait until reliable subscribers have received the first image."""
+PARAMETERS: dict[str, tuple[Any, str]] = {
+    "source": ("", "Video, image, folder of images, or /dev/videoN."),
+    "rate": (0.0, "Images per second; 0: that of the source."),
+    "loop": (False, "Play the source again at its end."),
+    "compressed": (False, "Publish sensor_msgs/CompressedImage (JPEG)."),
+    "frame_id": ("camera", "frame_id of the images."),
+    "wait_for_subscribers": (0, "Number of subscribers to wait for before the first image."),
+}
+"""Default and description of each parameter."""
 
 
 class ImagePlayer(Node):
     """Plays a source once or in a loop, and reports the number of published images on /diagnostics."""
 
     def __init__(self) -> None:
+        """Create the node.
+
+        Raises:
+            ParameterError: a parameter is invalid.
+        """
         super().__init__("image_player")
-        self._source: str = self.declare_parameter("source", "").value
-        self._rate: float = self.declare_parameter("rate", 0.0).value
-        self._loop: bool = self.declare_parameter("loop", False).value
-        self._compressed: bool = self.declare_parameter("compressed", False).value
-        self._frame_id: str = self.declare_parameter("frame_id", "camera").value
-        self._wait_for_subscribers: int = self.declare_parameter("wait_for_subscribers", 0).value
+        values = {name: declare(self, name, default, _described(text)) for name, (default, text) in PARAMETERS.items()}
+        refuse_unknown(self, PARAMETERS)
+        self._source: str = values["source"]
+        self._rate: float = values["rate"]
+        self._loop: bool = values["loop"]
+        self._compressed: bool = values["compressed"]
+        self._frame_id: str = values["frame_id"]
+        self._wait_for_subscribers: int = values["wait_for_subscribers"]
         message_type: type = CompressedImage if self._compressed else Image
         self._publisher: Publisher = self.create_publisher(message_type, "image", QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -94,3 +113,7 @@ class ImagePlayer(Node):
         self._diagnostics.wait_for_all_acked(Duration(seconds=2))
         self._publisher.wait_for_all_acked(Duration(seconds=2))
         self.get_logger().info(f"published {self.published} images")
+
+
+def _described(text: str) -> ParameterDescriptor:
+    return ParameterDescriptor(description=text)

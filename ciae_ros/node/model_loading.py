@@ -14,7 +14,7 @@ from ciae_ros.inference.device_choice import choose_device, choose_precision
 from ciae_ros.inference.host_memory import trim_malloc
 from ciae_ros.inference.loading.named_models import load_for_backend
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 
 LoadPredictor = Callable[[NodeParameters], Predictor]
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -36,8 +35,9 @@ from ciae_ros.node.errors import (
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR
 from ciae_ros.node.frame_report import SaveError, save_frames
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor, release_unused_memory, warm_up
-from ciae_ros.node.parameter_values import check_changes, declare_parameters, read_parameters
-from ciae_ros.node.parameters import NAMES, NodeParameters, ParameterError
+from ciae_ros.node.parameters.definitions import NAMES, NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
+from ciae_ros.node.parameters.values import check_changes, declare_parameters, read_parameters
 from ciae_ros.node.process_end import ProcessEnd
 from ciae_ros.node.segmenter import Segmenter
 from ciae_ros.node.worker import Worker, finishes_within, flush_responses
@@ -308,7 +308,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
             "parameters": {name: self.get_parameter(name).value for name in NAMES},
         }
         try:
-            folder = save_frames(Path(self._node_parameters.save_folder).expanduser(), frames, metadata)
+            folder = save_frames(self._node_parameters.save_folder, frames, metadata)
             response.success, response.message = True, str(folder)
         except SaveError as error:
             response.message = str(error)

@@ -13,7 +13,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 
 if TYPE_CHECKING:  # Parameters import PyTorch, which the image player does not need.
-    from ciae_ros.node.parameters import NodeParameters
+    from ciae_ros.node.parameters.definitions import NodeParameters
 
 INCOMPATIBLE = "incompatible QoS"
 DEADLINE_MISSED = "deadline missed"

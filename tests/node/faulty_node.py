@@ -19,7 +19,7 @@ from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.node.cli.panoptic_node import main
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 
 OUT_OF_MEMORY, EXCEPTION, LOST_DEVICE, HOST_OUT_OF_MEMORY, NOT_FINITE, HANG = 201, 202, 203, 204, 205, 206
 

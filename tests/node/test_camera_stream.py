@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import parse_cameras
 from ciae_ros.node.frame_scheduler import FrameScheduler
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from tests.node.harness import Client, node_in_this_process
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from ciae_ros.node.cameras import parse_cameras
-from ciae_ros.node.parameters import NodeParameters, ParameterError
+from ciae_ros.node.parameters.definitions import NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
 
 
 def test_the_only_camera_has_its_outputs_in_the_nodes_namespace() -> None:

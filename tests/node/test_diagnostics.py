@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from ciae_ros.node.diagnostics.frame_statistics import Snapshot
 from ciae_ros.node.diagnostics.status import camera_findings, diagnostic_status
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from tests.node.harness import Client, node_in_this_process
 
 HEALTHY = Snapshot(

@@ -16,7 +16,7 @@ from ciae_ros.core.processes import stop
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.model_loading import load_predictor, warm_up
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from tests.node.harness import Client, header, start_node
 
 STAMP = 123_456_789

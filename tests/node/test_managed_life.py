@@ -16,7 +16,7 @@ from lifecycle_msgs.msg import State, Transition
 from ciae_ros.core.processes import stop
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from tests.node.harness import Client, delay_network, node_in_this_process, start_node
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)

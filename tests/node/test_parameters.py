@@ -14,8 +14,9 @@ import yaml
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from rclpy.node import Node
 
-from ciae_ros.node.parameter_values import declare_parameters, read_parameters
-from ciae_ros.node.parameters import CHANGEABLE, NAMES, NodeParameters, ParameterError
+from ciae_ros.node.parameters.definitions import CHANGEABLE, NAMES, NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
+from ciae_ros.node.parameters.values import declare_parameters, read_parameters
 
 CONFIG = Path(__file__).parents[2] / "config" / "panoptic.yaml"
 

@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from ciae_ros.core.processes import stop
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR, NO_RESTART, NORMAL_EXIT
 from ciae_ros.node.model_loading import load_predictor
-from ciae_ros.node.parameters import NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.process_end import NodeExecutor, ProcessEnd, serve
 from tests.node.faulty_node import HANG
 from tests.node.harness import SMALL, Client, node_in_this_process, start_node

@@ -15,6 +15,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from ciae_ros.node.frame_report import SaveError, save_frames
 from tests.node.harness import Client, node_in_this_process
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -107,3 +108,13 @@ def test_names_of_cameras_stay_apart_and_cannot_leave_the_folder(client: Client,
         assert response.success, response.message
     assert sorted(path.name for path in Path(response.message).iterdir()) == ["a-b", "a_b"]
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown_user(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown_user)
+    with pytest.raises(SaveError, match="save_folder is ~/saved, but the user has no home folder: set it"):
+        save_frames("~/saved", {}, {})

@@ -10,22 +10,31 @@ import sys
 import rclpy
 
 from ciae_ros.camera.frames import SourceError
+from ciae_ros.node.cli.startup import REFUSALS, refuse
 from ciae_ros.node.image_player import ImagePlayer
 from ciae_ros.node.signals import until_interrupted
 
 
 def main(args: list[str] | None = None) -> int:
-    """Play until the end or an interruption; returns 1 if the source cannot be played."""
-    rclpy.init(args=args)
-    player = ImagePlayer()
+    """Play until the end or an interruption.
+
+    Returns:
+        0; 1 if the source cannot be played; `CONFIGURATION_ERROR` if an argument or a parameter is invalid.
+    """
+    player: ImagePlayer | None = None
     try:
+        rclpy.init(args=args)
+        player = ImagePlayer()
         with until_interrupted():
             player.play()
+    except REFUSALS as error:
+        return refuse("image_player", error)
     except SourceError as error:
         print(f"image_player: {error}", file=sys.stderr)
         return 1
     finally:
-        player.destroy_node()
+        if player is not None:
+            player.destroy_node()
         rclpy.try_shutdown()
     return 0
 

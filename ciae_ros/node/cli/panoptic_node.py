@@ -9,15 +9,14 @@ import sys
 import traceback
 
 import rclpy
-from rclpy.impl.implementation_singleton import rclpy_implementation
 
 from ciae_ros.inference.host_memory import limit_malloc_arenas
-from ciae_ros.node.errors import ROS_CONFIGURATION_ERRORS, DeviceHungError, describe_error
-from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR, NORMAL_EXIT
+from ciae_ros.node.cli.startup import REFUSALS, refuse
+from ciae_ros.node.errors import DeviceHungError, describe_error
+from ciae_ros.node.exit_codes import DEVICE_FAILURE, INTERNAL_ERROR, NORMAL_EXIT
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
-from ciae_ros.node.parameter_values import read_parameters
-from ciae_ros.node.parameters import ParameterError
+from ciae_ros.node.parameters.values import read_parameters
 from ciae_ros.node.process_end import SHUTDOWN_TIMEOUT, end_process, end_process_after, serve
 from ciae_ros.node.signals import until_interrupted
 
@@ -41,12 +40,8 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
                 node.start()
             serve(node, node.end, node.fail)
             node.end.wait()
-    except rclpy_implementation.UnknownROSArgsError as error:
-        print(f"panoptic_node: unknown ROS arguments: {error}", file=sys.stderr)
-        exit_code = CONFIGURATION_ERROR
-    except (ParameterError, *ROS_CONFIGURATION_ERRORS) as error:
-        print(f"panoptic_node: {' '.join(str(error).split())}", file=sys.stderr)
-        exit_code = CONFIGURATION_ERROR
+    except REFUSALS as error:
+        exit_code = refuse("panoptic_node", error)
     except Exception:
         traceback.print_exc()
         end_process(INTERNAL_ERROR)

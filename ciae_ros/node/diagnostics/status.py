@@ -19,7 +19,7 @@ from ciae_ros.node.diagnostics.frame_statistics import EXPECTED_DROPS, Snapshot
 from ciae_ros.node.qos import INCOMPATIBLE
 
 if TYPE_CHECKING:  # Parameters import PyTorch, which the image player does not need.
-    from ciae_ros.node.parameters import NodeParameters
+    from ciae_ros.node.parameters.definitions import NodeParameters
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,

@@ -10,11 +10,12 @@ from dataclasses import fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ciae_ros.node.parameters import CHANGEABLE, NAMES, NodeParameters, ParameterError
+from ciae_ros.node.parameters.declaration import accept_whole_numbers, declare, refuse_unknown
+from ciae_ros.node.parameters.definitions import CHANGEABLE, NAMES, NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
 
 
 def declare_parameters(node: Node) -> None:
@@ -26,15 +27,10 @@ def declare_parameters(node: Node) -> None:
     defaults = NodeParameters()
     for name, key in NAMES.items():
         metadata = next(item.metadata for item in fields(NodeParameters) if item.name == key)
-        try:
-            default = getattr(defaults, key)
-            value = list(default) if isinstance(default, tuple) else default
-            node.declare_parameter(name, value, _descriptor(metadata))
-        except ParameterException as error:
-            raise ParameterError(f"parameter {name}: {_one_line(error)} ({metadata['text']})") from None
-    unknown = [name for name in node._parameter_overrides if not node.has_parameter(name)]
-    if unknown:
-        raise ParameterError(f"unknown parameters: {', '.join(unknown)}; the parameters are {', '.join(NAMES)}")
+        default = getattr(defaults, key)
+        declare(node, name, list(default) if isinstance(default, tuple) else default, _descriptor(metadata))
+    refuse_unknown(node, NAMES)
+    accept_whole_numbers(node)
 
 
 def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> NodeParameters:
@@ -91,7 +87,3 @@ def check_changes(node: Node, changes: Sequence[Parameter], *, is_configured: bo
 def _immutable(value: Any) -> Any:
     """Convert rclpy's lists and arrays to tuples."""
     return value if isinstance(value, str | bool | int | float) else tuple(value)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -13,15 +13,12 @@ from ciae_ros.inference import InferenceSettings
 from ciae_ros.inference.loading.named_models import BACKENDS, DEFAULT_MODEL
 from ciae_ros.inference.predictor import DTYPES, ResultSize
 from ciae_ros.inference.settings import THRESHOLDS
+from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.visualization import OverlayStyle
 
 RELIABILITIES = ("best_effort", "reliable")
 MAX_LENGTH = 16384
 """Maximum side of an expected image in pixels."""
-
-
-class ParameterError(Exception):
-    """An invalid parameter; the one-line message names it and what to set."""
 
 
 def _parameter(
