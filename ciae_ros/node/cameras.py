@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rclpy.exceptions import InvalidTopicNameException
+from rclpy.expand_topic_name import expand_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_topic_name import validate_topic_name
 
 from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic, camera_namespace
@@ -58,7 +60,9 @@ def parse_cameras(parameters: NodeParameters) -> list[Camera]:
     for topic in topics:
         try:
             validate_topic_name(topic)
-        except InvalidTopicNameException as error:
+            # Only the full name reveals repeated slashes and unknown substitutions.
+            validate_full_topic_name(expand_topic_name(topic, "panoptic_node", "/"))
+        except (InvalidTopicNameException, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ParameterError(f"parameter cameras: {topic!r} is not a valid topic name: {reason}") from None
     _refuse_repeated("cameras", topics)
