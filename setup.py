@@ -37,7 +37,6 @@ setup(
     ],
     # What the package imports; requirements.txt has the versions that are tested. ROS comes from a distribution.
     install_requires=[
-        'backports.zstd; python_version < "3.14"',
         "hotcoco",
         "jinja2",
         "markupsafe",

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 OWN = {"ciae_ros", "training", "ciae_msgs"}
-PART_OF_OTHERS = {"triton": "torch", "builtin_interfaces": "std_msgs", "compression": "backports-zstd"}
+PART_OF_OTHERS = {"triton": "torch", "builtin_interfaces": "std_msgs"}
 """Modules of packages that are declared under another name; `compression` is part of Python 3.14."""
 
 

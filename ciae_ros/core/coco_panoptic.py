@@ -104,9 +104,11 @@ def check_png_names(entries: Iterable[Mapping[str, Any]], path: Path) -> None:
         path: path of the JSON file, for the message.
 
     Raises:
-        ValueError: the name of a PNG is absolute or leaves the folder.
+        ValueError: the name of a PNG is missing, is absolute, or leaves the folder.
     """
     for entry in entries:
+        if "file_name" not in entry:
+            raise ValueError(f"{path}: the annotation of image {entry.get('image_id')!r} has no file_name")
         name = PurePosixPath(entry["file_name"])
         if name.is_absolute() or ".." in name.parts:
             raise ValueError(f"{path}: the PNG {name} is not in the folder {path.with_suffix('')}")

@@ -16,7 +16,7 @@ import pytest
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, check_png_names, write_results
 from ciae_ros.inference import Category, PanopticResult, Segment
-from tests.training.synthetic import CAR, PERSON, ROAD, SKY, scene, write_split
+from tests.training.synthetic import CAR, PERSON, ROAD, SKY, change_category_ids, scene, write_split
 
 
 def test_real_annotations_agree_with_their_segments(data: Path) -> None:
@@ -83,13 +83,7 @@ def edited(annotations: PanopticAnnotations, edit: Callable[[dict[str, Any]], ob
 
 
 def from_zero(content: dict[str, Any]) -> None:
-    """Replace the categories 3, 7, 11 and 12 by 0, 1, 2 and 3."""
-    ids = {ROAD: 0, SKY: 1, CAR: 2, PERSON: 3}
-    for category in content["categories"]:
-        category["id"] = ids[category["id"]]
-    for annotation in content["annotations"]:
-        for segment in annotation["segments_info"]:
-            segment["category_id"] = ids[segment["category_id"]]
+    change_category_ids(content, {ROAD: 0, SKY: 1, CAR: 2, PERSON: 3})
 
 
 def test_categories_from_zero_are_numbered_from_one(tiny: PanopticAnnotations, tmp_path: Path) -> None:
@@ -163,3 +157,8 @@ def test_folders_are_separated_by_slashes(tiny: PanopticAnnotations, tmp_path: P
 def test_pngs_outside_of_their_folder_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not in the folder truth"):
         check_png_names([{"file_name": "a/0000.png"}, {"file_name": name}], Path("truth.json"))
+
+
+def test_an_annotation_without_a_png_is_named() -> None:
+    with pytest.raises(ValueError, match=r"truth.json: the annotation of image 'ulm' has no file_name"):
+        check_png_names([{"image_id": "ulm"}], Path("truth.json"))

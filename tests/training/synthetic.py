@@ -76,6 +76,15 @@ def write_split(
     return PanopticAnnotations.load(path)
 
 
+def change_category_ids(content: dict[str, Any], ids: dict[int, int]) -> None:
+    """Replace the category ids in the content of a JSON file."""
+    for category in content["categories"]:
+        category["id"] = ids[category["id"]]
+    for annotation in content["annotations"]:
+        for segment in annotation["segments_info"]:
+            segment["category_id"] = ids[segment["category_id"]]
+
+
 def result_of(
     ids: np.ndarray, category_of: dict[int, int], categories: CategorySet, rng: np.random.Generator
 ) -> PanopticResult:

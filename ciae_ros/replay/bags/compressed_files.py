@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ciae_ros.replay.bags.types import BagError
+import zstandard
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from ciae_ros.replay.bags.types import BagError
 
 SUFFIX = ".zstd"
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -65,10 +61,14 @@ def decompress_message(data: bytes) -> bytes:
     Raises:
         ValueError: it is corrupt.
     """
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
     try:
-        return zstd.decompress(data)
-    except zstd.ZstdError as error:
+        message = decompressor.decompress(data)
+    except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
+    if not decompressor.eof:
+        raise ValueError("its end is missing")
+    return message
 
 
 def is_compressed(path: Path) -> bool:
@@ -79,16 +79,16 @@ def is_compressed(path: Path) -> bool:
 
 def _decompress(source: Path, target: Path) -> str:
     """Decompress a file as far as possible; returns why it is incomplete."""
-    decompressor = zstd.ZstdDecompressor()
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
     with source.open("rb") as reader, target.open("wb") as writer:
         while block := reader.read(BLOCK):
             while block:
                 if decompressor.eof:
                     # Parallel compressors write several frames.
-                    decompressor = zstd.ZstdDecompressor()
+                    decompressor = zstandard.ZstdDecompressor().decompressobj()
                 try:
                     writer.write(decompressor.decompress(block))
-                except zstd.ZstdError as error:
+                except zstandard.ZstdError as error:
                     return " ".join(str(error).split())
                 block = decompressor.unused_data if decompressor.eof else b""
     return "" if decompressor.eof else "the end of the compressed data is missing"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backports import zstd
+import zstandard
 from mcap.writer import CompressionType
 
 from ciae_ros.replay.bags.bag import open_bag
@@ -169,7 +169,7 @@ def unfinished_folder(folder: Path, storage: StorageFormat) -> None:
         content = (of_part / f"part_{part}.{suffix}").read_bytes()
         path = folder / f"drive_{part}.{suffix}"
         if part < 2:
-            path.with_name(f"{path.name}.zstd").write_bytes(zstd.compress(content))
+            path.with_name(f"{path.name}.zstd").write_bytes(zstandard.compress(content))
         else:
             path.write_bytes(content)
 
@@ -189,7 +189,7 @@ def test_compressed_files_without_metadata(storage: StorageFormat, tmp_path: Pat
 def test_a_file_whose_compression_was_interrupted_is_read_once(tmp_path: Path) -> None:
     unfinished_folder(tmp_path / "drive", "mcap")
     whole = tmp_path / "drive" / "drive_2.mcap"
-    whole.with_name("drive_2.mcap.zstd").write_bytes(zstd.compress(whole.read_bytes())[:1000])
+    whole.with_name("drive_2.mcap.zstd").write_bytes(zstandard.compress(whole.read_bytes())[:1000])
     indices, problems = read(tmp_path / "drive")
     assert indices == list(range(COUNT))
     assert len(problems) == 1
@@ -199,7 +199,7 @@ def test_a_file_whose_compression_was_interrupted_is_read_once(tmp_path: Path) -
 def test_a_single_compressed_file(suffix: str, tmp_path: Path) -> None:
     frames = ((CAMERA, stamp(index), np.roll(TEXTURE, index, axis=1)) for index in range(COUNT))
     write_bag(tmp_path / "drive", frames, "mcap" if suffix == "mcap" else "sqlite3")
-    compressed = zstd.compress((tmp_path / "drive" / f"drive.{suffix}").read_bytes())
+    compressed = zstandard.compress((tmp_path / "drive" / f"drive.{suffix}").read_bytes())
     path = tmp_path / f"single.{suffix}.zstd"
     path.write_bytes(compressed)
     assert read(path) == (list(range(COUNT)), [])
@@ -210,7 +210,7 @@ def test_a_truncated_compressed_file(storage: StorageFormat, tmp_path: Path) -> 
     noise = np.random.default_rng(0).integers(0, 256, (COUNT, 240, 320, 3), np.uint8)
     write_bag(tmp_path / "drive", ((CAMERA, stamp(index), noise[index]) for index in range(COUNT)), storage)
     (whole,) = (file for file in (tmp_path / "drive").iterdir() if file.name != "metadata.yaml")
-    compressed = zstd.compress(whole.read_bytes())
+    compressed = zstandard.compress(whole.read_bytes())
     path = tmp_path / f"single{whole.suffix}.zstd"
     path.write_bytes(compressed[: len(compressed) * 2 // 3])
     with open_bag(path) as bag:

@@ -20,26 +20,18 @@ from ciae_ros.core.data_set_categories import UNUSED_THING
 from ciae_ros.inference import load_checkpoint
 from ciae_ros.replay.__main__ import main as replay
 from tests.training.run.tiny_run import logged, refusal, train_with, write_data_set
-from tests.training.synthetic import CAR, PERSON, ROAD, SKY
+from tests.training.synthetic import CAR, PERSON, ROAD, SKY, change_category_ids
 from training import add_background, check_data, evaluate
 
 Content = dict[str, Any]
 
 
-def with_category_ids(content: Content, ids: dict[int, int]) -> None:
-    for category in content["categories"]:
-        category["id"] = ids[category["id"]]
-    for annotation in content["annotations"]:
-        for segment in annotation["segments_info"]:
-            segment["category_id"] = ids[segment["category_id"]]
-
-
 def from_zero(content: Content, root: Path) -> None:
-    with_category_ids(content, {ROAD: 0, SKY: 1, CAR: 2, PERSON: 3})
+    change_category_ids(content, {ROAD: 0, SKY: 1, CAR: 2, PERSON: 3})
 
 
 def large_ids(content: Content, root: Path) -> None:
-    with_category_ids(content, {ROAD: 7, SKY: 100_000, CAR: 2**40, PERSON: 3})
+    change_category_ids(content, {ROAD: 7, SKY: 100_000, CAR: 2**40, PERSON: 3})
 
 
 def names_as_ids(content: Content, root: Path) -> None:
