@@ -43,14 +43,13 @@ def save_frames(
     Raises:
         SaveError: a file or folder cannot be written, or a frame cannot be represented.
     """
+    path = _expanded(parent)
     try:
-        folder = _new_folder(_expanded(parent))
+        folder = _new_folder(path)
         for camera, (message, frame) in frames.items():
             _save_frame(folder, camera, message, frame, metadata)
     except OSError as error:
         raise SaveError(f"cannot write below save_folder: {error}; set it to a folder that can be written") from None
-    except SaveError:
-        raise
     except Exception as error:  # A failed report must not end the node.
         raise SaveError(f"the frame cannot be saved: {describe_error(error)}") from error
     return folder

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
@@ -169,9 +170,9 @@ def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
     """Return the numbers of the messages by stamp, without those whose stamps are equal."""
     numbers = _numbers(bag.fingerprint, topic)
     if not numbers:
-        repeated = bag.repeated_stamps(topic)
-        stamps = (None if one is None else stamp_of(one) for one in bag.messages(topic))
-        numbers.update((one, number) for number, one in enumerate(stamps) if one is not None and one not in repeated)
+        stamps = [None if one is None else stamp_of(one) for one in bag.messages(topic)]
+        counts = Counter(stamps)
+        numbers.update((one, number) for number, one in enumerate(stamps) if one is not None and counts[one] == 1)
     return numbers
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Topics and messages of a bag file, and what a file is that is none."""
+"""Topics and messages of a bag file, and descriptions of files that are not bags."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class BagFile(Protocol):
 
 
 def describe_foreign_file(path: Path) -> str:
-    """State what a file is that is often mistaken for a bag file, and what to do; empty if it is none of these."""
+    """Describe a file that is not a bag, such as a Git LFS pointer, and what to do; empty if its kind is unknown."""
     with path.open("rb") as file:
         head = file.read(64)
     if not head:
