@@ -55,7 +55,8 @@ class OptimizationConfig(_Section):
     batch_size: PositiveInt = 16
     """Images of an iteration over all processes."""
     scale_with_batch: bool = True
-    """Multiply the learning rate, and divide iterations, milestones and warm-up, by batch_size / 16."""
+    """Multiply the learning rate and 1 - lambda of the memory (Eq. 13) by batch_size / 16, and divide iterations,
+    milestones and warm-up by it."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(default=0.01, gt=0)
     backbone_rate: float = Field(default=1.0, ge=0)
@@ -74,7 +75,8 @@ class OptimizationConfig(_Section):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then evaluated and exported."""
     frozen_stages: int = Field(default=2, ge=0, le=5)
-    """Frozen stages of a ResNet: 1 is the stem, 2 the stem and layer1 (as in RetinaNet); of timm models, the stem."""
+    """Frozen stages of the backbone: 1 is the stem, 2 also the stage at stride 4 (a ResNet's layer1, as in RetinaNet),
+    up to 5 for all."""
     frozen_batch_norm: bool = True
     """Keep the pretrained batch normalisations of the backbone; those of a ResNet are always frozen."""
 

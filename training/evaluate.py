@@ -133,6 +133,17 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="IoU above which the lower-scored of two boxes is suppressed (default: as in the checkpoint)",
     )
     add(
+        "--duplicate-similarity",
+        type=float,
+        help="cosine similarity of the embedding above which the lower-scored of two overlapping instances is dropped; "
+        "1: never, as in the paper (default: as in the checkpoint)",
+    )
+    add(
+        "--duplicate-iou",
+        type=float,
+        help="IoU above which instances with a similar embedding are duplicates (default: as in the checkpoint)",
+    )
+    add(
         "--min-stuff-area",
         type=int,
         help="minimum area of stuff segments in pixels; the paper's 4096 is for images of COCO's size, smaller ones "

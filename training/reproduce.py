@@ -18,6 +18,7 @@ import os
 import sys
 from pathlib import Path
 
+from ciae_ros.inference.proposals.duplicates import OFF
 from training.config import ConfigError, TrainingConfig
 from training.engine.schedule import scaled_schedule
 from training.paper.rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
@@ -123,7 +124,9 @@ def _conditions(table: PaperTable, rows: list[PaperRow], options: argparse.Names
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     iterations = scaled_schedule(config.optimization).iterations
     trained = f"{iterations} iterations of {config.optimization.batch_size} images from {config.data.train}"
-    measured = f"Measured: {trained}, {seeds}, evaluated on {config.data.val}."
+    duplicates = config.inference.duplicate_similarity
+    inference = "duplicates not suppressed" if duplicates == OFF else f"duplicates suppressed above {duplicates}"
+    measured = f"Measured: {trained}, {seeds}, evaluated on {config.data.val}, {inference}."
     if not _is_small(options):
         return measured
     return (

@@ -25,7 +25,9 @@ from ciae_ros.inference.fusion.assignment import assign_pixels, assign_pixels_re
 from ciae_ros.inference.fusion.fusion import FusedImage, Instances, fuse_instances
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.preprocessing import preprocess
-from ciae_ros.inference.proposals.selection import embedding_at, select_proposals
+from ciae_ros.inference.proposals.duplicates import OFF
+from ciae_ros.inference.proposals.queries import embedding_at
+from ciae_ros.inference.proposals.selection import select_proposals
 from ciae_ros.inference.settings import InferenceSettings
 
 NUM_STUFF, DIMENSIONS = 53, 32
@@ -134,11 +136,11 @@ def real_inputs(image: np.ndarray, device: str) -> Callable[[int], FusionInput]:
         outputs = model(preprocess(pixels, "rgb", geometry, predictor.config, torch.float32))
 
     def with_instances(count: int) -> FusionInput:
-        settings = replace(predictor.settings, score_threshold=LOWEST_SCORE, max_instances=max(1, count))
-        found = select_proposals(outputs, 0, geometry.resized, settings)
-        instances = Instances(
-            embedding_at(outputs.embedding[0], found.locations), found.boxes, found.classes, found.scores
+        settings = replace(
+            predictor.settings, score_threshold=LOWEST_SCORE, duplicate_similarity=OFF, max_instances=max(1, count)
         )
+        found = select_proposals(outputs, 0, geometry.resized, settings)
+        instances = Instances(found.queries, found.boxes, found.classes, found.scores)
         kept = Instances(
             instances.queries[:count], instances.boxes[:count], instances.classes[:count], instances.scores[:count]
         )

@@ -247,14 +247,7 @@ class Predictor:
 
         candidates = candidates_of(outputs, settings.max_proposals_per_level)
         return [
-            select_padded_proposals(
-                candidates,
-                index,
-                geometry.resized,
-                settings.score_threshold,
-                settings.nms_threshold,
-                settings.max_instances,
-            )
+            select_padded_proposals(candidates, outputs.embedding, index, geometry.resized, settings)
             for index, geometry in enumerate(geometries)
         ]
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import torch
 
-THRESHOLDS = ("score_threshold", "nms_threshold", "min_stuff_area")
+THRESHOLDS = ("score_threshold", "nms_threshold", "duplicate_similarity", "duplicate_iou", "min_stuff_area")
 """Settings that commands and the node let users override."""
+
+FRACTIONS = THRESHOLDS[:-1]
+"""Settings from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """Thresholds of Sec. IV-C; those that the paper does not state are FCOS's.
+    """Thresholds of Sec. IV-C; those that the paper does not state are FCOS's, or, of duplicates, chosen on CamVid.
 
     Raises:
         ValueError: a value is out of range.
@@ -26,6 +29,11 @@ class InferenceSettings:
     """Instances with a lower score (geometric mean of class probability and centre-ness) are dropped, 0 to 1."""
     nms_threshold: float = 0.6
     """IoU above which the lower-scoring of two boxes of a class is suppressed, 0 to 1."""
+    duplicate_similarity: float = 0.9
+    """Cosine similarity of their queries above which the lower-scoring of two instances is dropped as a duplicate if
+    their boxes overlap, 0 to 1. 1: never, as in the paper."""
+    duplicate_iou: float = 0.3
+    """IoU of boxes above which instances with similar queries are duplicates, 0 to 1."""
     max_proposals_per_level: int = 1000
     """Highest-scoring candidates of a pyramid level that enter non-maximum suppression."""
     max_instances: int = 100
@@ -34,7 +42,7 @@ class InferenceSettings:
     """Stuff segments of fewer pixels of the original image become unlabelled."""
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "nms_threshold"):
+        for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
         for name in ("max_proposals_per_level", "max_instances"):
@@ -64,8 +72,10 @@ class DeviceSettings:
         # Tensors created in inference mode could not be changed outside of it.
         with torch.inference_mode(mode=False):
             self.score_threshold = torch.tensor(settings.score_threshold, dtype=torch.float32, device=device)
-            """() float32, as are the other two thresholds."""
+            """() float32, as are the other thresholds."""
             self.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float32, device=device)
+            self.duplicate_similarity = torch.tensor(settings.duplicate_similarity, dtype=torch.float32, device=device)
+            self.duplicate_iou = torch.tensor(settings.duplicate_iou, dtype=torch.float32, device=device)
             self.min_stuff_area = torch.tensor(float(settings.min_stuff_area), dtype=torch.float32, device=device)
         self._settings = settings
 
@@ -73,6 +83,5 @@ class DeviceSettings:
         """Change the thresholds for work that is launched on the current stream from now on."""
         if settings != self._settings:
             self._settings = settings
-            self.score_threshold.fill_(settings.score_threshold)
-            self.nms_threshold.fill_(settings.nms_threshold)
-            self.min_stuff_area.fill_(float(settings.min_stuff_area))
+            for name in THRESHOLDS:
+                getattr(self, name).fill_(float(getattr(settings, name)))

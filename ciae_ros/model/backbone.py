@@ -6,19 +6,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
+from typing import Any
 
 import torchvision
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
+from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from ciae_ros.model.config import TIMM_PREFIX, ModelConfig
-from ciae_ros.model.layers import DeformableConv2d
+from ciae_ros.model.layers import DeformableConv2d, FrozenBatchNorm2d
 
 FEATURE_STRIDES = (4, 8, 16, 32)
 PYRAMID_STRIDES = (4, 8, 16, 32, 64, 128)
 SIZE_DIVISOR = 32
 """Input heights and widths must be multiples of this, so that P2 to P5 are aligned."""
+
+
+ANY_SIZE_ON_REQUEST = ("swin_", "swinv2_", "swin_s3_")
+"""Prefixes of timm models that, unless told otherwise, accept only images of the size of their pretraining."""
 
 
 class ResNetFeatures(nn.Module):
@@ -33,6 +39,10 @@ class ResNetFeatures(nn.Module):
         for layer in (self.layer4, self.layer3, self.layer2)[:deformable_stages]:
             for block in layer:
                 block.conv2 = DeformableConv2d(block.conv2)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the layers of the stem, and of the stages that end at strides 4, 8, 16 and 32."""
+        return [[self.conv1, self.bn1], [self.layer1], [self.layer2], [self.layer3], [self.layer4]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map images (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
@@ -52,19 +62,46 @@ class TimmFeatures(nn.Module):
         # Imported here because a robot that runs a ResNet does not need timm.
         import timm  # noqa: PLC0415
 
+        self.name = name
+        options: dict[str, Any] = {"features_only": True, "pretrained": False}
+        if name.startswith(ANY_SIZE_ON_REQUEST):
+            options["strict_img_size"] = False
         try:
-            strides = timm.create_model(name, features_only=True, pretrained=False).feature_info.reduction()  # type: ignore[union-attr,operator]
+            strides = timm.create_model(name, **options).feature_info.reduction()  # type: ignore[union-attr,operator]
             indices = [strides.index(stride) for stride in FEATURE_STRIDES]
         except (RuntimeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"timm has no model {name!r} with features at strides {FEATURE_STRIDES}: {error}"
             ) from None
-        self.body = timm.create_model(name, features_only=True, pretrained=False, out_indices=indices)
+        self.body = timm.create_model(name, out_indices=indices, **options)
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[union-attr,operator]
+        self._channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the layers of the stem, and of the stages that end at strides 4, 8, 16 and 32.
+
+        Raises:
+            ValueError: the structure of the model does not show where its stages end.
+        """
+        modules: list[str] = self.body.feature_info.module_name()  # type: ignore[union-attr,operator]
+        container, is_nested, _ = modules[0].partition(".")
+        layers: list[tuple[str, nn.Module]] = []
+        for name, layer in self.body.named_children():
+            # Some of timm's wrappers keep the sequence of stages, others make each stage a child of their own.
+            is_sequence = bool(is_nested) and name == container
+            layers += [(f"{name}_{n}", part) for n, part in layer.named_children()] if is_sequence else [(name, layer)]
+        names = [name for name, _ in layers]
+        try:
+            ends = [names.index(module.replace(".", "_")) + 1 for module in modules]
+        except ValueError:
+            raise ValueError(f"timm does not state where the stages of {self.name} end") from None
+        first = next(index for index, name in enumerate(names) if name.startswith(container))
+        return [[layer for _, layer in layers[start:end]] for start, end in pairwise([0, first, *ends])]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map images (B, 3, H, W) to C2, C3, C4, C5 at strides 4, 8, 16, 32."""
-        return self.body(x)
+        features = self.body(x)
+        return [each.permute(0, 3, 1, 2) for each in features] if self._channels_last else features
 
 
 def build_backbone(config: ModelConfig) -> ResNetFeatures | TimmFeatures:

@@ -82,8 +82,17 @@ class _UpsamplingStage(nn.Module):
 
 
 def _sum_upsampled(maps: list[Tensor], size: torch.Size) -> Tensor:
-    """Return the sum of the maps at `size`: from the coarsest, each is up-sampled to the next finer one and added."""
+    """Return the sum of the maps at `size`: from the coarsest, each is up-sampled to the next finer one and added.
+
+    Heights and widths of P6 and P7 are rounded up, so that twice a map may exceed the finer one by a row or a column.
+    Those are cut off: resizing the map to the finer one would shift its content by up to a cell.
+    """
     total = maps[-1]
     for finer in maps[-2::-1]:
-        total = finer + F.interpolate(total, size=finer.shape[-2:], mode="bilinear", align_corners=False)
-    return F.interpolate(total, size=size, mode="bilinear", align_corners=False)
+        total = finer + _upsampled(total, finer.shape[-2:])
+    return _upsampled(total, size)
+
+
+def _upsampled(coarse: Tensor, size: torch.Size) -> Tensor:
+    """Up-sample by a factor of 2 and cut the result off at `size`."""
+    return F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]

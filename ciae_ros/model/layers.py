@@ -1,14 +1,25 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Layers of the network: normalisation, CoordConv, and deformable convolution with a fast path for CPUs."""
+"""Layers of the network: normalisations, CoordConv, and deformable convolution with a fast path for CPUs."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import FrozenBatchNorm2d as TorchvisionFrozenBatchNorm2d
 from torchvision.ops import deform_conv2d
+
+
+class FrozenBatchNorm2d(TorchvisionFrozenBatchNorm2d):
+    """torchvision's layer, which under autocast would convert its input, and all that follows it, to float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape and type."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
 
 
 class DeformableConv2d(nn.Module):

@@ -17,6 +17,7 @@ from training.config import ConfigError, TrainingConfig
 from training.data.dataset import PanopticDataset
 from training.data.sample import DataError
 from training.engine.ema import WeightAverage
+from training.engine.memory_initialization import spread_directions
 from training.engine.optimization import build_optimizer, freeze
 from training.engine.pretrained import load_initial_weights
 from training.engine.state import TrainingState
@@ -72,8 +73,13 @@ def build_state(config: TrainingConfig, categories: CategorySet, device: torch.d
         model = CIAE(config.model_for(len(categories.stuff), len(categories.things)))
     except ValueError as error:
         raise ConfigError(f"model: {error}") from None
+    if config.memory.initialization == "spread":
+        model.memory.vectors.copy_(spread_directions(*model.memory.vectors.shape))
     load_initial_weights(model, config)
-    freeze(model, config.optimization)
+    try:
+        freeze(model, config.optimization)
+    except ValueError as error:
+        raise ConfigError(f"optimization.frozen_stages: {error}; set it to 0") from None
     model.to(device).to(memory_format=torch.channels_last)
     return TrainingState(
         model=model,

@@ -67,7 +67,9 @@ class Monitor:
             self._write(
                 {
                     "run/learning_rate": self._schedule.rate(iteration),
-                    "run/memory_momentum": config.memory.at(iteration, self._schedule.iterations),
+                    "run/memory_momentum": config.memory.at(
+                        iteration, self._schedule.iterations, self._schedule.memory_factor
+                    ),
                     "run/data_wait_seconds": self.data_wait,
                     "run/skipped_images": state.skipped_images,
                 },

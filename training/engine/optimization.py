@@ -9,14 +9,17 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from ciae_ros.model import CIAE
-from ciae_ros.model.backbone import ResNetFeatures
 from training.config import OptimizationConfig
 
 
 def freeze(model: CIAE, config: OptimizationConfig) -> None:
-    """Freeze the configured stages and batch normalisations of the backbone."""
-    for stage in _stages(model)[: config.frozen_stages]:
-        stage.requires_grad_(False)
+    """Freeze the configured stages and batch normalisations of the backbone.
+
+    Raises:
+        ValueError: the stages of the backbone are not known.
+    """
+    for layer in _frozen_layers(model, config):
+        layer.requires_grad_(False)
     if config.frozen_batch_norm:
         for norm in _batch_norms(model):
             norm.requires_grad_(False)
@@ -25,8 +28,8 @@ def freeze(model: CIAE, config: OptimizationConfig) -> None:
 def set_training_mode(model: CIAE, config: OptimizationConfig) -> None:
     """Set the training mode, except for batch normalisations that keep their statistics."""
     model.train()
-    for stage in _stages(model)[: config.frozen_stages]:
-        stage.eval()
+    for layer in _frozen_layers(model, config):
+        layer.eval()
     if config.frozen_batch_norm:
         for norm in _batch_norms(model):
             norm.eval()
@@ -57,13 +60,10 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
         group["lr"] = rate * group["rate_factor"]
 
 
-def _stages(model: CIAE) -> list[nn.Module]:
-    backbone = model.backbone
-    if isinstance(backbone, ResNetFeatures):
-        stem = nn.ModuleList([backbone.conv1, backbone.bn1])
-        return [stem, backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
-    body = backbone.body
-    return [nn.ModuleList([getattr(body, name) for name in ("conv_stem", "bn1") if hasattr(body, name)])]
+def _frozen_layers(model: CIAE, config: OptimizationConfig) -> list[nn.Module]:
+    if not config.frozen_stages:
+        return []
+    return [layer for stage in model.backbone.stages()[: config.frozen_stages] for layer in stage]
 
 
 def _batch_norms(model: CIAE) -> list[nn.Module]:

@@ -23,6 +23,8 @@ class Schedule:
     milestones: tuple[int, ...]
     warmup_iterations: int
     polynomial: bool
+    memory_factor: float = 1.0
+    """Factor on 1 - lambda of the memory (Eq. 13)."""
 
     def rate(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 0."""
@@ -43,4 +45,5 @@ def scaled_schedule(config: OptimizationConfig) -> Schedule:
         milestones=tuple(round(milestone / factor) for milestone in config.milestones),
         warmup_iterations=round(config.warmup_iterations / factor),
         polynomial=config.schedule == "polynomial",
+        memory_factor=factor,
     )

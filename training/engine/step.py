@@ -67,7 +67,8 @@ def training_step(
     state.scaler.scale(losses.total).backward()
     lap(BACKWARD)
     _change_weights(state, optimization.gradient_clipping)
-    update_memory(model.memory, losses.category_sums, config.memory.at(state.iteration, schedule.iterations))
+    momentum = config.memory.at(state.iteration, schedule.iterations, schedule.memory_factor)
+    update_memory(model.memory, losses.category_sums, momentum)
     if state.average is not None:
         state.average.update(model, state.iteration)
     lap(OPTIMISER)

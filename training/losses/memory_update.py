@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,16 +27,26 @@ class MemoryConfig:
     momentum: float = 0.9999
     """Momentum at the first iteration (Table VII)."""
     rising: bool = True
-    """Whether the momentum rises to 1 at the last iteration (Eq. 13) or is constant."""
+    """Whether the momentum rises to 1 at the last iteration, by Eq. 13 with 1 - `momentum` in place of 0.0001, or is
+    constant."""
+    initialization: Literal["random", "spread"] = "random"
+    """M_0: random directions, as in the paper, or directions that are as far apart as possible."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be in 0..1, not {self.momentum}")
 
-    def at(self, iteration: int, iterations: int) -> float:
-        """Return lambda_t at iteration t of T, counted from 0 (Eq. 13)."""
+    def at(self, iteration: int, iterations: int, factor: float = 1.0) -> float:
+        """Return lambda_t at iteration t of T, counted from 0 (Eq. 13).
+
+        Args:
+            iteration: t.
+            iterations: T.
+            factor: factor on 1 - lambda_t, which is at most 1. Under linear scaling it is batch size / 16, so that the
+                memory has changed equally after equally many images.
+        """
         rest = (1 - iteration / iterations) ** 3 if self.rising else 1.0
-        return 1 - (1 - self.momentum) * rest
+        return 1 - min(1.0, (1 - self.momentum) * rest * factor)
 
 
 @torch.no_grad()

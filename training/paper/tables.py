@@ -161,7 +161,8 @@ TABLES = {
         reference="both",
     ),
     "table7": PaperTable(
-        "Table VII: momentum of the memory (0.9999 rises as Eq. 13 says, the others are constant)",
+        "Table VII: momentum m of the memory (0.9999 rises as Eq. 13 says, the others are constant; memory.rising=true "
+        "lets all of them rise, with 1 - m in place of 0.0001)",
         PQ,
         (
             PaperRow("0", "table7_momentum_0", ()),

@@ -21,7 +21,7 @@ from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics, segm
 from ciae_ros.inference.fusion.semantic_assignment import assign_by_semantics
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.proposals.selection import Proposals, embedding_at
+from ciae_ros.inference.proposals.selection import Proposals
 from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
 
@@ -139,8 +139,7 @@ def fuse(
         geometry: geometry of the image.
         semantic_logits: (S + 1, h, w) of models with a semantic branch (Table III).
     """
-    queries = embedding_at(embedding, proposals.locations)
-    classes = proposals.classes
+    queries, classes = proposals.queries, proposals.classes
     if config.instance_category == "embedding":
         classes = (queries.float() @ memory.things.float().T).argmax(dim=1)
     instances = Instances(queries, proposals.boxes, classes, proposals.scores)

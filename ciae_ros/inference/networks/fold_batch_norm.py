@@ -32,6 +32,8 @@ def fold_batch_norm(module: nn.Module) -> int:
         The number of folded batch normalisations.
     """
     modules = dict(module.named_modules())
+    if not any(isinstance(each, (nn.BatchNorm2d, FrozenBatchNorm2d)) for each in modules.values()):
+        return 0  # Networks without them, such as Swin, need not be traceable.
     folded = 0
     for node in _LeafTracer().trace(module).nodes:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None

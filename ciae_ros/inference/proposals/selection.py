@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Selection of instance proposals by threshold and non-maximum suppression (Sec. IV-C, as in FCOS)."""
+"""Selection of instance proposals by threshold, non-maximum suppression (Sec. IV-C, as in FCOS) and similarity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 from ciae_ros.inference.proposals.candidates import Candidates, NetworkOutputs, candidates_of
+from ciae_ros.inference.proposals.duplicates import OFF, duplicate_pairs, without_duplicates
+from ciae_ros.inference.proposals.queries import embedding_at
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import RawOutputs
 from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
@@ -30,12 +31,14 @@ class Proposals:
     """(K,) int64 index among the detector's classes."""
     locations: Tensor
     """(K, 2) int64 x, y of the pixel that proposed the instance."""
+    queries: Tensor
+    """(K, D) embedding at that pixel, before L2 normalisation (Sec. IV-C)."""
 
 
 def select_proposals(
     outputs: RawOutputs, image: int, image_size: tuple[int, int], settings: InferenceSettings
 ) -> Proposals:
-    """Select proposals: threshold, top k of each level, class-wise non-maximum suppression, top k overall.
+    """Select proposals: threshold, top k of each level, class-wise NMS, top k overall, suppression of duplicates.
 
     Args:
         outputs: outputs of the network.
@@ -50,23 +53,26 @@ def select_proposals(
         )
     ]
     boxes, scores, classes, locations = (torch.cat(parts) for parts in zip(*levels, strict=True))
-    return _suppress(boxes, scores, classes, locations, image_size, settings)
+    return _suppress(boxes, scores, classes, locations, outputs.embedding[image], image_size, settings)
 
 
 def suppress_candidates(
-    candidates: Candidates, image: int, image_size: tuple[int, int], settings: InferenceSettings
+    candidates: Candidates, embedding: Tensor, image: int, image_size: tuple[int, int], settings: InferenceSettings
 ) -> Proposals:
     """Select proposals from candidates, which have not been thresholded. Synchronises with the device.
 
     Args:
         candidates: at most `settings.max_proposals_per_level` of each level.
+        embedding: (B, D, h, w) map of the batch at stride 4.
         image: index in the batch.
         image_size: (height, width) of the image without its padding.
         settings: thresholds and counts.
     """
     boxes, scores, classes, locations = (field[image] for field in candidates)
     valid = scores > settings.score_threshold
-    return _suppress(boxes[valid], scores[valid], classes[valid], locations[valid], image_size, settings)
+    return _suppress(
+        boxes[valid], scores[valid], classes[valid], locations[valid], embedding[image], image_size, settings
+    )
 
 
 def propose(outputs: NetworkOutputs, image: int, image_size: tuple[int, int], settings: InferenceSettings) -> Proposals:
@@ -84,28 +90,7 @@ def propose(outputs: NetworkOutputs, image: int, image_size: tuple[int, int], se
     if isinstance(outputs, RawOutputs):
         return select_proposals(outputs, image, image_size, settings)
     candidates = candidates_of(outputs, settings.max_proposals_per_level)
-    return suppress_candidates(candidates, image, image_size, settings)
-
-
-def embedding_at(embedding: Tensor, locations: Tensor) -> Tensor:
-    """Sample P at pixels of the network's input (the queries of proposals, Sec. IV-C), before L2 normalisation.
-
-    Args:
-        embedding: (D, h, w) map at stride 4.
-        locations: (K, 2) x, y of pixels; the map is up-sampled bilinearly.
-
-    Returns:
-        (K, D).
-    """
-    height, width = embedding.shape[1:]
-    x, y = ((locations + 0.5) / EMBEDDING_STRIDE - 0.5).unbind(1)
-    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
-    x0, y0 = x.long(), y.long()
-    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    fx, fy = (x - x0).to(embedding.dtype), (y - y0).to(embedding.dtype)
-    upper = torch.lerp(embedding[:, y0, x0], embedding[:, y0, x1], fx)
-    lower = torch.lerp(embedding[:, y1, x0], embedding[:, y1, x1], fx)
-    return torch.lerp(upper, lower, fy).T
+    return suppress_candidates(candidates, outputs.embedding, image, image_size, settings)
 
 
 def _suppress(
@@ -113,6 +98,7 @@ def _suppress(
     scores: Tensor,
     classes: Tensor,
     locations: Tensor,
+    embedding: Tensor,
     image_size: tuple[int, int],
     settings: InferenceSettings,
 ) -> Proposals:
@@ -122,7 +108,12 @@ def _suppress(
     in_image = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes, scores, classes, locations = boxes[in_image], scores[in_image], classes[in_image], locations[in_image]
     kept = batched_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
-    return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept])
+    queries = embedding_at(embedding, locations[kept])
+    if settings.duplicate_similarity < OFF:
+        pairs = duplicate_pairs(boxes[kept], queries, settings.duplicate_similarity, settings.duplicate_iou)
+        unique = without_duplicates(pairs.cpu()).to(kept.device)
+        kept, queries = kept[unique], queries[unique]
+    return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept], queries)
 
 
 def _propose_on_level(

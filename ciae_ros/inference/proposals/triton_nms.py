@@ -14,6 +14,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional as F
 
 BITS = 32
 """Number of boxes whose suppression bits share one int32 word."""
@@ -42,8 +43,6 @@ def padded_nms(
     words = max(1, triton.cdiv(num_boxes, BITS))
     # Uninitialised: the second kernel reads only what the first one has written.
     overlaps = torch.empty(num_boxes, words, dtype=torch.int32, device=boxes.device)
-    kept = torch.zeros(max_kept, dtype=torch.int64, device=boxes.device)
-    num_kept = torch.zeros(1, dtype=torch.int64, device=boxes.device)
     if num_boxes:
         with torch.cuda.device_of(boxes):
             # Sums of products must be rounded as in torchvision, so multiply-add must not be fused.
@@ -59,8 +58,27 @@ def padded_nms(
                 num_warps=4,
                 enable_fp_fusion=False,
             )
+    return padded_greedy_selection(overlaps, num_valid, max_kept)
+
+
+def padded_greedy_selection(suppressed: Tensor, num_valid: Tensor, max_kept: int) -> tuple[Tensor, Tensor]:
+    """Select, from the best entry on, each one that no selected one suppresses.
+
+    Args:
+        suppressed: (N, words) int32: bit b of word w of row i says whether entry i suppresses the later 32 * w + b.
+        num_valid: () int64 or int32, number of leading entries that are considered.
+        max_kept: maximum number of entries to keep.
+
+    Returns:
+        As of `padded_nms`.
+    """
+    num_entries, words = suppressed.shape
+    kept = torch.zeros(max_kept, dtype=torch.int64, device=suppressed.device)
+    num_kept = torch.zeros(1, dtype=torch.int64, device=suppressed.device)
+    if num_entries:
+        with torch.cuda.device_of(suppressed):
             keep_greedily[1,](
-                overlaps,
+                suppressed,
                 num_valid,
                 kept,
                 num_kept,
@@ -70,7 +88,14 @@ def padded_nms(
                 BLOCK_WORDS=triton.next_power_of_2(words),
                 num_warps=4,
             )
-    return kept, torch.arange(max_kept, device=boxes.device) < num_kept
+    return kept, torch.arange(max_kept, device=suppressed.device) < num_kept
+
+
+def pack_bits(pairs: Tensor) -> Tensor:
+    """Pack rows (N, N) bool into the (N, words) int32 that `padded_greedy_selection` takes."""
+    padded = F.pad(pairs, (0, -len(pairs) % BITS)).unflatten(1, (-1, BITS))
+    bits = torch.arange(BITS, dtype=torch.int32, device=pairs.device)
+    return (padded.int() << bits).sum(dim=2, dtype=torch.int32)
 
 
 @triton.jit(do_not_specialize=["words"])

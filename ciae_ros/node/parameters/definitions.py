@@ -131,6 +131,19 @@ class NodeParameters:
         limits=(-1.0, 1.0),
         changeable=True,
     )
+    duplicate_similarity: float = _parameter(
+        -1.0,
+        "Cosine similarity of the embedding above which the lower-scoring of two overlapping instances is a duplicate; "
+        "1: never, as in the paper; below 0: as in the model.",
+        limits=(-1.0, 1.0),
+        changeable=True,
+    )
+    duplicate_iou: float = _parameter(
+        -1.0,
+        "IoU above which instances with a similar embedding are duplicates; below 0: as in the model.",
+        limits=(-1.0, 1.0),
+        changeable=True,
+    )
     max_instances: int = _parameter(
         -1, "Maximum number of instances in a frame; below 1: as in the model.", limits=(-1, 1000), changeable=True
     )

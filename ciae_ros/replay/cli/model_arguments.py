@@ -25,6 +25,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=int, metavar="PIXELS", help="shorter side in the network (default: the model's)")
     add("--score-threshold", type=float, help="instances with a lower score are dropped (default: the model's)")
     add("--nms-threshold", type=float, help="IoU above which one of two boxes is suppressed (default: the model's)")
+    add(
+        "--duplicate-similarity",
+        type=float,
+        help="cosine of the embedding above which one of two overlapping instances is dropped; 1: never, as in the "
+        "paper (default: the model's)",
+    )
+    add("--duplicate-iou", type=float, help="IoU above which similar instances are duplicates (default: the model's)")
     add("--min-stuff-area", type=int, help="stuff segments of fewer pixels become unlabelled (default: the model's)")
 
 

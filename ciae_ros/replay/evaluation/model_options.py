@@ -25,6 +25,8 @@ class ModelOptions:
     input_size: int | None = None
     score_threshold: float | None = None
     nms_threshold: float | None = None
+    duplicate_similarity: float | None = None
+    duplicate_iou: float | None = None
     min_stuff_area: int | None = None
 
     def build(self) -> Predictor:

@@ -16,6 +16,7 @@ from ciae_ros.inference.fusion.sampling_grid import sampling_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
 from ciae_ros.inference.fusion.semantic_assignment import assign_by_semantics
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
+from ciae_ros.inference.proposals.queries import embedding_at
 from ciae_ros.inference.proposals.selection import Proposals
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
@@ -39,13 +40,15 @@ def fuse_scene(scene: torch.Tensor, detected: int = 1, **choices: object) -> Pan
     memory.vectors.copy_(torch.eye(4)[: len(memory.vectors)])
     height, width = (4 * side for side in scene.shape)
     y, x = (4 * int(i) + 2 for i in torch.nonzero(scene == CAR)[0]) if (scene == CAR).any() else (0, 0)
+    locations = torch.tensor([[x, y]])[:detected]
+    embedding = torch.eye(4)[scene].permute(2, 0, 1)
     proposals = Proposals(
         boxes=torch.tensor([[0.0, 0.0, width, height]])[:detected],
         scores=torch.tensor([0.75])[:detected],
         classes=torch.tensor([1])[:detected],
-        locations=torch.tensor([[x, y]])[:detected],
+        locations=locations,
+        queries=embedding_at(embedding, locations),
     )
-    embedding = torch.eye(4)[scene].permute(2, 0, 1)
     geometry = image_geometry(height, width, min(height, width), max(height, width))
     fused = fuse(embedding, proposals, memory, config, 300, geometry)
     return fused.to_result(CATEGORIES)

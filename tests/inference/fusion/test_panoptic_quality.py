@@ -21,6 +21,7 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations, write_results
 from ciae_ros.inference import PanopticResult
 from ciae_ros.inference.fusion.fusion import fuse
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.proposals.queries import embedding_at
 from ciae_ros.inference.proposals.selection import Proposals
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
@@ -50,11 +51,13 @@ def perfect_result(ids: np.ndarray, infos: list[dict], annotations: PanopticAnno
         boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
     size = ids.shape[0] * UPSCALE, ids.shape[1] * UPSCALE
     embedding = embedding.permute(2, 0, 1)
+    points = torch.tensor(locations, dtype=torch.int64).view(-1, 2)
     proposals = Proposals(
         boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4) * UPSCALE,
         scores=torch.ones(len(things)),
         classes=torch.tensor([names.index(i["category_id"]) - num_stuff for i in things], dtype=torch.int64),
-        locations=torch.tensor(locations, dtype=torch.int64).view(-1, 2),
+        locations=points,
+        queries=embedding_at(embedding, points),
     )
     geometry = ImageGeometry(original=ids.shape, resized=size, padded=size)
     return fuse(embedding, proposals, memory, ModelConfig(), 0, geometry).to_result(categories)

@@ -62,6 +62,11 @@ def padded_nms(boxes: Tensor, classes: Tensor, valid: Tensor, threshold: Tensor,
     return boxes.new_zeros(kept, dtype=torch.int64), boxes.new_zeros(kept, dtype=torch.bool)
 
 
+def padded_greedy_selection(suppressed: Tensor, valid: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """Replacement of the kernel."""
+    return suppressed.new_zeros(kept, dtype=torch.int64), suppressed.new_zeros(kept, dtype=torch.bool)
+
+
 def assign_and_measure(
     embedding: Tensor, queries: Tensor, boxes: Tensor, grid: SamplingGrid
 ) -> tuple[Tensor, SegmentStatistics]:
@@ -88,6 +93,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     for module, kernel in (
         ("proposals.triton_nms", padded_nms),
         ("proposals.fixed_shape_selection", padded_nms),
+        ("proposals.fixed_shape_selection", padded_greedy_selection),
         ("fusion.triton_assignment", assign_and_measure),
         ("fusion.triton_lookup", look_up),
     ):

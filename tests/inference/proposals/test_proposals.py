@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from ciae_ros.inference import InferenceSettings
 from ciae_ros.inference.proposals.candidates import select_candidates
-from ciae_ros.inference.proposals.selection import Proposals, embedding_at, select_proposals, suppress_candidates
+from ciae_ros.inference.proposals.queries import embedding_at
+from ciae_ros.inference.proposals.selection import Proposals, select_proposals, suppress_candidates
 from ciae_ros.model import RawOutputs
 from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
 
@@ -110,9 +111,9 @@ def test_padded_selection_gives_the_same_proposals(outputs: RawOutputs, threshol
     settings = InferenceSettings(score_threshold=threshold, max_proposals_per_level=per_level, max_instances=300)
     expected = select_proposals(shuffled, 0, SIZE, settings)
     candidates = select_candidates(shuffled, per_level)
-    found = suppress_candidates(candidates, 0, SIZE, settings)
+    found = suppress_candidates(candidates, shuffled.embedding, 0, SIZE, settings)
     assert len(expected.scores) > 3
-    for name in ("boxes", "scores", "classes", "locations"):
+    for name in ("boxes", "scores", "classes", "locations", "queries"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name))
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from ciae_ros.inference.proposals.candidates import Candidates
 from ciae_ros.inference.proposals.fixed_shape_selection import select_padded_proposals
 from ciae_ros.inference.proposals.selection import Proposals, suppress_candidates
 from ciae_ros.inference.proposals.triton_nms import padded_nms
+from ciae_ros.inference.settings import DeviceSettings
 from tests.inference.triton_device import DEVICE, needs_cuda, needs_device
 
 pytestmark = needs_device
@@ -96,6 +99,12 @@ def test_dropped_candidates_suppress_nothing() -> None:
     assert keep(boxes, torch.zeros(40, dtype=torch.int64), 0.1, 40) == list(range(0, 40, 2))
 
 
+def random_embedding() -> Tensor:
+    """A map whose queries form few groups of similar vectors."""
+    directions = torch.randn(4, 8)
+    return (directions[torch.randint(0, 4, (2, 23, 33))] + 0.1 * torch.randn(2, 23, 33, 8)).permute(0, 3, 1, 2)
+
+
 def random_candidates(count: int) -> Candidates:
     boxes = random_boxes(2 * count, whole=True).view(2, count, 4) - 30
     return Candidates(
@@ -103,28 +112,29 @@ def random_candidates(count: int) -> Candidates:
     )
 
 
-def propose(candidates: Candidates, score_threshold: float, nms_threshold: float, max_instances: int) -> Proposals:
+def propose(candidates: Candidates, embedding: Tensor, settings: InferenceSettings) -> Proposals:
+    on_device = DeviceSettings(settings, DEVICE)
+    on_device.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float64, device=DEVICE)
     padded = select_padded_proposals(
-        Candidates(*(part.to(DEVICE) for part in candidates)),
-        1,
-        (90, 130),
-        torch.tensor(score_threshold, device=DEVICE),
-        torch.tensor(nms_threshold, dtype=torch.float64, device=DEVICE),
-        max_instances,
+        Candidates(*(part.to(DEVICE) for part in candidates)), embedding.to(DEVICE), 1, (90, 130), on_device
     )
-    return Proposals(padded.boxes.cpu(), padded.scores.cpu(), padded.classes.cpu(), padded.locations.cpu())
+    return Proposals(**{name: part.cpu() for name, part in vars(padded).items()})
 
 
 @pytest.mark.parametrize("score_threshold", [0.0, 0.4, 0.95, 1.0])
 @pytest.mark.parametrize("max_instances", [7, 150])
-def test_padded_proposals_are_equal(score_threshold: float, max_instances: int) -> None:
-    candidates = random_candidates(200)
-    settings = InferenceSettings(score_threshold, 0.5, max_instances=max_instances)
-    expected = suppress_candidates(candidates, 1, (90, 130), settings)
-    padded = propose(candidates, score_threshold, 0.5, max_instances)
+@pytest.mark.parametrize("duplicate_similarity", [0.5, 0.9, 1.0])
+def test_padded_proposals_are_equal(score_threshold: float, max_instances: int, duplicate_similarity: float) -> None:
+    candidates, embedding = random_candidates(200), random_embedding()
+    settings = InferenceSettings(score_threshold, 0.5, duplicate_similarity, 0.1, max_instances=max_instances)
+    expected = suppress_candidates(candidates, embedding, 1, (90, 130), settings)
+    padded = propose(candidates, embedding, settings)
     count = len(expected.scores)
     assert (count == 0) == (score_threshold == 1)
-    for name in ("boxes", "scores", "classes", "locations"):
+    literal = suppress_candidates(candidates, embedding, 1, (90, 130), replace(settings, duplicate_similarity=1.0))
+    if max_instances == 150 and score_threshold < 0.9:
+        assert (count < len(literal.scores)) == (duplicate_similarity < 1)
+    for name in ("boxes", "scores", "classes", "locations", "queries"):
         found, wanted = getattr(padded, name), getattr(expected, name)
         assert (len(found), found.dtype) == (max_instances, wanted.dtype)
         assert torch.equal(found[:count], wanted)
@@ -140,7 +150,7 @@ def test_boxes_in_the_padding_are_dropped_and_equal_scores_stay_in_order() -> No
         torch.zeros(2, 5, dtype=torch.int64),
         torch.arange(20).view(2, 5, 2),
     )
-    padded = propose(candidates, 0.4, 0.6, 4)
+    padded = propose(candidates, random_embedding(), InferenceSettings(0.4, 0.6, max_instances=4))
     assert padded.boxes.tolist() == [[5, 5, 9, 9], [60, 5, 130, 9], [0, 50, 9, 90], [1, 1, 0, 0]]
     assert padded.locations.tolist() == [[10, 11], [16, 17], [18, 19], [0, 0]]
 
@@ -148,10 +158,10 @@ def test_boxes_in_the_padding_are_dropped_and_equal_scores_stay_in_order() -> No
 @needs_cuda
 def test_a_captured_graph_follows_thresholds_that_change() -> None:
     candidates = Candidates(*(part.cuda() for part in random_candidates(5000)))
-    score, overlap = torch.tensor(0.4).cuda(), torch.tensor(0.5).cuda()
+    embedding, settings = random_embedding().cuda(), DeviceSettings(InferenceSettings(), DEVICE)
 
     def propose_all() -> Proposals:
-        return select_padded_proposals(candidates, 1, (90, 130), score, overlap, 100)
+        return select_padded_proposals(candidates, embedding, 1, (90, 130), settings)
 
     propose_all()
     torch.cuda.synchronize()
@@ -163,11 +173,11 @@ def test_a_captured_graph_follows_thresholds_that_change() -> None:
             padded = propose_all()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    for thresholds in ((0.0, 0.5), (0.9, 0.25), (0.999, 0.75)):
-        score.fill_(thresholds[0])
-        overlap.fill_(thresholds[1])
+    for thresholds in ((0.0, 0.5, 0.5, 0.1), (0.9, 0.25, 0.9, 0.3), (0.999, 0.75, 1.0, 0.0)):
+        changed = InferenceSettings(*thresholds)
+        settings.update(changed)
         graph.replay()
-        expected = suppress_candidates(candidates, 1, (90, 130), InferenceSettings(*thresholds))
+        expected = suppress_candidates(candidates, embedding, 1, (90, 130), changed)
         count = len(expected.scores)
         assert torch.equal(padded.scores[:count], expected.scores)
         assert torch.equal(padded.boxes[:count], expected.boxes)

@@ -28,9 +28,11 @@ from ciae_ros.model import CIAE, ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
 from tests.training.synthetic import scene, write_split
 from training import distributed
+from training.config import OptimizationConfig
 from training.data.augmentation import Augmentation
 from training.data.dataset import Batch, Draw, PanopticDataset, collate, normalized
 from training.engine.optimization import freeze, set_training_mode
+from training.engine.schedule import scaled_schedule
 from training.losses.criterion import training_loss
 from training.losses.embedding_loss import EmbeddingLossConfig
 from training.losses.memory_update import MemoryConfig, update_memory
@@ -54,6 +56,23 @@ def test_momentum_of_table_vii_rises_or_stays(momentum: float) -> None:
     assert rising.at(0, 100) == pytest.approx(momentum, abs=1e-15)
     assert rising.at(50, 100) == pytest.approx(1 - (1 - momentum) / 8, abs=1e-15)
     assert {round(constant.at(t, 100), 12) for t in range(100)} == {momentum}
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 16, 64])
+def test_the_memory_changes_equally_after_equally_many_images(batch_size: int) -> None:
+    """1 - lambda is proportional to the batch size, as the learning rate is; its sum over all images is the same."""
+    schedule = scaled_schedule(OptimizationConfig(batch_size=batch_size, iterations=1024))
+    config = MemoryConfig()
+    changes = [1 - config.at(t, schedule.iterations, schedule.memory_factor) for t in range(schedule.iterations)]
+    assert changes[0] == pytest.approx(0.0001 * batch_size / 16)
+    reference = [1 - config.at(t, 1024) for t in range(1024)]
+    assert sum(changes) == pytest.approx(sum(reference), rel=0.01)
+    unscaled = scaled_schedule(OptimizationConfig(batch_size=batch_size, scale_with_batch=False))
+    assert unscaled.memory_factor == 1
+
+
+def test_the_momentum_is_never_negative() -> None:
+    assert MemoryConfig(0.5, rising=False).at(0, 10, factor=8) == 0
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1])

@@ -178,7 +178,10 @@ def test_folder_of_another_training_is_refused(
     assert "belongs to a run with another memory" in capsys.readouterr().err
 
 
-def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # A checkout may contain the data.
     for options, path in (
         ("", "data/coco/annotations/panoptic_train2017.json"),
         ("--scale small", "out/data/camvid/annotations/panoptic_train.json"),
