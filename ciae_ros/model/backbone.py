@@ -22,9 +22,8 @@ PYRAMID_STRIDES = (4, 8, 16, 32, 64, 128)
 SIZE_DIVISOR = 32
 """Input heights and widths must be multiples of this, so that P2 to P5 are aligned."""
 
-
-ANY_SIZE_ON_REQUEST = ("swin_", "swinv2_", "swin_s3_")
-"""Prefixes of timm models that, unless told otherwise, accept only images of the size of their pretraining."""
+FIXED_SIZE_BY_DEFAULT = ("swin_", "swinv2_")
+"""Prefixes of timm models that accept only images of the size of their pretraining unless created for any size."""
 
 
 class ResNetFeatures(nn.Module):
@@ -64,7 +63,7 @@ class TimmFeatures(nn.Module):
 
         self.name = name
         options: dict[str, Any] = {"features_only": True, "pretrained": False}
-        if name.startswith(ANY_SIZE_ON_REQUEST):
+        if name.startswith(FIXED_SIZE_BY_DEFAULT):
             options["strict_img_size"] = False
         try:
             strides = timm.create_model(name, **options).feature_info.reduction()  # type: ignore[union-attr,operator]

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ciae_ros.inference import load_checkpoint
+from ciae_ros.inference import coco_categories, load_checkpoint
 from tests.training.run.tiny_run import ITERATIONS, copied, logged, saved_state, steps, tiny_model, train_with
-from training.config import OptimizationConfig
+from training.config import ConfigError, OptimizationConfig, TrainingConfig
+from training.engine.builders import build_state
 from training.engine.ema import WeightAverage
 from training.engine.optimization import build_optimizer, freeze, set_rate
 from training.engine.schedule import Schedule, scaled_schedule
@@ -149,6 +150,17 @@ def test_stages_of_a_resnet_can_be_frozen(frozen_stages: int) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad != name.startswith(RESNET_STAGES[:frozen_stages]), name
     assert not any(_of_normalization(name) for name, _ in model.backbone.named_parameters())
+
+
+def test_stages_that_are_not_known_cannot_be_frozen() -> None:
+    values = {
+        "name": "test",
+        "model": {"preset": "light_512", "backbone": "timm/hrnet_w18"},
+        "pretrained": None,
+        "data": {"train": "missing.json"},
+    }
+    with pytest.raises(ConfigError, match=r"frozen_stages: .* stages of hrnet_w18 end; set it to 0"):
+        build_state(TrainingConfig.model_validate(values), coco_categories(), torch.device("cpu"))
 
 
 def test_frozen_stages_of_a_resnet_do_not_change(config: Path, data_set: Path, tmp_path: Path) -> None:
