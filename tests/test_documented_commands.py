@@ -85,7 +85,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     scenes = {number: street_scene(number) for number in range(FRAMES)}
-    write_split(tmp_path, scenes, "val", MODEL.categories)
+    for split in ("val", "heldout"):
+        write_split(tmp_path, scenes, split, MODEL.categories)
     shutil.copytree("val", "frames")
     shutil.copytree("annotations/panoptic_val", "truth/panoptic_drive")
     shutil.copyfile("annotations/panoptic_val.json", "truth/panoptic_drive.json")
@@ -98,7 +99,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_video(Path("drive.mp4"), images)
     trained = Path("out/training/coco_long/model.safetensors")
     trained.parent.mkdir(parents=True)
-    for copy in (trained, Path("new.safetensors")):
+    for copy in (trained, Path("new.safetensors"), Path("model.safetensors")):
         shutil.copyfile(shipped_models()[DEFAULT_MODEL], copy)
     return tmp_path
 

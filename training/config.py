@@ -42,6 +42,9 @@ class DataConfig(_Section):
     val_images: Path | None = None
     max_images: PositiveInt | None = None
     """Maximum number of training images; the first ones are used."""
+    calibration_images: PositiveInt | None = None
+    """Number of these images, the last ones, that the model is not trained on. Before each validation and at the end,
+    the thresholds with the highest PQ on them replace `inference` (`training.evaluation.calibration`)."""
     workers: int = Field(default=4, ge=0)
     """Worker processes that decode and augment, for each training process; 0: none."""
     skip_unreadable: bool = False
@@ -100,7 +103,7 @@ class TrainingConfig(_Section):
     embedding_loss: EmbeddingLossConfig = EmbeddingLossConfig()
     memory: MemoryConfig = MemoryConfig()
     inference: InferenceSettings = InferenceSettings()
-    """Thresholds for validation, which become defaults of the trained model."""
+    """Thresholds for validation, which become defaults of the trained model; see also `data.calibration_images`."""
     seed: int = 0
     device: str = "auto"
     """"cpu", "cuda", or "auto": CUDA if available, else the CPU."""

@@ -17,11 +17,12 @@ from typing import Any, get_args
 
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.inference import CheckpointError, Predictor, load_model
+from ciae_ros.inference import Checkpoint, CheckpointError, Predictor, load_model
 from ciae_ros.inference.device_choice import default_device
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.model.config import InstanceCategory
+from training.evaluation.calibration import count_calibration_images
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.runner import evaluate
 from training.evaluation.scores import Scores, format_scores
@@ -36,13 +37,16 @@ def main(argv: list[str] | None = None) -> int:
         annotations = PanopticAnnotations.load(arguments.annotations)
         if arguments.limit:
             annotations = annotations.first(arguments.limit)
-        predictor = _predictor(arguments)
+        checkpoint = load_model(arguments.checkpoint)
+        predictor = _predictor(checkpoint, arguments)
         images = arguments.images or image_folder_of(arguments.annotations)
         with _output_folder(arguments.output) as output:
             scores = evaluate(predictor, annotations, images, output)
-        _print(predictor, annotations, scores)
+        num_calibrated = count_calibration_images(checkpoint.calibration, annotations, images)
+        _print(predictor, annotations, scores, num_calibrated)
         if arguments.json:
-            content = {**_conditions(arguments, predictor), "scores": scores.to_dict()}
+            conditions = _conditions(arguments, predictor) | {"calibration_images": num_calibrated}
+            content = {**conditions, "scores": scores.to_dict()}
             arguments.json.write_text(json.dumps(content, indent=2) + "\n")
     except (CheckpointError, ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
@@ -50,8 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _predictor(arguments: argparse.Namespace) -> Predictor:
-    checkpoint = load_model(arguments.checkpoint)
+def _predictor(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Predictor:
     settings = checkpoint.settings.override(**{name: getattr(arguments, name) for name in THRESHOLDS})
     kind = OraclePredictor if arguments.oracle else Predictor
     predictor = kind(checkpoint, arguments.device, arguments.precision, settings, arguments.input_size)
@@ -86,11 +89,13 @@ def _conditions(arguments: argparse.Namespace, predictor: Predictor) -> dict[str
     }
 
 
-def _print(predictor: Predictor, annotations: PanopticAnnotations, scores: Scores) -> None:
+def _print(predictor: Predictor, annotations: PanopticAnnotations, scores: Scores, num_calibrated: int) -> None:
     oracle = ", with ground-truth boxes and masks (oracle)" if isinstance(predictor, OraclePredictor) else ""
     count = len(annotations.annotations)
     print(f"{predictor.name} ({predictor.digest}) on {count} images of {annotations.path.name}{oracle}; percent\n")
     print(format_scores(scores, annotations.categories))
+    if num_calibrated:
+        print(f"\nThe model's thresholds were chosen on {num_calibrated} of these images: the scores are too high.")
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:

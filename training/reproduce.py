@@ -124,15 +124,20 @@ def _conditions(table: PaperTable, rows: list[PaperRow], options: argparse.Names
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     iterations = scaled_schedule(config.optimization).iterations
     trained = f"{iterations} iterations of {config.optimization.batch_size} images from {config.data.train}"
-    duplicates = config.inference.duplicate_similarity
-    inference = "duplicates not suppressed" if duplicates == OFF else f"duplicates suppressed above {duplicates}"
-    measured = f"Measured: {trained}, {seeds}, evaluated on {config.data.val}, {inference}."
+    measured = f"Measured: {trained}, {seeds}, evaluated on {config.data.val}, {_thresholds(config)}."
     if not _is_small(options):
         return measured
     return (
         f"{measured} Small scale: the light preset, other data and a short schedule. The scores cannot be compared "
         "with the paper's, only the signs of the differences."
     )
+
+
+def _thresholds(config: TrainingConfig) -> str:
+    if config.data.calibration_images:
+        return f"thresholds chosen for each model on {config.data.calibration_images} held-out training images"
+    duplicates = config.inference.duplicate_similarity
+    return "duplicates not suppressed" if duplicates == OFF else f"duplicates suppressed above {duplicates}"
 
 
 def _config(row: PaperRow, options: argparse.Namespace, seed: int = 0) -> TrainingConfig:

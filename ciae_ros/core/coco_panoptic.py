@@ -68,7 +68,11 @@ class PanopticAnnotations:
 
     def first(self, count: int) -> PanopticAnnotations:
         """Return the annotations of the first `count` images."""
-        return replace(self, annotations=dict(islice(self.annotations.items(), count)))
+        return self.part(0, count)
+
+    def part(self, begin: int, end: int | None = None) -> PanopticAnnotations:
+        """Return the annotations of the images from position `begin` up to, without it, `end`."""
+        return replace(self, annotations=dict(islice(self.annotations.items(), begin, end)))
 
     def segment_ids(self, image_id: ImageId) -> np.ndarray:
         """Load the segment ids of an image as (H, W) int32; 0 is void.

@@ -8,6 +8,7 @@ from ciae_ros.core.result import UNLABELLED, PanopticResult, Segment
 from ciae_ros.inference.fusion.fusion import NotFiniteError
 from ciae_ros.inference.loading.checkpoint import (
     UNTRAINED,
+    Calibration,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "UNLABELLED",
     "UNTRAINED",
+    "Calibration",
     "Category",
     "CategorySet",
     "Checkpoint",

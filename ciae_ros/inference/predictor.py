@@ -167,7 +167,7 @@ class Predictor:
         """
         geometries = self.check_batch([(image, channel_order)])
         batch = self.preprocess([(torch.from_numpy(image).to(self.device), channel_order)], geometries)
-        return self._network(batch).embedding[0].float().cpu().numpy()
+        return self.run_network(batch).embedding[0].float().cpu().numpy()
 
     def check_batch(self, images: Sequence[tuple[np.ndarray, ChannelOrder]]) -> list[ImageGeometry]:
         """Check the images of a batch and return their geometries.
@@ -210,8 +210,24 @@ class Predictor:
         Returns:
             The results on the device.
         """
-        outputs = self._network(batch)
+        outputs = self.run_network(batch)
         clock.lap()
+        return self.segment(outputs, geometries, settings, clock)
+
+    @torch.inference_mode()
+    def run_network(self, batch: Tensor) -> NetworkOutputs:
+        """Return the outputs of the network for a batch from `preprocess`; no setting affects them."""
+        return self._network(batch)
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        outputs: NetworkOutputs,
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings | DeviceSettings,
+        clock: StageClock,
+    ) -> list[FusedImage]:
+        """Run proposals and fusion on outputs of `run_network`; the clock is lapped after each of both."""
         proposals = self._propose(outputs, geometries, settings)
         clock.lap()
         fused = [

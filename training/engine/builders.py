@@ -13,7 +13,7 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CategorySet
 from ciae_ros.inference.device_choice import AUTO, default_device
 from ciae_ros.model import CIAE
-from training.config import ConfigError, TrainingConfig
+from training.config import ConfigError, DataConfig, TrainingConfig
 from training.data.dataset import PanopticDataset
 from training.data.sample import DataError
 from training.engine.ema import WeightAverage
@@ -47,12 +47,11 @@ def build_dataset(config: TrainingConfig) -> PanopticDataset:
 
     Raises:
         DataError: the annotations have another format or contain no image.
+        ConfigError: no image is left for training.
         OSError: the annotations cannot be read.
     """
     data = config.data
-    annotations = load_annotations(data.train)
-    if data.max_images is not None:
-        annotations = annotations.first(data.max_images)
+    annotations, _ = _split(data)
     classes = len(annotations.categories.stuff), len(annotations.categories.things)
     transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
     return PanopticDataset(
@@ -87,6 +86,30 @@ def build_state(config: TrainingConfig, categories: CategorySet, device: torch.d
         scaler=torch.amp.GradScaler(device.type, enabled=config.optimization.autocast == "fp16"),
         average=None if config.optimization.ema is None else WeightAverage(model, config.optimization.ema),
     )
+
+
+def calibration_annotations(data: DataConfig) -> PanopticAnnotations | None:
+    """Load the annotations of the images that are held out of the training, if any.
+
+    Raises:
+        DataError: the annotations have another format.
+        OSError: the annotations cannot be read.
+    """
+    return _split(data)[1] if data.calibration_images else None
+
+
+def _split(data: DataConfig) -> tuple[PanopticAnnotations, PanopticAnnotations]:
+    """Load the annotations of the images to train on, and of those that are held out."""
+    annotations = load_annotations(data.train)
+    if data.max_images is not None:
+        annotations = annotations.first(data.max_images)
+    held_out = data.calibration_images or 0
+    num_trained = len(annotations.annotations) - held_out
+    if held_out and num_trained < 1:
+        raise ConfigError(
+            f"data.calibration_images: {held_out} of {len(annotations.annotations)} images leave none for training"
+        )
+    return annotations.part(0, num_trained), annotations.part(num_trained)
 
 
 def load_annotations(path: Path) -> PanopticAnnotations:

@@ -17,8 +17,9 @@ import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ciae_ros.inference import save_checkpoint
+from ciae_ros.inference import CategorySet, save_checkpoint
 from ciae_ros.inference.host_memory import disable_malloc_trim
+from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig
@@ -31,6 +32,7 @@ from training.engine.optimization import set_training_mode
 from training.engine.schedule import Schedule, scaled_schedule
 from training.engine.state import TrainingState
 from training.engine.step import NonFiniteStepError, training_step
+from training.engine.thresholds import build_predictor, choose_thresholds
 from training.engine.validation import validate
 
 
@@ -104,10 +106,25 @@ def _run(
         if last or state.iteration % config.checkpoint_every == 0:
             _save(state, output, config, must=last)
     if distributed.rank() == 0:
-        save_checkpoint(
-            output / "model.safetensors", config.name, state.evaluated_model, dataset.categories, config.inference
-        )
-        monitor.note(f"trained: {output / 'model.safetensors'}")
+        _export(config, output, device, dataset.categories, state, monitor)
+
+
+def _export(
+    config: TrainingConfig,
+    output: Path,
+    device: torch.device,
+    categories: CategorySet,
+    state: TrainingState,
+    monitor: Monitor,
+) -> None:
+    """Write the trained model with its thresholds."""
+    thresholds = choose_thresholds(config, build_predictor(config, state, categories, device))
+    path = output / "model.safetensors"
+    save_checkpoint(path, config.name, state.evaluated_model, categories, thresholds.settings, thresholds.calibration)
+    if thresholds.calibration:
+        chosen = ", ".join(f"{name} {getattr(thresholds.settings, name):g}" for name in THRESHOLDS)
+        monitor.note(f"thresholds chosen on {len(thresholds.calibration.images)} held-out images: {chosen}")
+    monitor.note(f"trained: {path}")
 
 
 def _validation_is_due(config: TrainingConfig, schedule: Schedule, state: TrainingState) -> bool:

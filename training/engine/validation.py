@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from pathlib import Path
 
@@ -13,12 +12,13 @@ import torch
 from torch import distributed as dist
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.inference import CategorySet, Checkpoint, Predictor, save_checkpoint
+from ciae_ros.inference import CategorySet, save_checkpoint
 from training import distributed
 from training.config import TrainingConfig
 from training.data.sample import DataError
 from training.engine.monitoring import Monitor
 from training.engine.state import TrainingState
+from training.engine.thresholds import build_predictor, choose_thresholds
 from training.evaluation.runner import evaluate
 
 
@@ -56,11 +56,9 @@ def _validate(
     monitor: Monitor,
 ) -> None:
     assert config.data.val is not None
-    # A predictor folds batch normalisations and therefore needs a copy.
-    model = copy.deepcopy(state.evaluated_model)
-    predictor = Predictor(
-        Checkpoint(config.name, model, categories, "in training"), str(device), settings=config.inference
-    )
+    predictor = build_predictor(config, state, categories, device)
+    thresholds = choose_thresholds(config, predictor)
+    predictor.settings = thresholds.settings
     images = config.data.val_images or image_folder_of(config.data.val)
     try:
         scores = evaluate(predictor, PanopticAnnotations.load(config.data.val), images, output / "validation")
@@ -78,4 +76,11 @@ def _validate(
     )
     if scores.all.pq > state.best:
         state.best = scores.all.pq
-        save_checkpoint(output / "best.safetensors", config.name, state.evaluated_model, categories, config.inference)
+        save_checkpoint(
+            output / "best.safetensors",
+            config.name,
+            state.evaluated_model,
+            categories,
+            thresholds.settings,
+            thresholds.calibration,
+        )

@@ -45,11 +45,20 @@ def evaluate(
             corrupt, or a segment of the ground truth has no area or box.
         OSError: the results cannot be written.
     """
-    _check_categories(predictor.categories, annotations.categories)
-    _check_images(annotations)
+    check_annotations(predictor, annotations)
     path = results_path(output, annotations)
     write_results(_predict(predictor, annotations, image_folder), path, annotations)
     return compute_scores(annotations, path)
+
+
+def check_annotations(predictor: Predictor, annotations: PanopticAnnotations) -> None:
+    """Check that the annotations can be compared with the results of a predictor.
+
+    Raises:
+        ValueError: the categories differ, no image is annotated, or an annotation is incomplete.
+    """
+    _check_categories(predictor.categories, annotations.categories)
+    _check_images(annotations)
 
 
 def results_path(output: Path, annotations: PanopticAnnotations) -> Path:

@@ -18,12 +18,13 @@ import yaml
 from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.core.text_file import read_text
-from ciae_ros.inference import CheckpointError, Predictor, load_checkpoint
+from ciae_ros.inference import Checkpoint, CheckpointError, Predictor, load_checkpoint
 from training.config import ConfigError, TrainingConfig, load_config
 from training.engine.builders import choose_device
 from training.engine.loop import DivergedError, train
 from training.engine.pretrained import PretrainedError
 from training.engine.state import MAY_CHANGE
+from training.evaluation.calibration import count_calibration_images
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.runner import evaluate
 from training.evaluation.server_results import IMAGE_INFO_PREFIX, write_server_results
@@ -140,12 +141,15 @@ def _train_and_evaluate(evaluation: Evaluation, config: TrainingConfig, folder: 
     except DivergedError as error:
         return {"diverged": str(error)}
     assert config.data.val is not None
-    predictor = _predictor(evaluation, config, folder / "model.safetensors")
+    checkpoint = load_checkpoint(folder / "model.safetensors")
+    predictor = _predictor(evaluation, config, checkpoint)
     if evaluation.test_dev:
         image_info, images = config.data.val.with_name(TEST_DEV_INFO), config.data.val.parents[1] / TEST_DEV_IMAGES
         return {"results": str(write_server_results(predictor, image_info, images, folder))}
     annotations = PanopticAnnotations.load(config.data.val)
     images = config.data.val_images or image_folder_of(config.data.val)
+    if count_calibration_images(checkpoint.calibration, annotations, images):
+        raise ValueError(f"{folder}: its thresholds were chosen on images of {annotations.path}; set other data.val")
     with tempfile.TemporaryDirectory(prefix="ciae_reproduce_") as results:
         return {"scores": evaluate(predictor, annotations, images, Path(results)).to_dict()}
 
@@ -217,9 +221,9 @@ def _outcome(found: dict[str, Any]) -> Outcome:
     return Outcome(scores)
 
 
-def _predictor(evaluation: Evaluation, config: TrainingConfig, checkpoint: Path) -> Predictor:
+def _predictor(evaluation: Evaluation, config: TrainingConfig, checkpoint: Checkpoint) -> Predictor:
     kind = OraclePredictor if evaluation.oracle else Predictor
-    predictor = kind(load_checkpoint(checkpoint), str(choose_device(config.device)), input_size=evaluation.input_size)
+    predictor = kind(checkpoint, str(choose_device(config.device)), input_size=evaluation.input_size)
     if evaluation.instance_category:
         predictor.config = replace(predictor.config, instance_category=evaluation.instance_category)
     return predictor

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -29,6 +30,30 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The images on which the thresholds of a model were chosen, on which its scores are therefore too high."""
+
+    data: str
+    """File name of their annotations."""
+    images: frozenset[str]
+    """A digest of each image file."""
+
+    def to_json(self) -> str:
+        """Return the JSON object of the metadata."""
+        return json.dumps({"data": self.data, "images": sorted(self.images)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """Read the JSON object of the metadata.
+
+        Raises:
+            KeyError, TypeError or ValueError: it is not one.
+        """
+        content = json.loads(text)
+        return cls(str(content["data"]), frozenset(map(str, content["images"])))
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A model and what is needed to interpret its outputs."""
 
@@ -40,6 +65,8 @@ class Checkpoint:
     """First 12 hexadecimal digits of the file's SHA-256, or `UNTRAINED`."""
     settings: InferenceSettings = field(default_factory=InferenceSettings)
     """Default thresholds for the model."""
+    calibration: Calibration | None = None
+    """The images on which the thresholds were chosen; None if they were not chosen on images."""
 
     def __post_init__(self) -> None:
         config = self.model.config
@@ -53,7 +80,12 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, name: str, model: CIAE, categories: CategorySet, settings: InferenceSettings | None = None
+    path: Path,
+    name: str,
+    model: CIAE,
+    categories: CategorySet,
+    settings: InferenceSettings | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a checkpoint atomically."""
     metadata = {
@@ -61,11 +93,41 @@ def save_checkpoint(
         "name": name,
         "config": json.dumps(model.config.to_dict()),
         "categories": json.dumps(categories.to_coco()),
-        "settings": json.dumps(asdict(settings or InferenceSettings())),
+        **_threshold_metadata(settings or InferenceSettings(), calibration),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with open_atomically(path) as file:
         file.write(save(tensors, metadata))
+
+
+def copy_with_settings(source: Path, target: Path, settings: InferenceSettings, calibration: Calibration) -> None:
+    """Write a copy of a checkpoint with other thresholds atomically; weights and name stay as they are.
+
+    Args:
+        source: a valid checkpoint.
+        target: path of the copy, which may be the same.
+        settings: the thresholds.
+        calibration: the images on which they were chosen.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    metadata, tensors = _read(source)
+    metadata |= _threshold_metadata(settings, calibration)
+    with open_atomically(target) as file:
+        file.write(save(tensors, metadata))
+
+
+def _threshold_metadata(settings: InferenceSettings, calibration: Calibration | None) -> dict[str, str]:
+    metadata = {"settings": json.dumps(asdict(settings))}
+    return metadata | ({"calibration": calibration.to_json()} if calibration else {})
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the metadata and the tensors of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not a dict)
+        return file.metadata() or {}, state
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -78,9 +140,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of a .safetensors file")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not a dict)
+        metadata, state = _read(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file or is corrupt ({error}): copy it again") from None
     if metadata.get("format") != FORMAT:
@@ -91,6 +151,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         categories = CategorySet.from_coco(json.loads(metadata["categories"]))
         settings = InferenceSettings(**json.loads(metadata.get("settings", "{}")))
+        calibration = Calibration.from_json(metadata["calibration"]) if "calibration" in metadata else None
         model = CIAE(config)
         model.load_state_dict({key: value.float() for key, value in state.items()})
     except (KeyError, TypeError, ValueError) as error:
@@ -104,7 +165,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} contains weights that are not finite ({not_finite}): use a checkpoint of an earlier iteration"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings)
+    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings, calibration)
 
 
 def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:

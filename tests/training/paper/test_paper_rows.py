@@ -131,6 +131,18 @@ def test_a_model_trained_by_torchrun_is_evaluated(
     assert run(output, "table10 --rows 16", tiny) == 0
 
 
+def test_thresholds_are_chosen_on_other_images_than_the_scores(
+    output: Path, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrated = [*tiny, "data.calibration_images=2"]
+    assert run(output, "table9 --scale small --rows 0.15", calibrated) == 1
+    assert "its thresholds were chosen on images of" in capsys.readouterr().err
+    others = write_split(tmp_path / "data", {number: scene(number) for number in (11, 12)}, split="others")
+    assert run(output, "table9 --scale small --rows 0.15", [*calibrated, f"data.val={others.path}"]) == 0
+    chosen = "thresholds chosen for each model on 2 held-out training images"
+    assert chosen in (output / "table9.md").read_text()
+
+
 def test_divergence_is_a_result(
     output: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
