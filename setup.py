@@ -33,6 +33,7 @@ setup(
         ("share/ciae_ros/config/sros2", files("config/sros2", "*.xml")),
         ("share/ciae_ros/config/training", files("config/training", "*.yaml")),
         ("share/ciae_ros/config/training/paper", files("config/training/paper", "*.yaml")),
+        ("share/ciae_ros/config/training/beyond", files("config/training/beyond", "*.yaml")),
         ("share/ciae_ros/launch", files("launch", "*.launch.py")),
     ],
     # What the package imports; requirements.txt has the versions that are tested. ROS comes from a distribution.

@@ -15,6 +15,8 @@ from ciae_ros.core.text_file import read_text
 from ciae_ros.inference import InferenceSettings
 from ciae_ros.model import PRESETS, ModelConfig
 from training.data.augmentation import Augmentation
+from training.losses.criterion import LossConfig
+from training.losses.detection_config import DetectionLossConfig
 from training.losses.embedding_loss import EmbeddingLossConfig
 from training.losses.memory_update import MemoryConfig
 
@@ -64,6 +66,9 @@ class OptimizationConfig(_Section):
     learning_rate: float = Field(default=0.01, gt=0)
     backbone_rate: float = Field(default=1.0, ge=0)
     """Factor on the backbone's learning rate."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Further factor on the learning rate of the backbone's last stage, applied twice to the stage before it, and so on
+    down to the stem."""
     schedule: Literal["steps", "polynomial"] = "steps"
     """Multiply by 0.1 at each milestone, or decay to zero as (1 - t / T) ** 0.9."""
     milestones: tuple[PositiveInt, ...] = (60_000, 80_000)
@@ -101,6 +106,9 @@ class TrainingConfig(_Section):
     augmentation: Augmentation = Augmentation()
     optimization: OptimizationConfig = OptimizationConfig()
     embedding_loss: EmbeddingLossConfig = EmbeddingLossConfig()
+    detection_loss: DetectionLossConfig = DetectionLossConfig()
+    auxiliary_semantic_weight: float = Field(default=0.5, gt=0)
+    """Weight of the loss of models with `auxiliary_semantics`."""
     memory: MemoryConfig = MemoryConfig()
     inference: InferenceSettings = InferenceSettings()
     """Thresholds for validation, which become defaults of the trained model; see also `data.calibration_images`."""
@@ -120,6 +128,11 @@ class TrainingConfig(_Section):
     def _model_can_be_built(self) -> TrainingConfig:
         self.model_for(1, 1)
         return self
+
+    @property
+    def losses(self) -> LossConfig:
+        """Return the options of all losses."""
+        return LossConfig(self.embedding_loss, self.detection_loss, self.auxiliary_semantic_weight)
 
     def model_for(self, num_stuff: int, num_things: int) -> ModelConfig:
         """Return the configuration of the network for the numbers of classes of a data set.

@@ -21,11 +21,14 @@ from pathlib import Path
 from ciae_ros.inference.proposals.duplicates import OFF
 from training.config import ConfigError, TrainingConfig
 from training.engine.schedule import scaled_schedule
+from training.paper.beyond import BEYOND
 from training.paper.rows import TEST_DEV_INFO, Outcome, StoppedError, config_path, reproduce_row, row_config
 from training.paper.table_format import CostEstimate, format_table
-from training.paper.tables import TABLES, PaperRow, PaperTable
+from training.paper.tables import TABLES, PaperRow
 
 SCALES = ("full", "small")
+KNOWN = TABLES | {"beyond": BEYOND}
+"""The tables by their names."""
 DATA_SOURCES = {
     "full": "download it from https://cocodataset.org/#download, or give the location of COCO with --data-root DIR",
     "small": "python -m training.convert_camvid <CamVid> out/data/camvid creates it, or give --data-root DIR",
@@ -59,13 +62,13 @@ def _selected(options: argparse.Namespace) -> dict[str, list[PaperRow]]:
         ConfigError: a row does not exist.
     """
     names = list(TABLES) if "all" in options.tables else list(dict.fromkeys(options.tables))
-    known = [row.name for name in names for row in TABLES[name].rows]
+    known = [row.name for name in names for row in KNOWN[name].rows]
     unknown = [row for row in options.rows or () if row not in known]
     if unknown:
         raise ConfigError(f"row {unknown[0]!r} does not exist; the rows are {', '.join(known)}")
     selected = {}
     for name in names:
-        rows = [row for row in TABLES[name].rows if not options.rows or row.name in options.rows]
+        rows = [row for row in KNOWN[name].rows if not options.rows or row.name in options.rows]
         for row in rows if options.scale == "small" else ():
             if row.not_small:
                 print(f"{name}, {row.name}: skipped at small scale: {row.not_small}")
@@ -79,7 +82,7 @@ def _print_plan(selected: dict[str, list[PaperRow]], options: argparse.Namespace
     estimate = CostEstimate(options.tflops, len(options.seeds))
     for name, rows in selected.items():
         configs = {row: (_shown(config_path(row, _is_small(options))), _config(row, options)) for row in rows}
-        print(estimate.table(TABLES[name], configs), end="\n\n")
+        print(estimate.table(KNOWN[name], configs), end="\n\n")
     print(estimate.summary())
 
 
@@ -112,14 +115,14 @@ def _reproduce(name: str, rows: list[PaperRow], options: argparse.Namespace) -> 
             if outcome.failed:
                 print(f"reproduce: {name}, {row.name}, seed {seed}: {outcome.note}", file=sys.stderr)
             outcomes.setdefault(row.name, []).append(outcome)
-    text = format_table(TABLES[name], outcomes, _conditions(TABLES[name], rows, options))
+    text = format_table(KNOWN[name], outcomes, _conditions(rows, options))
     print(f"\n{text}")
     _output(options).mkdir(parents=True, exist_ok=True)
     (_output(options) / f"{name}.md").write_text(text, encoding="utf-8")
     return [outcome for row_outcomes in outcomes.values() for outcome in row_outcomes]
 
 
-def _conditions(table: PaperTable, rows: list[PaperRow], options: argparse.Namespace) -> str:
+def _conditions(rows: list[PaperRow], options: argparse.Namespace) -> str:
     config = _config(rows[0], options)
     seeds = f"seed{'s' if len(options.seeds) > 1 else ''} {', '.join(map(str, options.seeds))}"
     iterations = scaled_schedule(config.optimization).iterations
@@ -165,11 +168,18 @@ def _shown(path: Path) -> Path:
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.reproduce",
-        description="Train and evaluate rows of the paper's Tables I to X and compare them with the paper's results.",
+        description="Train and evaluate rows of the paper's Tables I to X, or of the changes beyond them, and compare "
+        "them with the paper's results.",
         epilog="example: python -m training.reproduce table8 --rows All 1.5 --seeds 0 1 optimization.batch_size=8",
     )
     add = parser.add_argument
-    add("tables", nargs="+", choices=(*TABLES, "all"), metavar="TABLE", help=f"{', '.join(TABLES)}, or all")
+    add(
+        "tables",
+        nargs="+",
+        choices=(*KNOWN, "all"),
+        metavar="TABLE",
+        help=f"{', '.join(KNOWN)}, or all: those of the paper",
+    )
     add("--list", action="store_true", help="only list the rows and the estimated cost")
     add("--scale", choices=SCALES, default="full", help="small: the light preset on CamVid (default: full)")
     add("--seeds", type=int, nargs="+", default=[0], help="seeds that each row is trained with (default: 0)")

@@ -53,7 +53,7 @@ def _ciae_times() -> list[PublishedTime]:
     times = []
     for row in table.rows:
         backbone, _, size = row.name.rpartition("_")
-        values = dict(zip(table.columns, row.published, strict=True))
+        values = dict(zip(table.columns, row.published or (), strict=True))
         inference, fusion = (int(values[column]) for column in TIMES)
         method, name = f"CIAE-{size}", BACKBONES[backbone]
         times.append(PublishedTime(method, name, values["PQ"], "2080 Ti", inference, fusion, row.name))

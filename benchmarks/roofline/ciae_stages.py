@@ -88,7 +88,7 @@ class CiaeStages:
     def _embedding(self) -> None:
         levels = self.state["levels"]
         boxes = [level.box_embedding for level in levels if level.box_embedding is not None]
-        embedding, semantic = self._model.embedding_branch(self.state["pyramid"][:4], boxes or None)
+        embedding, semantic, _ = self._model.embedding_branch(self.state["pyramid"][:4], boxes or None)
         self.state["outputs"] = RawOutputs(
             [level.class_logits for level in levels],
             [level.centerness for level in levels],

@@ -56,7 +56,7 @@ class ResNetFeatures(nn.Module):
 class TimmFeatures(nn.Module):
     """A timm model that returns features at strides 4, 8, 16 and 32."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, drop_path_rate: float = 0.0) -> None:
         super().__init__()
         # Imported here because a robot that runs a ResNet does not need timm.
         import timm  # noqa: PLC0415
@@ -65,10 +65,12 @@ class TimmFeatures(nn.Module):
         options: dict[str, Any] = {"features_only": True, "pretrained": False}
         if name.startswith(FIXED_SIZE_BY_DEFAULT):
             options["strict_img_size"] = False
+        if drop_path_rate:
+            options["drop_path_rate"] = drop_path_rate
         try:
             strides = timm.create_model(name, **options).feature_info.reduction()  # type: ignore[union-attr,operator]
             indices = [strides.index(stride) for stride in FEATURE_STRIDES]
-        except (RuntimeError, AttributeError, ValueError) as error:
+        except (RuntimeError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"timm has no model {name!r} with features at strides {FEATURE_STRIDES}: {error}"
             ) from None
@@ -106,7 +108,7 @@ class TimmFeatures(nn.Module):
 def build_backbone(config: ModelConfig) -> ResNetFeatures | TimmFeatures:
     """Build the configured backbone with random weights."""
     if config.backbone.startswith(TIMM_PREFIX):
-        return TimmFeatures(config.backbone.removeprefix(TIMM_PREFIX))
+        return TimmFeatures(config.backbone.removeprefix(TIMM_PREFIX), config.drop_path_rate)
     return ResNetFeatures(config.backbone, config.deformable_stages)
 
 

@@ -29,6 +29,9 @@ class RawOutputs(NamedTuple):
     """Embedding map (B, embedding_dim, H / 4, W / 4) before the 4x up-sampling and L2 normalisation."""
     semantic_logits: Tensor | None = None
     """Logits (B, num_stuff_classes + 1, H / 4, W / 4), things last; None without `ModelConfig.semantic_branch`."""
+    auxiliary_logits: Tensor | None = None
+    """Logits (B, num_stuff_classes + num_thing_classes, H / 4, W / 4) of `ModelConfig.auxiliary_semantics`, in training
+    only."""
 
     def semantic_logits_of(self, image: int) -> Tensor | None:
         """Return the semantic logits (num_stuff_classes + 1, H / 4, W / 4) of an image of the batch, if any."""
@@ -56,11 +59,12 @@ class CIAE(nn.Module):
         p2, *rest = self.pyramid(self.backbone(images))
         levels = self.proposal_head(rest)
         box_embeddings = [level.box_embedding for level in levels if level.box_embedding is not None]
-        embedding, semantic_logits = self.embedding_branch([p2, *rest[:3]], box_embeddings or None)
+        branch = self.embedding_branch([p2, *rest[:3]], box_embeddings or None)
         return RawOutputs(
             class_logits=[level.class_logits for level in levels],
             centerness=[level.centerness for level in levels],
             box_distances=[level.box_distances for level in levels],
-            embedding=embedding,
-            semantic_logits=semantic_logits,
+            embedding=branch.embedding,
+            semantic_logits=branch.semantic_logits,
+            auxiliary_logits=branch.auxiliary_logits,
         )

@@ -49,6 +49,15 @@ class ModelConfig:
     box_embedding: bool = True
     """Fuse the proposal head's box embeddings into the embedding map (Table VI)."""
 
+    centerness_branch: bool = True
+    """Multiply class probabilities by a centre-ness, as in FCOS; without it, scores are their square roots alone."""
+    auxiliary_semantics: bool = False
+    """Predict the category of each pixel from the embedding branch's features, in training only, for a loss of its own
+    (not in the paper)."""
+    drop_path_rate: float = 0.0
+    """Probability, in training, with which the last residual block of a timm backbone is skipped; it rises linearly
+    from 0 at the first (stochastic depth; not in the paper)."""
+
     semantic_branch: bool = False
     """Predict stuff with a separate semantic branch instead of the embedding (Table III, "inconsistent")."""
     memory_of_things: MemoryOfThings = "merged"
@@ -73,6 +82,10 @@ class ModelConfig:
             )
         if not 0 <= self.deformable_stages <= 3:
             raise ValueError(f"deformable_stages must be 0 to 3, not {self.deformable_stages}")
+        if not 0 <= self.drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate must be at least 0 and below 1, not {self.drop_path_rate}")
+        if self.drop_path_rate and not self.backbone.startswith(TIMM_PREFIX):
+            raise ValueError("drop_path_rate needs a timm backbone")
         if self.deformable_stages and self.backbone.startswith(TIMM_PREFIX):
             raise ValueError("deformable_stages needs a ResNet or ResNeXt backbone")
         for name in ("num_stuff_classes", "num_thing_classes", "head_convs", "embedding_dim", "input_size"):

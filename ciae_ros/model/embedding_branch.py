@@ -5,12 +5,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ciae_ros.model.config import ModelConfig
 from ciae_ros.model.layers import CoordConv2d, group_norm
+
+
+class BranchOutputs(NamedTuple):
+    """Outputs of the branch for B images of padded size H x W."""
+
+    embedding: Tensor
+    """(B, embedding_dim, H / 4, W / 4): P' + P'' of Sec. IV-A, or P' without box embeddings."""
+    semantic_logits: Tensor | None
+    """(B, num_stuff_classes + 1, H / 4, W / 4), things last, if the model has a semantic branch."""
+    auxiliary_logits: Tensor | None
+    """(B, num_stuff_classes + num_thing_classes, H / 4, W / 4) in training, if the model has auxiliary semantics."""
 
 
 class EmbeddingBranch(nn.Module):
@@ -30,29 +43,36 @@ class EmbeddingBranch(nn.Module):
         self.semantic_logits = (
             nn.Conv2d(config.embedding_channels, config.num_stuff_classes + 1, 1) if config.semantic_branch else None
         )
+        self.auxiliary_logits = (
+            nn.Conv2d(config.embedding_channels, config.num_stuff_classes + config.num_thing_classes, 1)
+            if config.auxiliary_semantics
+            else None
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pyramid: list[Tensor], box_embeddings: list[Tensor] | None) -> BranchOutputs:
         """Compute the map without the 4x up-sampling and L2 normalisation, which are part of fusion and losses.
 
         Args:
             pyramid: P2 to P5, each (B, fpn_channels, h, w).
             box_embeddings: box embeddings of P3 to P7, each (B, embedding_dim, h, w); None if the model has none.
-
-        Returns:
-            The map (B, embedding_dim, H / 4, W / 4), which is P' + P'' of Sec. IV-A, or P' without box embeddings; and
-            semantic logits (B, num_stuff_classes + 1, H / 4, W / 4), things last, if the model has a semantic branch.
         """
         p2, p3, p4, p5 = pyramid
         features = self.p2(p2) + self.p3(p3) + self.p4(p4) + self.p5(p5)
         embedding = self.from_pyramid(features)
         if self.from_boxes is not None and box_embeddings is not None:
             embedding = embedding + self.from_boxes(_sum_upsampled(box_embeddings, p2.shape[-2:]))
-        return embedding, None if self.semantic_logits is None else self.semantic_logits(features)
+        return BranchOutputs(
+            embedding=embedding,
+            semantic_logits=None if self.semantic_logits is None else self.semantic_logits(features),
+            auxiliary_logits=(
+                self.auxiliary_logits(features) if self.auxiliary_logits is not None and self.training else None
+            ),
+        )
 
 
 class _UpsamplingStage(nn.Module):

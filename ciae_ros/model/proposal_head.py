@@ -21,6 +21,9 @@ PROPOSAL_STRIDES = PYRAMID_STRIDES[1:]
 PRIOR_PROBABILITY = 0.01
 """Initial probability of every class at every location (RetinaNet's initialisation)."""
 
+CERTAIN = 20.0
+"""Logit whose sigmoid is 1 in all precisions: the centre-ness of models without a branch for it."""
+
 MAX_LOG_DISTANCE = math.log(1000.0 / 16)
 """Maximum exponent of a box offset, as in torchvision's box coders; keeps half precision finite."""
 
@@ -47,7 +50,7 @@ class ProposalHead(nn.Module):
         self.class_tower = _tower(channels, config.head_convs)
         self.box_tower = _tower(channels, config.head_convs)
         self.class_logits = nn.Conv2d(channels, config.num_detector_classes, 3, padding=1)
-        self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
+        self.centerness = nn.Conv2d(channels, 1, 3, padding=1) if config.centerness_branch else None
         self.box_distances = nn.Conv2d(channels, 4, 3, padding=1)
         self.box_embedding = nn.Conv2d(channels, config.embedding_dim, 3, padding=1) if config.box_embedding else None
         self.level_scales = nn.Parameter(torch.ones(len(PROPOSAL_STRIDES)))
@@ -68,10 +71,15 @@ class ProposalHead(nn.Module):
         log_distances = self.box_distances(box_features) * self.level_scales[level]
         return LevelProposals(
             class_logits=self.class_logits(class_features),
-            centerness=self.centerness(box_features),
+            centerness=self._centerness(box_features),
             box_distances=log_distances.clamp(max=MAX_LOG_DISTANCE).exp() * PROPOSAL_STRIDES[level],
             box_embedding=None if self.box_embedding is None else self.box_embedding(box_features),
         )
+
+    def _centerness(self, box_features: Tensor) -> Tensor:
+        if self.centerness is not None:
+            return self.centerness(box_features)
+        return torch.full_like(box_features[:, :1], CERTAIN)
 
 
 def _tower(channels: int, depth: int) -> nn.Sequential:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d as TorchvisionFrozenBatchNorm2d
 
@@ -51,6 +52,29 @@ def test_stages_end_at_the_strides_of_the_features(name: str) -> None:
             after = model(image)
             assert not torch.equal(after[last - 1], before[last - 1])
             assert all(torch.equal(a, b) for a, b in zip(after[: last - 1], before, strict=False))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "regnetx_040", "convnext_tiny", "tf_efficientnet_lite0"])
+def test_blocks_are_skipped_in_training_with_a_probability_that_rises(name: str) -> None:
+    model = TimmFeatures(name, drop_path_rate=0.4)
+    rates = [module.drop_prob for module in model.modules() if isinstance(module, DropPath)]
+    assert rates == sorted(rates) and 0.3 < rates[-1] < 0.41 and rates[0] < 0.05
+    image = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        for module in model.modules():  # Initially, many residual blocks multiply by 0.
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_(1)
+        plain = TimmFeatures(name)
+        plain.load_state_dict(model.state_dict())
+        assert torch.equal(model.eval()(image)[-1], plain.eval()(image)[-1])
+        assert not torch.equal(model.train()(image)[-1], model(image)[-1])
+
+
+def test_stochastic_depth_needs_a_backbone_of_timm() -> None:
+    with pytest.raises(ValueError, match="drop_path_rate needs a timm backbone"):
+        replace(PRESETS["r50_800"], drop_path_rate=0.1)
+    with pytest.raises(ValueError, match="drop_path_rate must be at least 0 and below 1"):
+        replace(LIGHT, drop_path_rate=1.0)
 
 
 def test_a_model_whose_stages_timm_does_not_state() -> None:

@@ -80,9 +80,13 @@ def build_state(config: TrainingConfig, categories: CategorySet, device: torch.d
     except ValueError as error:
         raise ConfigError(f"optimization.frozen_stages: {error}; set it to 0") from None
     model.to(device).to(memory_format=torch.channels_last)
+    try:
+        optimizer = build_optimizer(model, config.optimization)
+    except ValueError as error:
+        raise ConfigError(f"optimization.layer_decay: {error}; set it to 1") from None
     return TrainingState(
         model=model,
-        optimizer=build_optimizer(model, config.optimization),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=config.optimization.autocast == "fp16"),
         average=None if config.optimization.ema is None else WeightAverage(model, config.optimization.ema),
     )

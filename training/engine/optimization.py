@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -39,19 +41,38 @@ def build_optimizer(model: CIAE, config: OptimizationConfig) -> Optimizer:
     """Build SGD or AdamW, without weight decay for biases and normalisations.
 
     The key `rate_factor` of a parameter group is its factor on the learning rate.
+
+    Raises:
+        ValueError: `layer_decay` is below 1, and the stages of the backbone are not known.
     """
     groups = []
-    for factor, module in ((config.backbone_rate, model.backbone), (1.0, model)):
-        backbone = {id(p) for p in model.backbone.parameters()}
-        trained = [p for p in module.parameters() if p.requires_grad and (module is not model or id(p) not in backbone)]
+    for factor, trained in _parameters_by_rate(model, config):
         for decayed in (True, False):
-            parameters = [p for p in trained if (p.dim() > 1) == decayed]
+            parameters = [p for p in trained if p.requires_grad and (p.dim() > 1) == decayed]
             decay = config.weight_decay if decayed else 0.0
             if parameters:
                 groups.append({"params": parameters, "weight_decay": decay, "rate_factor": factor})
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.learning_rate)
     return SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+
+
+def _parameters_by_rate(model: CIAE, config: OptimizationConfig) -> Iterator[tuple[float, list[nn.Parameter]]]:
+    """Yield the factors on the learning rate with their parameters: the backbone's, then the others'.
+
+    Raises:
+        ValueError: the rate depends on the stage, and the stages of the backbone are not known.
+    """
+    backbone = list(model.backbone.parameters())
+    if config.layer_decay < 1:
+        stages = model.backbone.stages()
+        for distance, stage in zip(range(len(stages), 0, -1), stages, strict=True):
+            factor = config.backbone_rate * config.layer_decay**distance
+            yield factor, [p for layer in stage for p in layer.parameters()]
+    else:
+        yield config.backbone_rate, backbone
+    of_backbone = set(map(id, backbone))
+    yield 1.0, [p for p in model.parameters() if id(p) not in of_backbone]
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

@@ -113,7 +113,12 @@ def load_initial_weights(model: CIAE, config: TrainingConfig) -> None:
             load_pretrained_backbone(model, config.pretrained)
         return
     given, own = load_checkpoint(config.initial_checkpoint).model.state_dict(), model.state_dict()
-    category_layers = ("memory.", "proposal_head.class_logits.", "embedding_branch.semantic_logits.")
+    category_layers = (
+        "memory.",
+        "proposal_head.class_logits.",
+        "embedding_branch.semantic_logits.",
+        "embedding_branch.auxiliary_logits.",
+    )
     for name, value in own.items():
         if name in given and given[name].shape == value.shape:
             value.copy_(given[name])

@@ -58,7 +58,7 @@ def training_step(
         outputs = network(images.contiguous(memory_format=torch.channels_last))
     lap(FORWARD)
     losses = training_loss(
-        outputs, batch.target, model.memory.vectors, model.config, config.embedding_loss, lambda: lap(DETECTION_LOSS)
+        outputs, batch.target, model.memory.vectors, model.config, config.losses, lambda: lap(DETECTION_LOSS)
     )
     lap(EMBEDDING_LOSS)
     _check_loss(losses, state.iteration)

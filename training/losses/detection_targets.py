@@ -10,13 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
 from training.data.sample import CROWD
 from training.data.target import Target
-
-LEVEL_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))
-"""Range of each level: the longest distance from a location to a side of its box must be above the first and at most
-the second number, in input pixels (FCOS)."""
+from training.losses.assignment import Locations, locations_of, positive_locations
+from training.losses.detection_config import PAPER, DetectionLossConfig
 
 BACKGROUND = -1
 
@@ -43,60 +40,60 @@ class DetectionTargets(NamedTuple):
         return (_ratio(left, right) * _ratio(top, bottom)).sqrt()
 
 
-def detection_targets(target: Target, sizes: list[tuple[int, int]], num_stuff: int) -> DetectionTargets:
+def detection_targets(
+    target: Target,
+    sizes: list[tuple[int, int]],
+    num_stuff: int,
+    config: DetectionLossConfig = PAPER,
+) -> DetectionTargets:
     """Compute the targets: a location is positive only inside the mask of an instance (Sec. IV-A), whose box it
     predicts.
 
-    Masks do not overlap, so instances are never ambiguous. The box determines the level, as in FCOS.
+    Masks do not overlap, so instances are never ambiguous. Which locations inside a mask are positive depends on
+    `config.assignment`; in the paper, as in FCOS, those of the level that matches the box.
 
     Args:
         target: annotation of the batch.
         sizes: heights and widths of P3 to P7.
         num_stuff: number of stuff classes S.
+        config: the kind of assignment.
     """
-    levels = [
-        _level_targets(target, size, stride, limits, num_stuff)
-        for size, stride, limits in zip(sizes, PROPOSAL_STRIDES, LEVEL_RANGES, strict=True)
-    ]
-    return DetectionTargets(*(torch.cat(parts, dim=1) for parts in zip(*levels, strict=True)))
-
-
-def _level_targets(
-    target: Target, size: tuple[int, int], stride: int, limits: tuple[float, float], num_stuff: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    ys, xs = (torch.arange(n, device=target.segments.device) * stride + stride // 2 for n in size)
-    segments = _sample(target.segments, ys, xs)
-    x, y = xs.repeat(len(ys)).float(), ys.repeat_interleave(len(xs)).float()
+    locations = locations_of(sizes, target.segments.device)
+    segments = _sample(target.segments, locations)
     classes, distances = zip(
         *(
-            _image_targets(row, x, y, boxes, instance_classes, limits, num_stuff)
+            _image_targets(row, locations, boxes, instance_classes, num_stuff, config)
             for row, boxes, instance_classes in zip(segments, target.boxes, target.classes, strict=True)
         ),
         strict=True,
     )
-    return torch.stack(classes), torch.stack(distances), segments != CROWD
+    return DetectionTargets(torch.stack(classes), torch.stack(distances), segments != CROWD)
 
 
-def _sample(segments: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    """Sample segments (B, len(ys) * len(xs)) int64; locations beyond the image, in coarse levels, are background."""
+def _sample(segments: Tensor, locations: Locations) -> Tensor:
+    """Sample segments (B, L) int64; locations beyond the image, in coarse levels, are background."""
     height, width = segments.shape[1:]
-    sampled = segments[:, ys.clamp(max=height - 1)][:, :, xs.clamp(max=width - 1)].long()
-    inside = (ys < height)[:, None] & (xs < width)
-    return torch.where(inside, sampled, BACKGROUND).flatten(1)
+    x, y = locations.x.long(), locations.y.long()
+    sampled = segments[:, y.clamp(max=height - 1), x.clamp(max=width - 1)].long()
+    return torch.where((y < height) & (x < width), sampled, BACKGROUND)
 
 
 def _image_targets(
-    segments: Tensor, x: Tensor, y: Tensor, boxes: Tensor, classes: Tensor, limits: tuple[float, float], num_stuff: int
+    segments: Tensor,
+    locations: Locations,
+    boxes: Tensor,
+    classes: Tensor,
+    num_stuff: int,
+    config: DetectionLossConfig,
 ) -> tuple[Tensor, Tensor]:
     if not len(classes):
-        return torch.full_like(segments, BACKGROUND), x.new_zeros(len(x), 4)
+        return torch.full_like(segments, BACKGROUND), boxes.new_zeros(len(segments), 4)
     instance = segments - num_stuff
     is_thing = instance >= 0
     instance = instance.clamp(min=0)
     x1, y1, x2, y2 = boxes[instance].unbind(dim=1)
-    distances = torch.stack((x - x1, y - y1, x2 - x, y2 - y), dim=1)
-    longest = distances.amax(dim=1)
-    positive = is_thing & (longest > limits[0]) & (longest <= limits[1])
+    distances = torch.stack((locations.x - x1, locations.y - y1, x2 - locations.x, y2 - locations.y), dim=1)
+    positive = is_thing & positive_locations(locations, instance, distances, boxes, config)
     return torch.where(positive, classes[instance], BACKGROUND), distances
 
 

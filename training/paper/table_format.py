@@ -54,12 +54,17 @@ def _cells(table: PaperTable, row: PaperRow, column: str, outcomes: dict[str, li
     if not values and any(outcome.failed for outcome in outcomes[row.name]):
         measured = "failed"
     paper, paper_reference = table.paper(row, column), table.paper(reference, column)
-    published = DIVERGED if paper is None else _percent(paper)
+    published = _missing(row) if paper is None else _percent(paper)
     if row is reference:
         return measured, published, ""
     difference = _mean(values) - _mean(_values(outcomes.get(reference.name, []), column))
     paper_difference = math.nan if paper is None or paper_reference is None else paper - paper_reference
     return measured, published, f"{_signed(difference)} ({_signed(paper_difference)})"
+
+
+def _missing(row: PaperRow) -> str:
+    """Return what is shown instead of a published result."""
+    return NOTHING if row.published is None else DIVERGED
 
 
 def _values(outcomes: list[Outcome], column: str) -> list[float]:
@@ -98,7 +103,7 @@ class CostEstimate:
         """Format the rows of a table with their files, evaluations, published results and costs."""
         lines = [["row", "configuration", "evaluation", *(f"paper {c}" for c in table.columns), "GPU hours"]]
         for row, (path, config) in rows.items():
-            published = [str(figure) for figure in row.published] or [DIVERGED] * len(table.columns)
+            published = [str(figure) for figure in row.published or ()] or [_missing(row)] * len(table.columns)
             lines.append([row.name, str(path), _options(row.evaluation), *published, self._hours_of(path, config)])
         return "\n".join((table.title, *aligned(lines)))
 

@@ -45,8 +45,9 @@ class PaperRow:
     name: str
     config: str
     """File in config/training/paper, without .yaml. Rows of the same model share it and its training."""
-    published: tuple[float, ...]
-    """Published results in the order of the table's columns; empty if the paper's training did not converge."""
+    published: tuple[float, ...] | None
+    """Published results in the order of the table's columns; empty if the paper's training did not converge, None if
+    the paper does not have the row."""
     evaluation: Evaluation = Evaluation()
     small_config: str | None = None
     """File at small scale, where small.yaml would override what the row varies."""

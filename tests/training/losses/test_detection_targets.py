@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
-from ciae_ros.model import RawOutputs
+from ciae_ros.model import ModelConfig, RawOutputs
 from training.data.augmentation import Augmentation, augment
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import Target, make_target, stack_targets
@@ -25,6 +26,8 @@ STRIDES = (8, 16, 32, 64, 128)
 RANGES = ((0, 64), (64, 128), (128, 256), (256, 512), (512, math.inf))
 S = 3
 NUM_CLASSES = 4
+MODEL = ModelConfig(num_stuff_classes=S, num_thing_classes=NUM_CLASSES)
+AGNOSTIC = replace(MODEL, class_agnostic_detector=True, instance_category="embedding", memory_of_things="per_class")
 
 
 def _sizes(target: Target) -> list[tuple[int, int]]:
@@ -227,7 +230,7 @@ def _target() -> Target:
 def test_losses_equal_a_literal_loop(agnostic: bool) -> None:
     target = _target()
     outputs = _outputs(target, 1 if agnostic else NUM_CLASSES)
-    losses = detection_losses(outputs, target, S, agnostic)
+    losses = detection_losses(outputs, target, AGNOSTIC if agnostic else MODEL)
     expected = literal_losses(outputs, target, agnostic)
     assert {name: float(value.detach()) for name, value in losses.items()} == pytest.approx(expected, rel=1e-5)
     assert min(expected.values()) > 0.1
@@ -235,7 +238,7 @@ def test_losses_equal_a_literal_loop(agnostic: bool) -> None:
 
 def _gradients(outputs: RawOutputs, target: Target) -> list[Tensor]:
     leaves = [*outputs.class_logits, *outputs.centerness, *outputs.box_distances]
-    return list(torch.autograd.grad(sum(detection_losses(outputs, target, S).values()), leaves))
+    return list(torch.autograd.grad(sum(detection_losses(outputs, target, MODEL).values()), leaves))
 
 
 def test_gradients_reach_positive_locations() -> None:
@@ -257,12 +260,12 @@ def test_gradients_reach_positive_locations() -> None:
 def test_gradient_makes_boxes_better() -> None:
     target = _target()
     outputs = _outputs(target)
-    before = detection_losses(outputs, target, S)["box"]
+    before = detection_losses(outputs, target, MODEL)["box"]
     gradients = torch.autograd.grad(before, outputs.box_distances)
     with torch.no_grad():
         for distances, gradient in zip(outputs.box_distances, gradients, strict=True):
             distances.sub_(200 * gradient)
-    assert detection_losses(outputs, target, S)["box"] < before - 1e-3
+    assert detection_losses(outputs, target, MODEL)["box"] < before - 1e-3
 
 
 def test_no_positive_location() -> None:
@@ -270,7 +273,7 @@ def test_no_positive_location() -> None:
     empty = torch.tensor([], dtype=torch.int64)
     target = stack_targets([make_target(s, empty, S) for s in segments], 64, 96)
     outputs = _outputs(target)
-    losses = detection_losses(outputs, target, S)
+    losses = detection_losses(outputs, target, MODEL)
     assert losses["box"] == 0 and losses["centerness"] == 0
     assert losses["class"].item() == pytest.approx(literal_losses(outputs, target)["class"], rel=1e-5)
     gradients = _gradients(outputs, target)  # An output without any would stall processes that train together.
@@ -294,7 +297,7 @@ def test_impossible_boxes_have_finite_losses_and_gradients(distance: float) -> N
     outputs = _outputs(target)
     boxes = [torch.full_like(level, distance).requires_grad_() for level in outputs.box_distances]
     outputs = outputs._replace(box_distances=boxes)
-    assert all(loss.isfinite() for loss in detection_losses(outputs, target, S).values())
+    assert all(loss.isfinite() for loss in detection_losses(outputs, target, MODEL).values())
     assert all(gradient.isfinite().all() for gradient in _gradients(outputs, target))
 
 
@@ -306,7 +309,7 @@ def test_certain_logits_have_finite_losses_and_gradients(logit: float) -> None:
         class_logits=[torch.full_like(level, logit).requires_grad_() for level in outputs.class_logits],
         centerness=[torch.full_like(level, -logit).requires_grad_() for level in outputs.centerness],
     )
-    assert all(loss.isfinite() for loss in detection_losses(outputs, target, S).values())
+    assert all(loss.isfinite() for loss in detection_losses(outputs, target, MODEL).values())
     assert all(gradient.isfinite().all() for gradient in _gradients(outputs, target))
 
 
@@ -316,7 +319,7 @@ def test_outputs_of_half_precision_have_losses_in_float32(dtype: torch.dtype) ->
     outputs = _outputs(target)
     half = RawOutputs(*([level.to(dtype) for level in levels] for levels in outputs[:3]), outputs.embedding)
     for (name, loss), exact in zip(
-        detection_losses(half, target, S).items(), detection_losses(outputs, target, S).values(), strict=True
+        detection_losses(half, target, MODEL).items(), detection_losses(outputs, target, MODEL).values(), strict=True
     ):
         assert loss.dtype == torch.float32, name
         torch.testing.assert_close(loss, exact, rtol=0.02, atol=0)
@@ -326,11 +329,11 @@ def test_losses_are_divided_by_the_means_over_all_processes(monkeypatch: pytest.
     """Another process has 30 positive locations with a total centre-ness of 7."""
     target = _target()
     outputs = _outputs(target)
-    alone = detection_losses(outputs, target, S)
+    alone = detection_losses(outputs, target, MODEL)
     targets = detection_targets(target, _sizes(target), S)
     positives, centerness = targets.positive.sum(), targets.centerness[targets.positive].sum()
     monkeypatch.setattr(detection_loss, "mean_over_ranks", lambda own: (own + torch.tensor([30.0, 7.0])) / 2)
-    together = detection_losses(outputs, target, S)
+    together = detection_losses(outputs, target, MODEL)
     torch.testing.assert_close(together["class"], alone["class"] * positives / ((positives + 30) / 2))
     torch.testing.assert_close(together["centerness"], alone["centerness"] * positives / ((positives + 30) / 2))
     torch.testing.assert_close(together["box"], alone["box"] * centerness / ((centerness + 7) / 2))

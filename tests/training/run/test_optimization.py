@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ciae_ros.inference import coco_categories, load_checkpoint
+from ciae_ros.model.backbone import TimmFeatures
 from tests.training.run.tiny_run import ITERATIONS, copied, logged, saved_state, steps, tiny_model, train_with
 from training.config import ConfigError, OptimizationConfig, TrainingConfig
 from training.engine.builders import build_state
@@ -104,6 +107,26 @@ def test_groups_of_the_optimiser() -> None:
             assert group["momentum"] == 0.9
 
 
+@pytest.mark.parametrize("name", ["resnet50", "regnetx_040", "convnext_tiny"])
+def test_layer_decay_follows_the_stages_of_timm(name: str) -> None:
+    with torch.device("meta"):
+        model = tiny_model(backbone=f"timm/{name}")
+    original = timm.create_model(name)
+    groups = group_parameters(original, original.group_matcher(coarse=True))
+    stage_of = {parameter: stage for stage, names in groups.items() for parameter in names}
+    optimizer = build_optimizer(model, OptimizationConfig(optimizer="adamw", backbone_rate=0.5, layer_decay=0.8))
+    factor_of = {id(p): group["rate_factor"] for group in optimizer.param_groups for p in group["params"]}
+    backbone = model.backbone
+    assert isinstance(backbone, TimmFeatures)
+    for parameter, value in backbone.body.named_parameters():
+        # timm's groups are the stem, four stages and the head.
+        stage = stage_of[parameter.replace("stages_", "stages.").replace("stem_", "stem.")]
+        assert factor_of[id(value)] == pytest.approx(0.5 * 0.8 ** (5 - stage)), parameter
+    others = {factor_of[id(p)] for n, p in model.named_parameters() if not n.startswith("backbone.")}
+    assert others == {1.0}
+    assert len(factor_of) == len(list(model.parameters()))
+
+
 @pytest.mark.parametrize("bound", [0.5, 1e-3, 1e6])
 def test_gradient_clipping(config: Path, data_set: Path, tmp_path: Path, bound: float) -> None:
     """With plain gradient descent, the weights change by at most rate x limit."""
@@ -152,14 +175,22 @@ def test_stages_of_a_resnet_can_be_frozen(frozen_stages: int) -> None:
     assert not any(_of_normalization(name) for name, _ in model.backbone.named_parameters())
 
 
-def test_stages_that_are_not_known_cannot_be_frozen() -> None:
+@pytest.mark.parametrize(
+    ("optimization", "message"),
+    [
+        ({"frozen_stages": 2}, r"frozen_stages: .* stages of hrnet_w18 end; set it to 0"),
+        ({"frozen_stages": 0, "layer_decay": 0.9}, r"layer_decay: .* stages of hrnet_w18 end; set it to 1"),
+    ],
+)
+def test_options_that_need_the_stages_are_refused_without(optimization: dict[str, float], message: str) -> None:
     values = {
         "name": "test",
         "model": {"preset": "light_512", "backbone": "timm/hrnet_w18"},
         "pretrained": None,
         "data": {"train": "missing.json"},
+        "optimization": optimization,
     }
-    with pytest.raises(ConfigError, match=r"frozen_stages: .* stages of hrnet_w18 end; set it to 0"):
+    with pytest.raises(ConfigError, match=message):
         build_state(TrainingConfig.model_validate(values), coco_categories(), torch.device("cpu"))
 
 
