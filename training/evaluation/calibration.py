@@ -10,13 +10,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 from tqdm import tqdm
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import Calibration, InferenceSettings, Predictor
-from ciae_ros.replay.metrics.matching import score_frame
-from ciae_ros.replay.metrics.quality import quality, summary_quality
+from ciae_ros.replay.metrics.matching import FN, FP, TP, score_frame
+from ciae_ros.replay.metrics.quality import class_scores
 from training.evaluation.recorded_outputs import RecordedOutputs, record_outputs
 from training.evaluation.runner import check_annotations
 
@@ -28,6 +28,12 @@ VALUES: dict[str, tuple[float, ...]] = {
     "min_stuff_area": (0, 64, 256, 1024, 4096),
 }
 """The values that are tried of each setting, besides the one that the model has."""
+
+COUNTS = (TP, FP, FN, "iou_sum")
+"""What is counted for each image and class, in the order of the arguments of `class_scores`."""
+
+MIN_GAIN = 1e-9
+"""Gains below this are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class CalibrationResult:
     score_before: PanopticScore
     score_after: PanopticScore
     num_trials: int
-    """Number of settings that were scored."""
+    """Number of settings that were compared."""
     calibration: Calibration
     """The images, to be stored with the thresholds."""
 
@@ -56,8 +62,9 @@ class CalibrationResult:
 def calibrate(predictor: Predictor, annotations: PanopticAnnotations, image_folder: Path) -> CalibrationResult:
     """Choose the thresholds with the highest PQ, beginning with those of the predictor.
 
-    One setting after the other is set to its best value of `VALUES` until none improves the PQ. The network runs once
-    on each image; its outputs are in a temporary folder (`TMPDIR`) meanwhile.
+    One setting after the other is set to its best value of `VALUES` until none improves the PQ by more than the
+    standard error of the gain: differences that depend on a few of the images do not count. The network runs once on
+    each image; its outputs are in a temporary folder (`TMPDIR`) meanwhile.
 
     Args:
         predictor: the predictor, whose own settings stay as they are.
@@ -78,43 +85,83 @@ def calibrate(predictor: Predictor, annotations: PanopticAnnotations, image_fold
     return CalibrationResult(
         before=predictor.settings,
         after=best,
-        score_before=search.scores[predictor.settings],
-        score_after=search.scores[best],
-        num_trials=len(search.scores),
+        score_before=search.score(predictor.settings),
+        score_after=search.score(best),
+        num_trials=search.num_trials,
         calibration=Calibration(annotations.path.name, frozenset(image_digests(annotations, image_folder))),
     )
 
 
 class _Search:
     def __init__(self, outputs: RecordedOutputs, bar: tqdm) -> None:
-        self.scores: dict[InferenceSettings, PanopticScore] = {}
         self._outputs = outputs
         self._bar = bar
+        self._counts: dict[InferenceSettings, np.ndarray] = {}
+
+    @property
+    def num_trials(self) -> int:
+        """Return the number of settings that were compared."""
+        return len(self._counts)
 
     def best(self, settings: InferenceSettings) -> InferenceSettings:
-        """Improve one setting after the other until none can be improved; of equal values, the present one stays."""
+        """Improve one setting after the other until none can be improved."""
         while True:
             before = settings
             for name, values in VALUES.items():
-                trials = [settings, *(settings.override(**{name: value}) for value in values)]
-                settings = max(trials, key=lambda one: self._score(one).all)
+                trials = (settings.override(**{name: value}) for value in values)
+                better = [trial for trial in trials if self._is_better(trial, settings)]
+                settings = max(better, key=lambda one: _mean_pq(self._totals(one)), default=settings)
             if settings == before:
                 return settings
 
-    def _score(self, settings: InferenceSettings) -> PanopticScore:
-        if settings not in self.scores:
-            self.scores[settings] = _score(self._outputs, settings)
+    def score(self, settings: InferenceSettings) -> PanopticScore:
+        """Return the PQ over all images."""
+        totals, categories = self._totals(settings), self._outputs.predictor.categories.categories
+        is_thing = np.array([category.is_thing for category in categories])
+        return PanopticScore(*(float(_mean_pq(totals[chosen])) for chosen in (is_thing | True, is_thing, ~is_thing)))
+
+    def _is_better(self, trial: InferenceSettings, present: InferenceSettings) -> bool:
+        """Return whether the gain is larger than its standard error, which is the jackknife's over the images."""
+        counts, present_counts = self._count(trial), self._count(present)
+        gain = _mean_pq(counts.sum(axis=0)) - _mean_pq(present_counts.sum(axis=0))
+        without_one = _mean_pq(counts.sum(axis=0) - counts) - _mean_pq(present_counts.sum(axis=0) - present_counts)
+        error = np.sqrt((len(counts) - 1) * np.nanvar(without_one)) if len(counts) > 1 else 0.0
+        return bool(gain > error + MIN_GAIN)
+
+    def _totals(self, settings: InferenceSettings) -> np.ndarray:
+        return self._count(settings).sum(axis=0)
+
+    def _count(self, settings: InferenceSettings) -> np.ndarray:
+        """Return the counts (images, classes, 4) of COUNTS."""
+        if settings not in self._counts:
+            self._counts[settings] = _count_matches(self._outputs, settings)
             self._bar.update()
-        return self.scores[settings]
+        return self._counts[settings]
 
 
-def _score(outputs: RecordedOutputs, settings: InferenceSettings) -> PanopticScore:
+def _count_matches(outputs: RecordedOutputs, settings: InferenceSettings) -> np.ndarray:
     categories = outputs.predictor.categories
-    rows = [
-        row for result, truth in outputs.segment(settings) for row in score_frame(result, truth, categories).segments
-    ]
-    per_class = quality(pd.DataFrame(rows), categories)
-    return PanopticScore(*(summary_quality(per_class, which).pq for which in ("all", "things", "stuff")))
+    index = {category.id: number for number, category in enumerate(categories.categories)}
+    counts = np.zeros((len(outputs.files), len(index), len(COUNTS)))
+    for of_image, (result, truth) in zip(counts, outputs.segment(settings), strict=True):
+        for row in score_frame(result, truth, categories).segments:
+            of_class = of_image[index[row["category_id"]]]
+            if row["outcome"] in COUNTS:
+                of_class[COUNTS.index(row["outcome"])] += 1
+            of_class[-1] += row["iou"]
+    return counts
+
+
+def _mean_pq(counts: np.ndarray) -> np.ndarray:
+    """Average the PQ over the classes that occur; NaN if there are none.
+
+    Args:
+        counts: (..., classes, 4).
+    """
+    pq = class_scores(*np.moveaxis(counts, -1, 0))["pq"]
+    occurs = ~np.isnan(pq)
+    with np.errstate(invalid="ignore"):
+        return np.where(occurs, pq, 0).sum(axis=-1) / occurs.sum(axis=-1)
 
 
 def image_digests(annotations: PanopticAnnotations, image_folder: Path) -> list[str]:

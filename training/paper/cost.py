@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ciae_ros.inference import coco_categories
 from ciae_ros.model import CIAE, ModelConfig
+from ciae_ros.model.backbone import SIZE_DIVISOR
 from training.config import TrainingConfig
 from training.engine.schedule import scaled_schedule
 
@@ -30,7 +32,8 @@ def training_gpu_hours(config: TrainingConfig, tflops: float) -> float:
     """
     categories = coco_categories()
     model = config.model_for(len(categories.stuff), len(categories.things))
-    height, width = config.augmentation.crop or COCO_INPUT
+    # Batches are padded.
+    height, width = (math.ceil(n / SIZE_DIVISOR) * SIZE_DIVISOR for n in config.augmentation.crop or COCO_INPUT)
     images = scaled_schedule(config.optimization).iterations * config.optimization.batch_size
     return FORWARD_AND_BACKWARD * forward_flops(model, height, width) * images / (tflops * 1e12) / 3600
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -59,6 +60,9 @@ CHECKPOINTS = {
     "camvid_light": lambda: load_model("camvid_light"),
     "light_512": lambda: checkpoint_of(PRESETS["light_512"]),
     "r50_512": lambda: checkpoint_of(PRESETS["r50_512"]),
+    "light_beyond_the_paper": lambda: checkpoint_of(
+        replace(PRESETS["light_512"], centerness_branch=False, auxiliary_semantics=True, drop_path_rate=0.2)
+    ),
     "r50_semantic_dcn": lambda: with_deformed_taps(
         checkpoint_of(ModelConfig(semantic_branch=True, deformable_stages=1, memory_of_things="none", input_size=512))
     ),
@@ -132,6 +136,28 @@ def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp
         assert (result.semantic_map() == expected.semantic_map()).mean() > AGREEMENT
         assert (result.label_map == expected.label_map).mean() > AGREEMENT
         assert [segment.category for segment in result.segments] == [each.category for each in expected.segments]
+
+
+def test_duplicates_are_suppressed_as_by_pytorch(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "camvid_light.onnx"
+    assert main(["camvid_light", "--onnx", str(path), "--size", "192x256"]) == 0
+    exported = Predictor(load_for_backend(str(path)))
+    original = Predictor(load_model("camvid_light"), input_size=192)
+    images = [cv2.imread(str(path)) for path in sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[::12]]
+    things = {}
+    for similarity in (1.0, 0.9):
+        settings = original.default_settings.override(score_threshold=0.2, duplicate_similarity=similarity)
+        exported.settings = original.settings = settings
+        found, expected = (
+            [
+                [(segment.category.name, round(segment.score, 3)) for segment in result.segments]
+                for result in (predictor.predict(image, "bgr") for image in images)
+            ]
+            for predictor in (exported, original)
+        )
+        assert found == expected
+        things[similarity] = sum(map(len, found))
+    assert things[0.9] < things[1.0]
 
 
 def test_labels_of_random_weights_are_the_same_on_real_images(data: Path, exported_light: Path) -> None:

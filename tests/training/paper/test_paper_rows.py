@@ -36,6 +36,7 @@ TINY = [
     "pretrained=null",
     "inference.score_threshold=0.05",
     "data.workers=0",
+    "data.calibration_images=null",
     "device=cpu",
 ]
 
