@@ -109,7 +109,7 @@ class _Search:
             before = settings
             for name, values in VALUES.items():
                 trials = (settings.override(**{name: value}) for value in values)
-                better = [trial for trial in trials if self._is_better(trial, settings)]
+                better = [trial for trial in trials if is_significant(self._count(trial), self._count(settings))]
                 settings = max(better, key=lambda one: _mean_pq(self._totals(one)), default=settings)
             if settings == before:
                 return settings
@@ -119,14 +119,6 @@ class _Search:
         totals, categories = self._totals(settings), self._outputs.predictor.categories.categories
         is_thing = np.array([category.is_thing for category in categories])
         return PanopticScore(*(float(_mean_pq(totals[chosen])) for chosen in (is_thing | True, is_thing, ~is_thing)))
-
-    def _is_better(self, trial: InferenceSettings, present: InferenceSettings) -> bool:
-        """Return whether the gain is larger than its standard error, which is the jackknife's over the images."""
-        counts, present_counts = self._count(trial), self._count(present)
-        gain = _mean_pq(counts.sum(axis=0)) - _mean_pq(present_counts.sum(axis=0))
-        without_one = _mean_pq(counts.sum(axis=0) - counts) - _mean_pq(present_counts.sum(axis=0) - present_counts)
-        error = np.sqrt((len(counts) - 1) * np.nanvar(without_one)) if len(counts) > 1 else 0.0
-        return bool(gain > error + MIN_GAIN)
 
     def _totals(self, settings: InferenceSettings) -> np.ndarray:
         return self._count(settings).sum(axis=0)
@@ -150,6 +142,19 @@ def _count_matches(outputs: RecordedOutputs, settings: InferenceSettings) -> np.
                 of_class[COUNTS.index(row["outcome"])] += 1
             of_class[-1] += row["iou"]
     return counts
+
+
+def is_significant(counts: np.ndarray, present: np.ndarray) -> bool:
+    """Return whether the gain in PQ is larger than its standard error, which is the jackknife's over the images.
+
+    Args:
+        counts: (images, classes, 4) of COUNTS with the new settings.
+        present: the same with the present ones.
+    """
+    gain = _mean_pq(counts.sum(axis=0)) - _mean_pq(present.sum(axis=0))
+    without_one = _mean_pq(counts.sum(axis=0) - counts) - _mean_pq(present.sum(axis=0) - present)
+    error = np.sqrt((len(counts) - 1) * np.nanvar(without_one)) if len(counts) > 1 else 0.0
+    return bool(gain > error + MIN_GAIN)
 
 
 def _mean_pq(counts: np.ndarray) -> np.ndarray:
