@@ -108,7 +108,7 @@ class TrainingConfig(_Section):
     embedding_loss: EmbeddingLossConfig = EmbeddingLossConfig()
     detection_loss: DetectionLossConfig = DetectionLossConfig()
     auxiliary_semantic_weight: float = Field(default=0.5, gt=0)
-    """Weight of the loss of models with `auxiliary_semantics`."""
+    """Weight of the loss of models with `auxiliary_semantics` (`ModelConfig`)."""
     memory: MemoryConfig = MemoryConfig()
     inference: InferenceSettings = InferenceSettings()
     """Thresholds for validation, which become defaults of the trained model; see also `data.calibration_images`."""

@@ -118,7 +118,7 @@ class _Search:
         """Return the PQ over all images."""
         totals, categories = self._totals(settings), self._outputs.predictor.categories.categories
         is_thing = np.array([category.is_thing for category in categories])
-        return PanopticScore(*(float(_mean_pq(totals[chosen])) for chosen in (is_thing | True, is_thing, ~is_thing)))
+        return PanopticScore(*(float(_mean_pq(part)) for part in (totals, totals[is_thing], totals[~is_thing])))
 
     def _totals(self, settings: InferenceSettings) -> np.ndarray:
         return self._count(settings).sum(axis=0)

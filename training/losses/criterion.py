@@ -26,6 +26,7 @@ class LossConfig:
     embedding: EmbeddingLossConfig = field(default_factory=EmbeddingLossConfig)
     detection: DetectionLossConfig = field(default_factory=DetectionLossConfig)
     auxiliary_semantic_weight: float = 0.5
+    """Weight of the loss of models with `ModelConfig.auxiliary_semantics`."""
 
 
 class Losses(NamedTuple):
