@@ -63,8 +63,8 @@ MUTATIONS = (
     Mutation(
         "targets: a level also takes the next level's boxes",
         "training/losses/assignment.py",
-        "(longest <= high)",
-        "(longest <= 2 * high)",
+        "(longest <= locations.high)",
+        "(longest <= 2 * locations.high)",
         "tests/training/losses",
     ),
     Mutation(

@@ -27,26 +27,26 @@ class Locations(NamedTuple):
     x: Tensor
     """(L,) float32 in input pixels."""
     y: Tensor
-    level: Tensor
-    """(L,) int64, 0 for P3."""
+    stride: Tensor
+    """(L,) float32 of the location's level, in input pixels."""
+    low: Tensor
+    """(L,) float32, the first number of the level's range, in input pixels."""
+    high: Tensor
+    """(L,) float32, the second."""
     sizes: list[tuple[int, int]]
     """Height and width of each level."""
-
-    @property
-    def strides(self) -> Tensor:
-        """Return the strides (L,) int64 of the locations' levels."""
-        return torch.tensor(PROPOSAL_STRIDES, device=self.x.device)[self.level]
 
 
 def locations_of(sizes: list[tuple[int, int]], device: torch.device) -> Locations:
     """Return the locations of levels P3 to P7 with these heights and widths."""
     parts = []
-    for level, ((height, width), stride) in enumerate(zip(sizes, PROPOSAL_STRIDES, strict=True)):
+    for (height, width), stride, (low, high) in zip(sizes, PROPOSAL_STRIDES, LEVEL_RANGES, strict=True):
         ys, xs = (torch.arange(n, device=device) * stride + stride // 2 for n in (height, width))
         x, y = xs.repeat(height).float(), ys.repeat_interleave(width).float()
-        parts.append((x, y, torch.full_like(x, level, dtype=torch.int64)))
-    x, y, levels = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Locations(x, y, levels, sizes)
+        # Filled on the device: a copy of a table to it would wait for the device.
+        parts.append((x, y, *(torch.full_like(x, value) for value in (stride, low, high))))
+    x, y, strides, lows, highs = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Locations(x, y, strides, lows, highs, sizes)
 
 
 def positive_locations(
@@ -64,10 +64,9 @@ def positive_locations(
     if config.assignment == "atss":
         return _fits_best(locations, instance, boxes, config.atss_candidates)
     longest = distances.amax(dim=1)
-    low, high = distances.new_tensor(LEVEL_RANGES)[locations.level].unbind(dim=1)
-    positive = (longest > low) & (longest <= high)
+    positive = (longest > locations.low) & (longest <= locations.high)
     if config.assignment == "center":
-        positive &= _offset_from_center(distances) < config.center_radius * locations.strides
+        positive &= _offset_from_center(distances) < config.center_radius * locations.stride
     return positive
 
 
@@ -109,7 +108,7 @@ def _candidates(locations: Locations, boxes: Tensor, num_candidates: int) -> Ten
 
 def _anchor_ious(locations: Locations, boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return the IoU (n, K) of each box with the anchors of its candidates."""
-    half = locations.strides[candidates] * (ANCHOR_STRIDES / 2)
+    half = locations.stride[candidates] * (ANCHOR_STRIDES / 2)
     x, y = locations.x[candidates], locations.y[candidates]
     x1, y1, x2, y2 = boxes[:, :, None].unbind(dim=1)
     width = (torch.minimum(x + half, x2) - torch.maximum(x - half, x1)).clamp(min=0)

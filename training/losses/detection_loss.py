@@ -81,6 +81,7 @@ def _class_losses(
 def _box_losses(iou: Tensor, enclosing_ratio: Tensor, config: DetectionLossConfig) -> Tensor:
     """Return the losses (n,) of boxes with these overlaps."""
     if config.box_loss == "giou":
+        # 1 - GIoU, where GIoU is IoU - (1 - enclosing_ratio).
         return 2 - iou - enclosing_ratio
     return -torch.log(iou.clamp(min=1e-6))
 

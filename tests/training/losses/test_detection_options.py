@@ -74,7 +74,7 @@ def _irregular(seed: int, height: int = 96, width: int = 160, instances: int = 5
 def _matches_of_torchvision(target: Target, radius: float) -> Tensor:
     """Return the index of the box that torchvision's FCOS assigns to each location, or -1."""
     locations = locations_of(_sizes(target), torch.device("cpu"))
-    center, half = torch.stack((locations.x, locations.y), dim=1), locations.strides[:, None] / 2
+    center, half = torch.stack((locations.x, locations.y), dim=1), locations.stride[:, None] / 2
     anchors = torch.cat((center - half, center + half), dim=1)
     seen: dict[str, Any] = {}
     head = SimpleNamespace(compute_loss=lambda targets, outputs, anchors, matched: seen.update(matched=matched))
