@@ -11,18 +11,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from ciae_ros.core.arguments import positive_int
+from ciae_ros.core.arguments import add_settings, positive_int
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.inference import Checkpoint, CheckpointError, Predictor, load_model
+from ciae_ros.inference import Checkpoint, CheckpointError, InferenceSettings, Model, Predictor, load_for_backend
+from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.device_choice import default_device
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.model.config import InstanceCategory
 from training.evaluation.calibration import count_calibration_images
+from training.evaluation.instance_category import use_instance_category
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.runner import evaluate
 from training.evaluation.scores import Scores, format_scores
@@ -37,12 +39,13 @@ def main(argv: list[str] | None = None) -> int:
         annotations = PanopticAnnotations.load(arguments.annotations)
         if arguments.limit:
             annotations = annotations.first(arguments.limit)
-        checkpoint = load_model(arguments.checkpoint)
-        predictor = _predictor(checkpoint, arguments)
+        model = load_for_backend(arguments.checkpoint)
+        predictor = _predictor(model, arguments)
         images = arguments.images or image_folder_of(arguments.annotations)
         with _output_folder(arguments.output) as output:
             scores = evaluate(predictor, annotations, images, output)
-        num_calibrated = count_calibration_images(checkpoint.calibration, annotations, images)
+        calibration = model.calibration if isinstance(model, Checkpoint) else None
+        num_calibrated = count_calibration_images(calibration, annotations, images)
         _print(predictor, annotations, scores, num_calibrated)
         if arguments.json:
             conditions = _conditions(arguments, predictor) | {"calibration_images": num_calibrated}
@@ -54,13 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _predictor(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Predictor:
-    settings = checkpoint.settings.override(**{name: getattr(arguments, name) for name in THRESHOLDS})
+def _predictor(model: Model, arguments: argparse.Namespace) -> Predictor:
+    """Build the predictor.
+
+    Raises:
+        CheckpointError or ValueError: the arguments do not fit the model or the machine.
+    """
+    settings = model.settings.override(**{name: getattr(arguments, name) for name in THRESHOLDS})
     kind = OraclePredictor if arguments.oracle else Predictor
-    predictor = kind(checkpoint, arguments.device, arguments.precision, settings, arguments.input_size)
-    if arguments.instance_category:
-        predictor.config = replace(predictor.config, instance_category=arguments.instance_category)
-    return predictor
+    if arguments.oracle or arguments.instance_category:
+        if not isinstance(model, Checkpoint):
+            raise ValueError(f"--oracle and --instance-category need a checkpoint of CIAE, not {model.name}")
+        if arguments.instance_category:
+            use_instance_category(model, arguments.instance_category)
+    return kind(model, arguments.device, arguments.precision, settings, arguments.input_size)
 
 
 @contextmanager
@@ -75,16 +85,17 @@ def _output_folder(chosen: Path | None) -> Iterator[Path]:
 
 def _conditions(arguments: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
     """Return the conditions of the evaluation for the JSON file."""
+    backend = predictor.backend
     return {
         "checkpoint": predictor.name,
         "digest": predictor.digest,
         "annotations": str(arguments.annotations),
         "limit": arguments.limit,
         "oracle": arguments.oracle,
-        "instance_category": predictor.config.instance_category,
+        "instance_category": backend.config.instance_category if isinstance(backend, CiaeBackend) else None,
         "device": predictor.device_name,
         "precision": arguments.precision,
-        "input_size": predictor.config.input_size,
+        "input_size": backend.input_format.input_size,
         "settings": asdict(predictor.settings),
     }
 
@@ -106,7 +117,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     device = default_device()
     add = parser.add_argument
-    add("checkpoint", help="path of a .safetensors file, or name of a shipped model")
+    add("checkpoint", metavar="model", help="path of a .safetensors file, or another model as the node takes it")
     add("annotations", type=Path, help="JSON file in COCO's panoptic format, with PNGs in the folder of the same name")
     add("--images", type=Path, help="folder of the images (default: ../X for annotations/panoptic_X.json)")
     add("--output", type=Path, help="folder for the results in COCO's format (default: they are not kept)")
@@ -127,33 +138,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=positive_int,
         help="shorter side of the network's input in pixels (default: as in the checkpoint)",
     )
-    add(
-        "--score-threshold",
-        type=float,
-        help="minimum score of instances; use a low one for the AP (default: as in the checkpoint)",
-    )
-    add(
-        "--nms-threshold",
-        type=float,
-        help="IoU above which the lower-scored of two boxes is suppressed (default: as in the checkpoint)",
-    )
-    add(
-        "--duplicate-similarity",
-        type=float,
-        help="cosine similarity of the embedding above which the lower-scored of two overlapping instances is dropped; "
-        "1: never, as in the paper (default: as in the checkpoint)",
-    )
-    add(
-        "--duplicate-iou",
-        type=float,
-        help="IoU above which instances with a similar embedding are duplicates (default: as in the checkpoint)",
-    )
-    add(
-        "--min-stuff-area",
-        type=int,
-        help="minimum area of stuff segments in pixels; the paper's 4096 is for images of COCO's size, smaller ones "
-        "need less (default: as in the checkpoint)",
-    )
+    add_settings(parser, THRESHOLDS, InferenceSettings())
     add("--limit", type=positive_int, help="evaluate only the first LIMIT images")
     add("--json", type=Path, help="also write the scores, as fractions, to this file")
     return parser.parse_args(argv)

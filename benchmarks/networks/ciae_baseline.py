@@ -47,7 +47,7 @@ class CiaeBaseline(Baseline):
         """Create the network's input (1, 3, H', W')."""
         geometry = self._predictor.geometry(*image.shape[:2])
         pixels = torch.from_numpy(image).to(self._predictor.device)
-        return preprocess(pixels, "rgb", geometry, self._predictor.config, DTYPES[self._setup.precision])
+        return preprocess(pixels, "rgb", geometry, self._predictor.backend.input_format, DTYPES[self._setup.precision])
 
     def network(self, inputs: Tensor) -> RawOutputs:
         """Compute the raw outputs of the model."""

@@ -22,7 +22,8 @@ from ciae_ros.inference import (
     load_model,
 )
 from ciae_ros.inference.fusion.assignment import assign_pixels, assign_pixels_reference
-from ciae_ros.inference.fusion.fusion import FusedImage, Instances, fuse_instances
+from ciae_ros.inference.fusion.fused_image import FusedImage
+from ciae_ros.inference.fusion.fusion import Instances, fuse_instances
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.inference.proposals.duplicates import OFF
@@ -133,7 +134,7 @@ def real_inputs(image: np.ndarray, device: str) -> Callable[[int], FusionInput]:
     geometry = predictor.geometry(*image.shape[:2])
     with torch.inference_mode():
         pixels = torch.from_numpy(image).to(device)
-        outputs = model(preprocess(pixels, "rgb", geometry, predictor.config, torch.float32))
+        outputs = model(preprocess(pixels, "rgb", geometry, predictor.backend.input_format, torch.float32))
 
     def with_instances(count: int) -> FusionInput:
         settings = replace(

@@ -27,6 +27,7 @@ from benchmarks.harness.timing import milliseconds
 from benchmarks.networks.published_times import published_time
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.inference import CheckpointError, Predictor, load_model
+from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from training.data.sample import read_rgb
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -128,10 +129,11 @@ def _predictors(options: argparse.Namespace) -> Iterator[Predictor]:
 
 
 def _row(predictor: Predictor, times: InferenceTimes) -> dict[str, Any]:
-    published = published_time(predictor.config)
+    assert isinstance(predictor.backend, CiaeBackend)
+    published = published_time(predictor.backend.config)
     return {
         "model": predictor.name,
-        "input_size": predictor.config.input_size,
+        "input_size": predictor.backend.input_format.input_size,
         "inference": milliseconds(times.inference),
         "inference_mean": 1e3 * float(np.mean(times.inference)),
         "fusion": milliseconds(times.fusion),

@@ -30,6 +30,7 @@ class CiaeStages:
         self._model = checkpoint.model
         # The predictor prepares the model as in the node: folded, in its precision, channels last.
         self.predictor = Predictor(checkpoint, device, precision, input_size=input_size)
+        self.config = checkpoint.model.config
         self._dtype = DTYPES[precision]
         self._settings: InferenceSettings | None = None
         self.state: dict[str, Any] = {}
@@ -74,7 +75,9 @@ class CiaeStages:
 
     def _preprocess(self) -> None:
         image = torch.from_numpy(self.state["image"]).to(self.predictor.device)
-        self.state["input"] = preprocess(image, "rgb", self.state["geometry"], self.predictor.config, self._dtype)
+        self.state["input"] = preprocess(
+            image, "rgb", self.state["geometry"], self.predictor.backend.input_format, self._dtype
+        )
 
     def _backbone(self) -> None:
         self.state["features"] = self._model.backbone(self.state["input"])
@@ -107,7 +110,7 @@ class CiaeStages:
             outputs.embedding[0],
             self.state["proposals"],
             self._model.memory,
-            self.predictor.config,
+            self.config,
             self._used_settings.min_stuff_area,
             self.state["geometry"],
             outputs.semantic_logits_of(0),

@@ -146,7 +146,7 @@ def _minimal_fusion(stages: CiaeStages) -> list[Operator]:
     outputs: RawOutputs = stages.state["outputs"]
     dimensions, height, width = outputs.embedding.shape[1:]
     samples, pixels = height * width, stages.state["image"].shape[0] * stages.state["image"].shape[1]
-    queries = stages.predictor.config.num_stuff_classes + len(stages.state["proposals"].scores)
+    queries = stages.config.num_stuff_classes + len(stages.state["proposals"].scores)
     similarity = 4 * samples * queries
     return [
         Operator("similarity", 2 * samples * dimensions * queries, 4 * samples * dimensions + similarity),

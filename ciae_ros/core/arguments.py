@@ -1,12 +1,13 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Argument types that several command lines share."""
+"""Arguments and argument types that several command lines share."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
 
 
 def positive_int(text: str) -> int:
@@ -34,3 +35,20 @@ def image_size(text: str) -> tuple[int, int]:
         return positive_int(height), positive_int(width)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 512x928") from None
+
+
+def add_settings(parser: argparse.ArgumentParser, descriptions: Mapping[str, str], defaults: object) -> None:
+    """Add an option for each setting, which overrides the value that the model has.
+
+    Args:
+        parser: the parser.
+        descriptions: descriptions of the settings by name.
+        defaults: an object with these settings; their types are those of the options.
+    """
+    for name, description in descriptions.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(getattr(defaults, name)),
+            metavar="VALUE",
+            help=f"{description} (default: as in the model)",
+        )

@@ -5,7 +5,7 @@
 
 from ciae_ros.core.categories import Category, CategorySet, coco_categories
 from ciae_ros.core.result import UNLABELLED, PanopticResult, Segment
-from ciae_ros.inference.fusion.fusion import NotFiniteError
+from ciae_ros.inference.fusion.fused_image import NotFiniteError
 from ciae_ros.inference.loading.checkpoint import (
     UNTRAINED,
     Calibration,
@@ -15,7 +15,7 @@ from ciae_ros.inference.loading.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
-from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, load_for_backend, load_model
+from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, Model, load_for_backend, load_model
 from ciae_ros.inference.loading.onnx_model import OnnxModel
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.settings import InferenceSettings
@@ -30,6 +30,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "InferenceSettings",
+    "Model",
     "NotFiniteError",
     "OnnxModel",
     "PanopticResult",

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Geometry of a camera image, the network's input and the stride-4 embedding map.
+"""Geometry of a camera image and of the network's input.
 
 Positions are continuous: pixel i covers [i, i + 1), its centre is at i + 0.5.
 """
@@ -52,9 +52,10 @@ def image_geometry(height: int, width: int, input_size: int, max_input_size: int
         raise ValueError(f"an image of {height} x {width} pixels cannot be segmented")
     scale = min(input_size / min(height, width), max_input_size / max(height, width))
     resized = max(1, round(height * scale)), max(1, round(width * scale))
-    padded = _round_up(resized[0]), _round_up(resized[1])
+    padded = round_up(resized[0], SIZE_DIVISOR), round_up(resized[1], SIZE_DIVISOR)
     return ImageGeometry((height, width), resized, padded)
 
 
-def _round_up(length: int) -> int:
-    return math.ceil(length / SIZE_DIVISOR) * SIZE_DIVISOR
+def round_up(length: int, divisor: int) -> int:
+    """Return the smallest multiple of the divisor that is at least as large as the length."""
+    return math.ceil(length / divisor) * divisor

@@ -6,27 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.inference.fusion.fusion import FusedImage, fuse
+from ciae_ros.inference.backends.backend import ResultSize, Settings, result_geometry
+from ciae_ros.inference.backends.building import build_backend
+from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.fusion.triton_support import runs_triton
-from ciae_ros.inference.geometry import ImageGeometry, image_geometry
+from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.loading.checkpoint import Checkpoint
 from ciae_ros.inference.loading.onnx_model import OnnxModel
-from ciae_ros.inference.networks.network import build_network
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
-from ciae_ros.inference.proposals.candidates import NetworkOutputs, candidates_of
-from ciae_ros.inference.proposals.selection import Proposals, propose
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
-
-ResultSize = Literal["input", "network"]
-"""Size of a panoptic result: that of the image, or that of the resized image in the network."""
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """PyTorch types by the names of precisions."""
@@ -60,7 +56,8 @@ class Predictor:
             compile_network: compile the network with `torch.compile`, slowly, for each padded size that occurs.
 
         Raises:
-            ValueError: the device does not exist or does not support the precision, or the result size is unknown.
+            ValueError: the device does not exist or does not support the precision, the result size is unknown, or the
+                network does not support the input size.
             CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
         """
         if result_size not in get_args(ResultSize):
@@ -74,9 +71,7 @@ class Predictor:
         self.result_size = result_size
         self.precision = precision
         self.dtype = DTYPES[precision]
-        self._network = build_network(checkpoint, self.device, self.dtype, compile_network)
-        config = self._network.config
-        self.config = config if input_size is None else config.at_input_size(input_size)
+        self.backend = build_backend(checkpoint, self.device, self.dtype, input_size, compile_network)
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
 
     @property
@@ -87,22 +82,22 @@ class Predictor:
     @property
     def execution_mode(self) -> str:
         """How the network is executed, human-readable."""
-        return self._network.runtime or "eager"
+        return self.backend.runtime or "eager"
 
     @property
     def supports_graph_capture(self) -> bool:
         """Whether the network can be captured into a CUDA graph."""
-        return self._network.supports_graph_capture
+        return self.backend.supports_graph_capture
 
     @property
     def device_name(self) -> str:
         """Human-readable: "cpu" or the name of the CUDA device, and the runtime of the network unless it is PyTorch."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
-        return f"{device}, {self._network.runtime}" if self._network.runtime else device
+        return f"{device}, {self.backend.runtime}" if self.backend.runtime else device
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
         """Return the geometry of an image of this size."""
-        return image_geometry(height, width, self.config.input_size, self.config.max_input_size)
+        return self.backend.input_format.geometry(height, width)
 
     def predict(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> PanopticResult:
         """Segment one image.
@@ -163,8 +158,10 @@ class Predictor:
             (D, h, w) float32 at stride 4, including the padding on the right and at the bottom.
 
         Raises:
-            ValueError: the array is not such an image.
+            ValueError: the array is not such an image, or the network has no embedding.
         """
+        if not self.backend.has_embedding:
+            raise ValueError(f"the network of {self.name} has no embedding of pixels: use a CIAE model")
         geometries = self.check_batch([(image, channel_order)])
         batch = self.preprocess([(torch.from_numpy(image).to(self.device), channel_order)], geometries)
         return self.run_network(batch).embedding[0].float().cpu().numpy()
@@ -186,7 +183,7 @@ class Predictor:
     def preprocess(self, images: Sequence[tuple[Tensor, ChannelOrder]], geometries: Sequence[ImageGeometry]) -> Tensor:
         """Run the first stage: images (H, W, C) uint8 on the device to the network's input (B, 3, H', W')."""
         inputs = [
-            preprocess(image, order, geometry, self.config, self.dtype)
+            preprocess(image, order, geometry, self.backend.input_format, self.dtype)
             for (image, order), geometry in zip(images, geometries, strict=True)
         ]
         return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
@@ -196,7 +193,7 @@ class Predictor:
         self,
         batch: Tensor,
         geometries: Sequence[ImageGeometry],
-        settings: InferenceSettings | DeviceSettings,
+        settings: Settings,
         clock: StageClock,
     ) -> list[FusedImage]:
         """Run the second stage: network, proposals and fusion; the clock is lapped after each of them.
@@ -215,29 +212,22 @@ class Predictor:
         return self.segment(outputs, geometries, settings, clock)
 
     @torch.inference_mode()
-    def run_network(self, batch: Tensor) -> NetworkOutputs:
+    def run_network(self, batch: Tensor) -> Any:
         """Return the outputs of the network for a batch from `preprocess`; no setting affects them."""
-        return self._network(batch)
+        return self.backend.run_network(batch)
 
     @torch.inference_mode()
     def segment(
         self,
-        outputs: NetworkOutputs,
+        outputs: Any,
         geometries: Sequence[ImageGeometry],
-        settings: InferenceSettings | DeviceSettings,
+        settings: Settings,
         clock: StageClock,
     ) -> list[FusedImage]:
         """Run proposals and fusion on outputs of `run_network`; the clock is lapped after each of both."""
-        proposals = self._propose(outputs, geometries, settings)
-        clock.lap()
-        fused = [
-            self._fuse(outputs, index, found, geometry, settings)
-            for index, (found, geometry) in enumerate(zip(proposals, geometries, strict=True))
-        ]
-        clock.lap()
-        return fused
+        return self.backend.segment(outputs, geometries, settings, self.result_size, clock)
 
-    def settings_on_device(self, settings: InferenceSettings) -> InferenceSettings | DeviceSettings:
+    def settings_on_device(self, settings: InferenceSettings) -> Settings:
         """Return the settings for `compute`; on a CUDA device, thresholds apply to work launched from now on."""
         if not self.has_fixed_shapes:
             return settings
@@ -251,43 +241,7 @@ class Predictor:
 
     def result_geometry(self, geometry: ImageGeometry) -> ImageGeometry:
         """Return the geometry with the size of the result as the original size."""
-        return geometry.at_network_size() if self.result_size == "network" else geometry
-
-    def _propose(
-        self, outputs: NetworkOutputs, geometries: Sequence[ImageGeometry], settings: InferenceSettings | DeviceSettings
-    ) -> list[Proposals]:
-        if isinstance(settings, InferenceSettings):
-            return [propose(outputs, index, geometry.resized, settings) for index, geometry in enumerate(geometries)]
-        # Imported here because Triton is optional.
-        from ciae_ros.inference.proposals.fixed_shape_selection import select_padded_proposals  # noqa: PLC0415
-
-        candidates = candidates_of(outputs, settings.max_proposals_per_level)
-        return [
-            select_padded_proposals(candidates, outputs.embedding, index, geometry.resized, settings)
-            for index, geometry in enumerate(geometries)
-        ]
-
-    def _fuse(
-        self,
-        outputs: NetworkOutputs,
-        index: int,
-        proposals: Proposals,
-        geometry: ImageGeometry,
-        settings: InferenceSettings | DeviceSettings,
-    ) -> FusedImage:
-        min_stuff_area: float | Tensor = settings.min_stuff_area
-        if self.result_size == "network":
-            # The setting is in pixels of the camera's image.
-            min_stuff_area = settings.min_stuff_area * geometry.scale_y * geometry.scale_x
-        return fuse(
-            outputs.embedding[index],
-            proposals,
-            self._network.memory,
-            self.config,
-            min_stuff_area,
-            self.result_geometry(geometry),
-            outputs.semantic_logits_of(index),
-        )
+        return result_geometry(geometry, self.result_size)
 
     def reserved_bytes(self) -> int | None:
         """Return the CUDA memory that PyTorch has reserved for this process; None on the CPU."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,13 +14,26 @@ from torch.nn import functional as F
 
 from ciae_ros.inference.compiled import compiled, for_row_blocks
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.model.config import ModelConfig
 
 ChannelOrder = Literal["rgb", "bgr", "mono"]
 
 
+class Normalization(Protocol):
+    """Mean and standard deviation of R, G and B in 0..255, as in `InputFormat` and `ModelConfig`."""
+
+    @property
+    def pixel_mean(self) -> tuple[float, float, float]: ...
+
+    @property
+    def pixel_std(self) -> tuple[float, float, float]: ...
+
+
 def preprocess(
-    image: Tensor, channel_order: ChannelOrder, geometry: ImageGeometry, config: ModelConfig, dtype: torch.dtype
+    image: Tensor,
+    channel_order: ChannelOrder,
+    geometry: ImageGeometry,
+    normalization: Normalization,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Return the normalised, padded network input of an image.
 
@@ -28,7 +41,7 @@ def preprocess(
         image: (H, W, C) uint8, C at least 3 (further channels are ignored) or 1 for "mono".
         channel_order: order of the first three channels.
         geometry: geometry of an image of H x W pixels.
-        config: provides mean and standard deviation.
+        normalization: mean and standard deviation.
         dtype: type of the result.
 
     Returns:
@@ -42,19 +55,20 @@ def preprocess(
     if image.device.type == "cpu":
         # Computed in float32, as on a CUDA device, and rounded to a lower precision at the end.
         target = padded if dtype == torch.float32 else padded.float()
-        _normalize_on_cpu(resized, order, config, target[0])
+        _normalize_on_cpu(resized, order, normalization, target[0])
         return target.to(dtype)
     height, width = geometry.resized
     # Python scalars, unlike a tensor, need not be copied to the device.
-    for target_channel, channel, mean, std in zip(padded[0], order, config.pixel_mean, config.pixel_std, strict=True):
+    constants = zip(normalization.pixel_mean, normalization.pixel_std, strict=True)
+    for target_channel, channel, (mean, std) in zip(padded[0], order, constants, strict=True):
         target_channel[:height, :width] = (resized[channel].float() - mean) / std
     return padded
 
 
-def _normalize_on_cpu(image: Tensor, order: tuple[int, int, int], config: ModelConfig, target: Tensor) -> None:
+def _normalize_on_cpu(image: Tensor, order: tuple[int, int, int], normalization: Normalization, target: Tensor) -> None:
     """Write the normalised image (C, H, W) uint8, of any strides, into the corner of `target` (3, H', W') float32."""
-    scale = 1 / np.array(config.pixel_std, np.float32)
-    offset = -np.array(config.pixel_mean, np.float32) * scale
+    scale = 1 / np.array(normalization.pixel_std, np.float32)
+    offset = -np.array(normalization.pixel_mean, np.float32) * scale
     pixels = image.permute(1, 2, 0).numpy()
     for_row_blocks(_normalize_rows, len(pixels), pixels, np.array(order), scale, offset, target.numpy())
 

@@ -10,23 +10,35 @@ from typing import Any
 
 import torch
 
-THRESHOLDS = ("score_threshold", "nms_threshold", "duplicate_similarity", "duplicate_iou", "min_stuff_area")
-"""Settings that commands and the node let users override."""
+FRACTIONS = {
+    "score_threshold": "minimum score of instances, or of all segments of a network that predicts masks",
+    "nms_threshold": "IoU above which the lower-scoring of two instances is suppressed (CIAE)",
+    "duplicate_similarity": "cosine similarity of the embedding above which the lower-scoring of two overlapping "
+    "instances is a duplicate; 1: never, as in the paper (CIAE)",
+    "duplicate_iou": "IoU above which instances with a similar embedding are duplicates (CIAE)",
+    "mask_threshold": "minimum probability of a pixel in the mask of its segment (networks that predict masks)",
+    "overlap_threshold": "minimum share of a mask that other masks leave to its segment (networks that predict masks)",
+}
+"""Settings from 0 to 1, with a description."""
 
-FRACTIONS = THRESHOLDS[:-1]
-"""Settings from 0 to 1."""
+THRESHOLDS = {**FRACTIONS, "min_stuff_area": "minimum area of stuff segments in pixels of the image"}
+"""Settings that commands and the node let users override, with a description."""
 
 
 @dataclass(frozen=True)
 class InferenceSettings:
     """Thresholds of Sec. IV-C; those that the paper does not state are FCOS's, or, of duplicates, chosen on CamVid.
 
+    Networks that predict masks use `score_threshold`, `max_instances`, `mask_threshold`, `overlap_threshold` and
+    `min_stuff_area`, and CIAE all but the two for masks.
+
     Raises:
         ValueError: a value is out of range.
     """
 
     score_threshold: float = 0.4
-    """Instances with a lower score (geometric mean of class probability and centre-ness) are dropped, 0 to 1."""
+    """Instances with a lower score (geometric mean of class probability and centre-ness) are dropped, 0 to 1; of a
+    network that predicts masks, queries with a lower class probability."""
     nms_threshold: float = 0.6
     """IoU above which the lower-scoring of two boxes of a class is suppressed, 0 to 1."""
     duplicate_similarity: float = 0.9
@@ -38,6 +50,10 @@ class InferenceSettings:
     """Highest-scoring candidates of a pyramid level that enter non-maximum suppression."""
     max_instances: int = 100
     """Maximum number of instances that are kept after it."""
+    mask_threshold: float = 0.5
+    """Pixels with a lower probability in the mask that wins them become unlabelled, 0 to 1."""
+    overlap_threshold: float = 0.8
+    """Masks that keep at most this share of their pixels after overlaps with others are dropped, 0 to 1."""
     min_stuff_area: int = 4096
     """Stuff segments of fewer pixels of the original image become unlabelled."""
 
@@ -76,6 +92,8 @@ class DeviceSettings:
             self.nms_threshold = torch.tensor(settings.nms_threshold, dtype=torch.float32, device=device)
             self.duplicate_similarity = torch.tensor(settings.duplicate_similarity, dtype=torch.float32, device=device)
             self.duplicate_iou = torch.tensor(settings.duplicate_iou, dtype=torch.float32, device=device)
+            self.mask_threshold = torch.tensor(settings.mask_threshold, dtype=torch.float32, device=device)
+            self.overlap_threshold = torch.tensor(settings.overlap_threshold, dtype=torch.float32, device=device)
             self.min_stuff_area = torch.tensor(float(settings.min_stuff_area), dtype=torch.float32, device=device)
         self._settings = settings
 

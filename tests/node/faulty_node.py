@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference import Predictor
-from ciae_ros.inference.fusion.fusion import FusedImage
+from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.node.cli.panoptic_node import main

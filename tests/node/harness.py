@@ -31,7 +31,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from torch import Tensor
 
-from ciae_ros.inference.fusion.fusion import FusedImage
+from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.process_end import NodeExecutor

@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ciae_ros.inference import CategorySet, save_checkpoint
 from ciae_ros.inference.host_memory import disable_malloc_trim
-from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig
@@ -34,6 +33,7 @@ from training.engine.state import TrainingState
 from training.engine.step import NonFiniteStepError, training_step
 from training.engine.thresholds import build_predictor, choose_thresholds
 from training.engine.validation import validate
+from training.evaluation import calibration
 
 
 class DivergedError(Exception):
@@ -122,7 +122,7 @@ def _export(
     path = output / "model.safetensors"
     save_checkpoint(path, config.name, state.evaluated_model, categories, thresholds.settings, thresholds.calibration)
     if thresholds.calibration:
-        chosen = ", ".join(f"{name} {getattr(thresholds.settings, name):g}" for name in THRESHOLDS)
+        chosen = ", ".join(f"{name} {getattr(thresholds.settings, name):g}" for name in calibration.VALUES)
         monitor.note(f"thresholds chosen on {len(thresholds.calibration.images)} held-out images: {chosen}")
     monitor.note(f"trained: {path}")
 

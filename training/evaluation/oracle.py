@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.fusion.fusion import Instances, fuse_instances
 from ciae_ros.inference.fusion.sampling_grid import sampling_grid
 from ciae_ros.inference.fusion.segment_statistics import segment_statistics
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.preprocessing import preprocess
 from training.data.sample import Sample
 
 ROWS_PER_CHUNK = 64
@@ -21,7 +21,9 @@ ROWS_PER_CHUNK = 64
 
 
 class OraclePredictor(Predictor):
-    """A predictor that takes the instances from the ground truth and their pixels from the embedding."""
+    """A predictor that takes the instances from the ground truth and their pixels from CIAE's embedding."""
+
+    backend: CiaeBackend
 
     @torch.inference_mode()
     def predict_sample(self, sample: Sample) -> PanopticResult:
@@ -29,10 +31,9 @@ class OraclePredictor(Predictor):
         height, width = sample.segments.shape
         geometry = self.geometry(height, width)
         pixels = sample.image.permute(1, 2, 0).contiguous().to(self.device)
-        batch = preprocess(pixels, "rgb", geometry, self.config, self.dtype)
-        outputs = self._network(batch)
+        outputs = self.run_network(self.preprocess([(pixels, "rgb")], [geometry]))
         embedding = outputs.embedding[0]
-        stuff_queries = self._network.memory.stuff
+        stuff_queries = self.backend.network.memory.stuff
         instances = true_instances(embedding, sample, len(stuff_queries), geometry)
         fused = fuse_instances(
             embedding, instances, stuff_queries, self.settings.min_stuff_area, geometry, outputs.semantic_logits_of(0)

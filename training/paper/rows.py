@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from training.engine.loop import DivergedError, train
 from training.engine.pretrained import PretrainedError
 from training.engine.state import MAY_CHANGE
 from training.evaluation.calibration import count_calibration_images
+from training.evaluation.instance_category import use_instance_category
 from training.evaluation.oracle import OraclePredictor
 from training.evaluation.runner import evaluate
 from training.evaluation.server_results import IMAGE_INFO_PREFIX, write_server_results
@@ -223,7 +224,6 @@ def _outcome(found: dict[str, Any]) -> Outcome:
 
 def _predictor(evaluation: Evaluation, config: TrainingConfig, checkpoint: Checkpoint) -> Predictor:
     kind = OraclePredictor if evaluation.oracle else Predictor
-    predictor = kind(checkpoint, str(choose_device(config.device)), input_size=evaluation.input_size)
     if evaluation.instance_category:
-        predictor.config = replace(predictor.config, instance_category=evaluation.instance_category)
-    return predictor
+        use_instance_category(checkpoint, evaluation.instance_category)
+    return kind(checkpoint, str(choose_device(config.device)), input_size=evaluation.input_size)

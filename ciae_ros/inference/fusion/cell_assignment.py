@@ -66,7 +66,7 @@ def _spans(axis: SampledAxis, low: Tensor, high: Tensor) -> _Spans:
     empty = first >= end
     return _Spans(
         fraction=axis.fraction.numpy(),
-        cell_start=np.searchsorted(cell, np.arange(axis.num_cells + 1)),
+        cell_start=axis.cell_start(),
         first=first,
         end=end,
         first_sample=np.where(empty, 0, cell[np.minimum(first, len(cell) - 1)]),

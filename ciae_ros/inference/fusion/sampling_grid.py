@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Positions of the original image's pixels on the stride-4 embedding map, one axis at a time.
+"""Positions of the original image's pixels on a map of the network, one axis at a time.
 
 Up-sampling to the original size is bilinear (Sec. IV-A), so rows and columns are separable. Along an axis, the map's
 samples bound *cells*; every pixel lies in one cell, at a fraction of the way from its first sample to its second.
@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.geometry import EMBEDDING_STRIDE, ImageGeometry
+from ciae_ros.inference.geometry import ImageGeometry
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class SampledAxis:
     def position(self) -> Tensor:
         """(n,) in 0..m-1, in samples of the map."""
         return self.cell + self.fraction
+
+    def cell_start(self) -> np.ndarray:
+        """Return (m,) first pixel of every cell, on the host; the last entry is n."""
+        return np.searchsorted(self.cell.numpy(), np.arange(self.num_cells + 1))
 
     def inside(self, low: Tensor, high: Tensor) -> Tensor:
         """Return (K, n) bool: whether each pixel centre is within each of K intervals [low, high], in input pixels."""
@@ -64,11 +69,11 @@ class SamplingGrid:
         return inside_y[:, :, None] & inside_x[:, None, :]
 
 
-def sampling_grid(geometry: ImageGeometry, embedding: Tensor) -> SamplingGrid:
-    """Return the grid for an image and its embedding map (D, h, w), on its device and at least in float32."""
-    _, map_height, map_width = embedding.shape
-    dtype = torch.promote_types(embedding.dtype, torch.float32)
-    return _cached_grid(geometry, map_height, map_width, dtype, embedding.device)
+def sampling_grid(geometry: ImageGeometry, samples: Tensor) -> SamplingGrid:
+    """Return the grid for an image and a map (D, h, w) of its padded size, on its device and at least in float32."""
+    _, map_height, map_width = samples.shape
+    dtype = torch.promote_types(samples.dtype, torch.float32)
+    return _cached_grid(geometry, map_height, map_width, dtype, samples.device)
 
 
 # Cached because a camera's images have one size, which saves copies to the device. Tensors created in inference mode
@@ -78,19 +83,19 @@ def sampling_grid(geometry: ImageGeometry, embedding: Tensor) -> SamplingGrid:
 def _cached_grid(
     geometry: ImageGeometry, map_height: int, map_width: int, dtype: torch.dtype, device: torch.device
 ) -> SamplingGrid:
-    height, width = geometry.original
+    (height, width), (padded_height, padded_width) = geometry.original, geometry.padded
     return SamplingGrid(
-        rows=_sampled_axis(height, geometry.scale_y, map_height, dtype, device),
-        columns=_sampled_axis(width, geometry.scale_x, map_width, dtype, device),
+        rows=_sampled_axis(height, geometry.scale_y, map_height, padded_height / map_height, dtype, device),
+        columns=_sampled_axis(width, geometry.scale_x, map_width, padded_width / map_width, dtype, device),
     )
 
 
 def _sampled_axis(
-    num_pixels: int, scale: float, num_samples: int, dtype: torch.dtype, device: torch.device
+    num_pixels: int, scale: float, num_samples: int, stride: float, dtype: torch.dtype, device: torch.device
 ) -> SampledAxis:
     # Computed in float64 on the host: in half precision, positions in a wide image would be off by pixels.
     center = (torch.arange(num_pixels, dtype=torch.float64) + 0.5) * scale
-    position = (center / EMBEDDING_STRIDE - 0.5).clamp(0, num_samples - 1)
+    position = (center / stride - 0.5).clamp(0, num_samples - 1)
     cell = position.long().clamp(max=num_samples - 2)
     return SampledAxis(
         center=center.to(device, torch.float32),

@@ -81,7 +81,7 @@ def assign_and_measure(
             **assignment_constants(depth, precision),
             **launch_options(depth),
         )
-        return winners, _finish(totals, height, width)
+        return winners, summarize(totals, height, width)
 
 
 def launch_options(depth: int) -> dict[str, Any]:
@@ -273,7 +273,8 @@ def add_to_totals(
         query = tl.min(remaining, 0)
 
 
-def _finish(totals: Tensor, height: int, width: int) -> SegmentStatistics:
+def summarize(totals: Tensor, height: int, width: int) -> SegmentStatistics:
+    """Return the statistics from the totals (REPLICAS, Q, NUM_FIELDS) int64 of an image of this size."""
     num_queries = totals.shape[1]
     area = totals.new_empty(num_queries)
     box = totals.new_empty(num_queries, 4)

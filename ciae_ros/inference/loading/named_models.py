@@ -48,13 +48,16 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in map(Path, map(str, folder.iterdir())) if path.suffix == ".safetensors"}
 
 
+Model = Checkpoint | OnnxModel
+"""A model that a `Predictor` can be built from."""
+
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 """auto: ONNX Runtime for .onnx files, else PyTorch. tensorrt: ONNX Runtime with its TensorRT provider."""
 
 ONNX_SUFFIX = ".onnx"
 
 
-def load_for_backend(name: str, backend: str = "auto") -> Checkpoint | OnnxModel:
+def load_for_backend(name: str, backend: str = "auto") -> Model:
     """Load a model for `Predictor` with the library that runs its network.
 
     Args:

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 import numpy as np
 
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.inference.fusion.fusion import result_from_table
+from ciae_ros.inference.fusion.fused_image import result_from_table
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images
 from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool

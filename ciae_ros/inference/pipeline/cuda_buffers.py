@@ -11,7 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.fusion.fusion import TABLE_COLUMNS
+from ciae_ros.inference.fusion.fused_image import TABLE_COLUMNS
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
@@ -58,7 +58,7 @@ class CudaBuffers:
             memory_format=torch.channels_last,
         )
         sizes = [predictor.result_geometry(geometry).original for geometry in geometries]
-        table_shape = predictor.config.num_stuff_classes + settings.max_instances, TABLE_COLUMNS
+        table_shape = predictor.backend.max_segments(settings), TABLE_COLUMNS
         self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
         self._tables = [torch.empty(table_shape, dtype=torch.float64, device=device) for _ in sizes]
         self.host_images: list[Tensor] = []

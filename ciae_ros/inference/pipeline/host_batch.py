@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.inference.fusion.fusion import FusedImage
+from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images
 from ciae_ros.inference.pipeline.stage_executors import ThreadTask

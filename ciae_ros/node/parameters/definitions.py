@@ -39,6 +39,16 @@ def _parameter(
     return field(default=default, metadata=metadata)
 
 
+def _threshold(name: str, maximum: Any) -> Any:
+    kind, text = type(maximum), THRESHOLDS[name]
+    return _parameter(
+        kind(-1),
+        f"{text[0].upper()}{text[1:]}; below 0: as in the model.",
+        limits=(kind(-1), maximum),
+        changeable=True,
+    )
+
+
 @dataclass(frozen=True)
 class NodeParameters:
     """All parameters of `panoptic_node`; `config/panoptic.yaml` lists them with comments."""
@@ -119,40 +129,16 @@ class NodeParameters:
         "Size of all results: input (that of the camera) or network (smaller, faster to send).",
         choices=get_args(ResultSize),
     )
-    score_threshold: float = _parameter(
-        -1.0,
-        "Minimum score of instances; below 0: as in the model.",
-        limits=(-1.0, 1.0),
-        changeable=True,
-    )
-    nms_threshold: float = _parameter(
-        -1.0,
-        "IoU above which the lower-scoring of two instances is suppressed; below 0: as in the model.",
-        limits=(-1.0, 1.0),
-        changeable=True,
-    )
-    duplicate_similarity: float = _parameter(
-        -1.0,
-        "Cosine similarity of the embedding above which the lower-scoring of two overlapping instances is a duplicate; "
-        "1: never, as in the paper; below 0: as in the model.",
-        limits=(-1.0, 1.0),
-        changeable=True,
-    )
-    duplicate_iou: float = _parameter(
-        -1.0,
-        "IoU above which instances with a similar embedding are duplicates; below 0: as in the model.",
-        limits=(-1.0, 1.0),
-        changeable=True,
-    )
+    score_threshold: float = _threshold("score_threshold", 1.0)
+    nms_threshold: float = _threshold("nms_threshold", 1.0)
+    duplicate_similarity: float = _threshold("duplicate_similarity", 1.0)
+    duplicate_iou: float = _threshold("duplicate_iou", 1.0)
+    mask_threshold: float = _threshold("mask_threshold", 1.0)
+    overlap_threshold: float = _threshold("overlap_threshold", 1.0)
     max_instances: int = _parameter(
         -1, "Maximum number of instances in a frame; below 1: as in the model.", limits=(-1, 1000), changeable=True
     )
-    min_stuff_area: int = _parameter(
-        -1,
-        "Minimum area of stuff segments in pixels of the camera's image; below 0: as in the model.",
-        limits=(-1, 100_000_000),
-        changeable=True,
-    )
+    min_stuff_area: int = _threshold("min_stuff_area", 100_000_000)
 
     overlay_opacity: float = _parameter(
         OverlayStyle.opacity,

@@ -9,9 +9,11 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from ciae_ros.inference import DEFAULT_MODEL
+from ciae_ros.core.arguments import add_settings
+from ciae_ros.inference import DEFAULT_MODEL, InferenceSettings
 from ciae_ros.inference.loading.named_models import BACKENDS
 from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.replay.evaluation.model_options import ModelOptions
 
 
@@ -23,16 +25,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
     add("--precision", choices=("auto", *DTYPES), default="auto", help="default: fp16 on a CUDA device, else fp32")
     add("--input-size", type=int, metavar="PIXELS", help="shorter side in the network (default: the model's)")
-    add("--score-threshold", type=float, help="instances with a lower score are dropped (default: the model's)")
-    add("--nms-threshold", type=float, help="IoU above which one of two boxes is suppressed (default: the model's)")
-    add(
-        "--duplicate-similarity",
-        type=float,
-        help="cosine of the embedding above which one of two overlapping instances is dropped; 1: never, as in the "
-        "paper (default: the model's)",
-    )
-    add("--duplicate-iou", type=float, help="IoU above which similar instances are duplicates (default: the model's)")
-    add("--min-stuff-area", type=int, help="stuff segments of fewer pixels become unlabelled (default: the model's)")
+    add_settings(parser, THRESHOLDS, InferenceSettings())
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:

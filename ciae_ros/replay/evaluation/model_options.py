@@ -27,6 +27,8 @@ class ModelOptions:
     nms_threshold: float | None = None
     duplicate_similarity: float | None = None
     duplicate_iou: float | None = None
+    mask_threshold: float | None = None
+    overlap_threshold: float | None = None
     min_stuff_area: int | None = None
 
     def build(self) -> Predictor:
@@ -45,8 +47,9 @@ class ModelOptions:
 
 def describe_settings(predictor: Predictor) -> dict[str, Any]:
     """Describe the settings that affect the results besides the weights."""
+    expected = predictor.backend.input_format
     return {
         "precision": predictor.precision,
-        "input_size": predictor.config.input_size,
-        "max_input_size": predictor.config.max_input_size,
+        "input_size": expected.input_size,
+        "max_input_size": expected.max_input_size,
     } | asdict(predictor.settings)

@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from ciae_ros.inference import Category, CategorySet, PanopticResult
-from ciae_ros.inference.fusion.fusion import FusedImage, Instances, NotFiniteError, fuse, fuse_instances
+from ciae_ros.inference.fusion.fused_image import FusedImage, NotFiniteError
+from ciae_ros.inference.fusion.fusion import Instances, fuse, fuse_instances
 from ciae_ros.inference.fusion.sampling_grid import sampling_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
 from ciae_ros.inference.fusion.semantic_assignment import assign_by_semantics

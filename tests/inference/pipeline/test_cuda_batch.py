@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
-from ciae_ros.inference.fusion.fusion import TABLE_COLUMNS, FusedImage
+from ciae_ros.inference.fusion.fused_image import TABLE_COLUMNS, FusedImage
 from ciae_ros.inference.pipeline import stream_pipeline
 from ciae_ros.inference.pipeline.cuda_batch import MAX_UNCAPTURED_BUFFERS
 from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool

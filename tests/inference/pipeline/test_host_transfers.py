@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 pytest.importorskip("triton", reason="needs Triton")
 
 from ciae_ros.inference import InferenceSettings, Predictor
-from ciae_ros.inference.fusion.fusion import FusedImage
+from ciae_ros.inference.backends.ciae_backend import CiaeBackend
+from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.fusion.sampling_grid import SamplingGrid, _cached_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
 from ciae_ros.inference.proposals.selection import propose
@@ -90,6 +91,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     """A predictor on a CUDA device that need not exist."""
     monkeypatch.setattr("ciae_ros.inference.predictor.runs_triton", lambda device: True)
     monkeypatch.setattr("ciae_ros.inference.fusion.fusion.runs_triton", lambda device: True)
+    monkeypatch.setattr("ciae_ros.inference.fusion.fused_image.runs_triton", lambda device: True)
     for module, kernel in (
         ("proposals.triton_nms", padded_nms),
         ("proposals.fixed_shape_selection", padded_nms),
@@ -101,9 +103,9 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     with FakeTensorMode(), torch.device(DEVICE), torch.no_grad():
         model = CIAE(PRESETS["light_512"]).eval()
         predictor = object.__new__(Predictor)
-        predictor.device, predictor.dtype, predictor.config = DEVICE, torch.float32, model.config
+        predictor.device, predictor.dtype = DEVICE, torch.float32
         predictor.result_size, predictor._settings_on_device = "input", {}
-        predictor._network = FakeNetwork(model)
+        predictor.backend = CiaeBackend(FakeNetwork(model))
         yield predictor
     _cached_grid.cache_clear()
 
@@ -167,7 +169,7 @@ def test_synchronisations_are_counted(predictor: Predictor) -> None:
 
 
 def test_the_proposals_of_the_cpu_would_be_found_out(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    outputs = predictor._network(torch.empty(1, 3, 256, 384, device=DEVICE))
+    outputs = predictor.backend.run_network(torch.empty(1, 3, 256, 384, device=DEVICE))
     with HostTransfers() as transfers, pytest.raises(DynamicOutputShapeException):
         propose(outputs, 0, (256, 384), InferenceSettings())
     assert transfers.asked

@@ -171,7 +171,7 @@ def test_embedding_is_the_ordinary_predictors(tmp_path: Path, monkeypatch: pytes
         seen.append(embedding)
         raise InterruptedError
 
-    monkeypatch.setattr("ciae_ros.inference.predictor.fuse", remember)
+    monkeypatch.setattr("ciae_ros.inference.backends.ciae_backend.fuse", remember)
     monkeypatch.setattr("training.evaluation.oracle.fuse_instances", remember)
     with pytest.raises(InterruptedError):
         predictor.predict(sample.image.permute(1, 2, 0).contiguous().numpy(), "rgb")
