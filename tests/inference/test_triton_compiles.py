@@ -18,7 +18,7 @@ triton = pytest.importorskip("triton")
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from ciae_ros.inference.fusion import triton_assignment, triton_lookup  # noqa: E402
+from ciae_ros.inference.fusion import triton_assignment, triton_lookup, triton_mask_assignment  # noqa: E402
 from ciae_ros.inference.proposals import triton_nms  # noqa: E402
 from tests.inference.triton_device import INTERPRETED  # noqa: E402
 
@@ -33,6 +33,11 @@ FEW_BYTES = 64
 ASSIGNMENT = {
     **dict.fromkeys(("queries", "boxes", "row_center", "row_fraction", "column_center", "column_fraction"), "*fp32"),
     **dict.fromkeys(("row_cell", "column_cell", "totals"), "*i64"),
+    "winners": "*i16",
+}
+MASKS = {
+    **dict.fromkeys(("logits", "scores", "mask_threshold", "row_fraction", "column_fraction"), "*fp32"),
+    **dict.fromkeys(("order", "num_kept", "row_cell", "column_cell", "totals", "areas"), "*i64"),
     "winners": "*i16",
 }
 FINISH = {"totals": "*i64", "area": "*i64", "box": "*i64", "centroid": "*fp64"}
@@ -87,6 +92,18 @@ def test_assignment_spills_next_to_nothing(spilled: Measure, architecture: int, 
     pointers = {**ASSIGNMENT, "samples": f"*{embedding}"}
     kernel = triton_assignment.assign_tile
     assert spilled(kernel, pointers, constants, architecture, **triton_assignment.launch_options(depth)) <= FEW_BYTES
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_the_assignment_of_masks_spills_nothing(spilled: Measure, architecture: int) -> None:
+    constants = {
+        "TILE_HEIGHT": triton_mask_assignment.TILE_HEIGHT,
+        "TILE_WIDTH": triton_mask_assignment.TILE_WIDTH,
+        "NUM_FIELDS": triton_assignment.NUM_FIELDS,
+        "REPLICAS": triton_assignment.REPLICAS,
+    }
+    kernel, warps = triton_mask_assignment.assign_mask_tile, triton_mask_assignment.NUM_WARPS
+    assert spilled(kernel, MASKS, constants, architecture, num_warps=warps) == 0
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

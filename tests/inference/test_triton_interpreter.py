@@ -19,7 +19,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_kernels_in_the_interpreter() -> None:
     pytest.importorskip("triton")
-    paths = ["tests/inference/fusion/test_triton_assignment.py", "tests/inference/proposals/test_triton_nms.py"]
+    paths = [
+        "tests/inference/fusion/test_triton_assignment.py",
+        "tests/inference/fusion/test_triton_mask_assignment.py",
+        "tests/inference/proposals/test_triton_nms.py",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],
         cwd=ROOT,
