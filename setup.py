@@ -64,8 +64,8 @@ setup(
         "zstandard",
     ],
     extras_require={
-        "bench": ["transformers"],
         "cluster": ["ray"],
+        "models": ["huggingface_hub", "scipy", "transformers"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
     },
     zip_safe=False,

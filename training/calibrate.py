@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     """Choose the thresholds, print them and write them into the checkpoint; returns 0 if they were written."""
     arguments = _parse_arguments(argv)
     try:
-        source, target = _files(arguments)
         checkpoint = load_model(arguments.checkpoint)
+        source, target = _files(arguments)
         annotations = PanopticAnnotations.load(arguments.annotations)
         if arguments.limit:
             annotations = annotations.first(arguments.limit)

@@ -13,13 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.predictor import DTYPES
-from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.inference.stage_times import HostClock
-from ciae_ros.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class StageSeconds:
     """Up to the raw outputs; of a two-stage network, up to boxes and their masks."""
     postprocess: float
     """From the raw outputs to the result on the host."""
+    library_postprocess: float | None = None
+    """The same by the network's library, where it is not that which runs it; not part of the total."""
 
     @property
     def total(self) -> float:
@@ -110,17 +109,6 @@ class StagedBaseline(Baseline):
         network_time = clock.lap()
         segments = self.postprocess(outputs, image.shape[:2])
         return StageSeconds(preprocess_time, network_time, clock.lap()), segments
-
-
-def imagenet_input(image: np.ndarray, geometry: ImageGeometry, device: str) -> Tensor:
-    """Preprocess an image as in CIAE; the libraries' own preprocessing is slower and not compared here."""
-    return preprocess(torch.from_numpy(image).to(device), "rgb", geometry, ModelConfig(), torch.float32)
-
-
-def geometry_of(image: np.ndarray, shorter: int, longer: int) -> ImageGeometry:
-    """Return the geometry of an image for these bounds on its sides."""
-    height, width = image.shape[:2]
-    return image_geometry(height, width, shorter, longer)
 
 
 Builder = Callable[[Setup], Baseline]

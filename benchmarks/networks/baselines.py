@@ -33,6 +33,6 @@ def build(name: str, setup: Setup) -> Baseline:
     """
     missing = [package for package in PACKAGES.get(name, ()) if util.find_spec(package) is None]
     if missing:
-        raise NotInstalledError(f"{' and '.join(missing)} not installed: pip install -r requirements-bench.txt")
+        raise NotInstalledError(f"{' and '.join(missing)} not installed: pip install -r requirements-models.txt")
     torch.manual_seed(0)
     return BASELINES[name](setup)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from importlib import util
 from typing import Any
 
@@ -17,8 +18,14 @@ from benchmarks.harness.options import BenchmarkRun
 from benchmarks.harness.results import NOT_MEASURED, Results, markdown_table, number_cell, spread_cell
 from benchmarks.harness.timing import milliseconds, time_interleaved
 from benchmarks.networks.fusion_inputs import NUM_STUFF, FusionInput, random_input, real_inputs
-from benchmarks.networks.synthetic_masks import MaskOutputs, synthetic_outputs
+from benchmarks.networks.synthetic_masks import LibraryOutputs, synthetic_outputs
 from ciae_ros.core.arguments import image_size, positive_int
+from ciae_ros.core.known_categories import coco_categories
+from ciae_ros.inference import InferenceSettings
+from ciae_ros.inference.fusion.mask_merging import ClassMeanings, merge_masks
+from ciae_ros.inference.fusion.triton_support import runs_triton
+from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.settings import DeviceSettings
 
 INSTANCES = (0, 10, 100, 300)
 SIZES = ("512x672", "800x1088", "1080x1920", "2160x3840")
@@ -28,11 +35,15 @@ REQUIRED = 10.0
 QUERIES, THINGS, CLASSES = 100, 80, 133
 """Number of queries of Mask2Former on COCO panoptic."""
 
-CIAE_FUSION, ASSIGNMENT, REFERENCE_IMPLEMENTATION, MASK2FORMER = (
+REQUIRED_OF_MERGING = 5.0
+"""Required ratio of transformers' times for merging masks to those of this package."""
+CIAE_FUSION, ASSIGNMENT, REFERENCE_IMPLEMENTATION, MASK2FORMER, EOMT, MERGING = METHODS = (
     "ciae_ros",
     "ciae_ros, assignment only",
     "reference, Eq. 16 taken literally",
     "Mask2Former, transformers",
+    "EoMT, transformers",
+    "Mask2Former or EoMT, ciae_ros",
 )
 NOTES = [
     "Fusion: from proposals and embedding map to label map and segments on the host, as the paper defines it.",
@@ -42,9 +53,9 @@ NOTES = [
     "Undecided cells: those of the stride-4 map whose four corners have different queries; more are slower on a CPU.",
     "Literal: Eq. 16 alone, at full size (up-sample, normalise, multiply, mask by boxes, argmax), without the "
     "statistics of the segments and without download, which favours it.",
-    "Mask2Former: post_process_panoptic_segmentation of 100 queries at a quarter of the size to the same output size, "
-    "with the library's thresholds; the outputs are synthetic so that the queries are kept: each has a confident thing "
-    "class and a Voronoi cell of the image with soft borders as its mask.",
+    "Mask2Former, EoMT: post_process_panoptic_segmentation of 100 queries at a quarter of the size to the same output "
+    "size; the outputs are synthetic so that the queries are kept: each has a confident thing class and a Voronoi cell "
+    "of the image with soft borders as its mask. The last row merges the same outputs with this package.",
 ]
 
 
@@ -90,13 +101,15 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
             benchmark_run.device,
         )
     rows = [_row(*case, times[name]) for name, case in cases.items()]
-    comparison, holds = _compare(options, benchmark_run)
+    comparison = _compare(options, benchmark_run)
     parameters = {
         "rounds": benchmark_run.rounds.counted,
         "compared_size": list(options.compared_size),
         "compared_instances": options.compared_instances,
         "required_ratio": REQUIRED,
-        "requirement_holds": holds,
+        "requirement_holds": _holds(comparison, (REFERENCE_IMPLEMENTATION, MASK2FORMER), CIAE_FUSION, REQUIRED),
+        "required_ratio_of_merging": REQUIRED_OF_MERGING,
+        "requirement_of_merging_holds": _holds(comparison, (MASK2FORMER, EOMT), MERGING, REQUIRED_OF_MERGING),
     }
     return Results("fusion", benchmark_run.conditions, parameters, rows + comparison, NOTES)
 
@@ -121,8 +134,8 @@ def _row(source: str, size: tuple[int, int], asked: int, case: FusionInput, seco
     }
 
 
-def _compare(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> tuple[list[dict[str, Any]], bool | None]:
-    """Measure the methods; returns rows, and whether all ratios are as required, or None if one is missing."""
+def _compare(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> list[dict[str, Any]]:
+    """Measure the methods; returns their rows."""
     size = options.compared_size
     case = random_input(size, options.compared_instances, benchmark_run.device)
     actions: dict[str, Callable[[], Any]] = {
@@ -131,10 +144,9 @@ def _compare(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> tuple[
         REFERENCE_IMPLEMENTATION: case.assign_reference,
     }
     segments = {CIAE_FUSION: int((case.fuse().segment_id > 0).sum())}
-    mask2former = _mask2former(size, benchmark_run.device)
-    if mask2former is not None:
-        actions[MASK2FORMER] = mask2former
-        segments[MASK2FORMER] = len(mask2former()[1])
+    for name, merge in _merges(size, benchmark_run.device).items():
+        actions[name] = merge
+        segments[name] = merge()
     with torch.inference_mode():
         times = {
             name: milliseconds(v)
@@ -142,36 +154,63 @@ def _compare(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> tuple[
         }
     ours = times[CIAE_FUSION]["median"]
     rows: list[dict[str, Any]] = []
-    for name in (CIAE_FUSION, ASSIGNMENT, REFERENCE_IMPLEMENTATION, MASK2FORMER):
+    for name in METHODS:
         row: dict[str, Any] = {"kind": "comparison", "name": name, "size": list(size)}
         if name in times:
             row |= {"fusion": times[name], "ratio": times[name]["median"] / ours, "segments": segments.get(name)}
         else:
-            row["note"] = f"{NOT_MEASURED}: transformers not installed: pip install -r requirements-bench.txt"
+            row["note"] = f"{NOT_MEASURED}: transformers not installed: pip install -r requirements-models.txt"
         rows.append(row)
-    ratios = [row.get("ratio") for row in rows if row["name"] in (REFERENCE_IMPLEMENTATION, MASK2FORMER)]
-    return rows, None if None in ratios else all(ratio >= REQUIRED for ratio in ratios)  # type: ignore[operator]
+    return rows
 
 
-def _mask2former(size: tuple[int, int], device: torch.device) -> Callable[[], tuple[Any, Any]] | None:
-    """Return Mask2Former's post-processing, including the download; None if the library is missing."""
-    if util.find_spec("transformers") is None:
+def _holds(rows: list[dict[str, Any]], slow: tuple[str, ...], fast: str, required: float) -> bool | None:
+    """Return whether each slow method takes `required` times as long as the fast one; None if one is missing."""
+    median = {row["name"]: row["fusion"]["median"] for row in rows if "fusion" in row}
+    if not median.keys() >= set(slow):
         return None
-    from transformers import Mask2FormerImageProcessor  # noqa: PLC0415 (optional dependency)
+    return all(median[name] >= required * median[fast] for name in slow)
 
-    processor = Mask2FormerImageProcessor()
-    like = MaskOutputs(
+
+def _merges(size: tuple[int, int], device: torch.device) -> dict[str, Callable[[], int]]:
+    """Return functions that merge masks, including the download; each returns the number of segments."""
+    like = LibraryOutputs(
         torch.empty(1, QUERIES, CLASSES + 1, device=device),
         torch.empty(1, QUERIES, size[0] // 4, size[1] // 4, device=device),
     )
     outputs = synthetic_outputs(like, QUERIES, THINGS)
-    stuff = set(range(THINGS, CLASSES))
+    stuff, categories = range(THINGS, CLASSES), coco_categories()
+    num_stuff = len(categories.stuff)
+    meanings = ClassMeanings(
+        torch.tensor([*range(num_stuff, CLASSES), *range(num_stuff), -1], device=device), num_stuff
+    )
+    geometry = ImageGeometry(size, size, size)
+    host_settings = InferenceSettings(score_threshold=0.8, max_instances=QUERIES)
+    settings = DeviceSettings(host_settings, device) if runs_triton(device) else host_settings
 
-    def postprocess() -> tuple[Any, Any]:
-        (result,) = processor.post_process_panoptic_segmentation(outputs, target_sizes=[size], label_ids_to_fuse=stuff)
-        return result["segmentation"].cpu(), result["segments_info"]
+    def merge() -> int:
+        classes, masks = outputs.class_queries_logits[0], outputs.masks_queries_logits[0]
+        return len(merge_masks(classes, masks, meanings, settings, 0, geometry).to_result(categories).segments)
 
-    return postprocess
+    if util.find_spec("transformers") is None:
+        return {MERGING: merge}
+    from transformers import EomtImageProcessor, Mask2FormerImageProcessor  # noqa: PLC0415 (optional dependency)
+
+    of_mask2former = Mask2FormerImageProcessor().post_process_panoptic_segmentation
+    of_eomt = EomtImageProcessor(
+        size={"shortest_edge": min(size), "longest_edge": max(size)}
+    ).post_process_panoptic_segmentation
+
+    def merge_by_library(process: Callable[..., list[dict[str, Any]]], **stuff_classes: Any) -> int:
+        (result,) = process(outputs, threshold=0.8, target_sizes=[size], **stuff_classes)
+        result["segmentation"].cpu()
+        return len(result["segments_info"])
+
+    return {
+        MERGING: merge,
+        MASK2FORMER: partial(merge_by_library, of_mask2former, label_ids_to_fuse=set(stuff)),
+        EOMT: partial(merge_by_library, of_eomt, stuff_classes=list(stuff)),
+    }
 
 
 def table(results: Results) -> str:
@@ -180,7 +219,9 @@ def table(results: Results) -> str:
     comparison = [row for row in results.rows if row["kind"] == "comparison"]
     parameters = results.parameters
     size = "{} x {}".format(*parameters["compared_size"])
-    verdict = {True: "holds", False: "does not hold", None: NOT_MEASURED}[parameters["requirement_holds"]]
+    verdicts = {True: "holds", False: "does not hold", None: NOT_MEASURED}
+    verdict = verdicts[parameters["requirement_holds"]]
+    of_merging = verdicts[parameters["requirement_of_merging_holds"]]
     return "\n\n".join(
         [
             markdown_table(
@@ -199,7 +240,9 @@ def table(results: Results) -> str:
                 ],
             ),
             f"At {size} with {parameters['compared_instances']} instances and {NUM_STUFF} stuff classes; at least "
-            f"{parameters['required_ratio']:g} times as long is required of literal and Mask2Former: {verdict}.",
+            f"{parameters['required_ratio']:g} times as long is required of literal and Mask2Former: {verdict}. "
+            f"Merging of masks: at least {parameters['required_ratio_of_merging']:g} times as long as by ciae_ros is "
+            f"required of transformers: {of_merging}.",
             markdown_table(
                 ["fusion", "segments", "ms", "ratio"],
                 [

@@ -24,7 +24,7 @@ BORDER = 0.01
 
 
 @dataclass(frozen=True)
-class MaskOutputs:
+class LibraryOutputs:
     """Fields that the post-processing of transformers reads."""
 
     class_queries_logits: Tensor
@@ -33,7 +33,7 @@ class MaskOutputs:
     """Logits of the masks (1, Q, h, w)."""
 
 
-def synthetic_outputs(like: MaskOutputs, surviving: int, num_things: int) -> MaskOutputs:
+def synthetic_outputs(like: LibraryOutputs, surviving: int, num_things: int) -> LibraryOutputs:
     """Create outputs of the same shapes, types and device, in which `surviving` queries are segments of things.
 
     Args:
@@ -50,7 +50,7 @@ def synthetic_outputs(like: MaskOutputs, surviving: int, num_things: int) -> Mas
     classes[0, torch.arange(surviving), labels] = CLASS_LOGIT
     masks = torch.full((1, num_queries, height, width), -MASK_LOGIT)
     masks[0, :surviving] = _voronoi_logits(surviving, height, width, generator)
-    return MaskOutputs(classes.to(like.class_queries_logits), masks.to(like.masks_queries_logits))
+    return LibraryOutputs(classes.to(like.class_queries_logits), masks.to(like.masks_queries_logits))
 
 
 def _voronoi_logits(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:

@@ -1,150 +1,201 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Mask2Former and EoMT of the library transformers in the benchmark `networks`, with random weights."""
+"""Mask2Former and EoMT of the library transformers in the benchmark `networks`, run as in the node.
+
+They have random weights. Their masks are merged by this package and, for comparison, by the library.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.networks.baseline import Builder, Setup, StagedBaseline, geometry_of, imagenet_input
-from benchmarks.networks.synthetic_masks import MaskOutputs, synthetic_outputs
-from ciae_ros.inference.geometry import ImageGeometry
+from benchmarks.networks.baseline import Baseline, Builder, Setup, StageSeconds
+from benchmarks.networks.synthetic_masks import LibraryOutputs, synthetic_outputs
+from ciae_ros.core.known_categories import coco_categories
+from ciae_ros.inference import InferenceSettings, Predictor
+from ciae_ros.inference.input_format import InputFormat
+from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
+from ciae_ros.inference.networks.mask_network import MaskOutputs
+from ciae_ros.inference.stage_times import HostClock
+from ciae_ros.model.config import IMAGENET_MEAN, IMAGENET_STD
 
 NUM_THINGS, NUM_CLASSES = 80, 133
-"""Numbers of classes of COCO panoptic, things first, as in both libraries' COCO models."""
+"""Numbers of classes of COCO panoptic, things first, as in the COCO models of transformers."""
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 SWIN_T = {"embed_dim": 96, "depths": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24], "window_size": 7}
+SCORE_THRESHOLD = 0.8
+
+Merge = Callable[[LibraryOutputs, tuple[int, int]], tuple[Tensor, list[dict[str, Any]]]]
+"""The library's post-processing: the segmentation (H, W) on the device, and its segments."""
 
 
-class MaskClassifier(StagedBaseline):
+class MaskClassifier(Baseline):
     """A network that predicts a class and a mask for every query."""
 
-    settings = "the library's post-processing and thresholds, on synthetic outputs of which N queries are kept"
+    settings = "thresholds 0.8, 0.5 and 0.8, on synthetic outputs of which N queries are kept; the merge is ciae_ros's"
 
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
-        self.input = ""
-        self._synthetic: MaskOutputs | None = None
+    def __init__(
+        self, name: str, setup: Setup, module: nn.Module, input_format: InputFormat, num_queries: int, merge: Merge
+    ) -> None:
+        """Build the predictor of a network with random weights.
 
-    @abstractmethod
-    def geometry(self, image: np.ndarray) -> ImageGeometry:
-        """Return the geometry of an image in the network."""
-
-    @abstractmethod
-    def panoptic(self, outputs: MaskOutputs, size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Run the library's post-processing; returns the segmentation (H, W) on the device, and its segments."""
+        Args:
+            name: name in the results.
+            setup: settings of the run.
+            module: the network.
+            input_format: its input format.
+            num_queries: its number of queries.
+            merge: the library's post-processing.
+        """
+        self.name, self.module = name, module
+        self.input = (
+            f"{input_format.input_size} x {input_format.input_size}, padded"
+            if input_format.is_square
+            else f"shorter side {input_format.input_size}"
+        )
+        categories = coco_categories()
+        num_stuff = NUM_CLASSES - NUM_THINGS
+        model = MaskModel(
+            name,
+            module.eval().requires_grad_(False),
+            categories,
+            (*range(num_stuff, NUM_CLASSES), *range(num_stuff)),
+            digest="",
+            settings=InferenceSettings(score_threshold=SCORE_THRESHOLD, max_instances=num_queries, min_stuff_area=0),
+            input_format=input_format,
+            num_queries=num_queries,
+        )
+        self._predictor = Predictor(model, setup.device, setup.precision)
+        self._instances, self._merge = setup.instances, merge
+        self._synthetic: LibraryOutputs | None = None
 
     @torch.inference_mode()
     def target_instance_count(self, image: np.ndarray) -> None:
         """Prepare synthetic outputs of the same shapes, which replace the random ones in post-processing."""
         outputs = self.network(self.preprocess(image))
-        self._synthetic = synthetic_outputs(outputs, self.setup.instances, NUM_THINGS)
+        self._synthetic = synthetic_outputs(LibraryOutputs(*outputs), self._instances, NUM_THINGS)
+
+    @torch.inference_mode()
+    def run(self, image: np.ndarray) -> tuple[StageSeconds, int]:
+        """Segment one image and time each stage."""
+        predictor = self._predictor
+        geometry, settings = predictor.geometry(*image.shape[:2]), predictor.settings_on_device(predictor.settings)
+        clock = HostClock(predictor.device)
+        inputs = self.preprocess(image)
+        clock.lap()
+        outputs = LibraryOutputs(*self.network(inputs))
+        clock.lap()
+        outputs = self._synthetic or outputs
+        queries = MaskOutputs(outputs.class_queries_logits, outputs.masks_queries_logits)
+        (merged,) = predictor.segment(queries, [geometry], settings, HostClock(predictor.device))
+        result = merged.to_result(predictor.categories)
+        clock.lap()
+        segmentation, _ = self._merge(outputs, image.shape[:2])
+        segmentation.cpu()
+        clock.lap()
+        return StageSeconds(*clock.laps), len(result.segments)
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Create the network's input (1, 3, H', W')."""
-        return imagenet_input(image, self.geometry(image), self.setup.device)
+        pixels = torch.from_numpy(image).to(self._predictor.device)
+        return self._predictor.preprocess([(pixels, "rgb")], [self._predictor.geometry(*image.shape[:2])])
 
     def network(self, inputs: Tensor) -> MaskOutputs:
         """Compute classes and masks of the queries."""
-        with self.setup.autocast():
-            outputs = self.module(pixel_values=inputs)
-        return MaskOutputs(outputs.class_queries_logits, outputs.masks_queries_logits)
-
-    def postprocess(self, outputs: MaskOutputs, size: tuple[int, int]) -> int:
-        """Post-process the synthetic outputs."""
-        segmentation, segments = self.panoptic(self._synthetic or outputs, size)
-        segmentation.cpu()
-        return len(segments)
+        return self._predictor.run_network(inputs)
 
 
-class Mask2Former(MaskClassifier):
-    """100 queries, multi-scale deformable attention; shorter side 800, longer at most 1333, as published."""
+def mask2former(backbone: str, setup: Setup) -> MaskClassifier:
+    """Build Mask2Former: 100 queries; shorter side 800, longer at most 1333, as published."""
+    from transformers import (  # noqa: PLC0415 (optional dependency)
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessor,
+        ResNetConfig,
+        SwinConfig,
+    )
 
-    def __init__(self, backbone: str, setup: Setup) -> None:
-        super().__init__(setup)
-        from transformers import (  # noqa: PLC0415 (optional dependency)
-            Mask2FormerConfig,
-            Mask2FormerForUniversalSegmentation,
-            Mask2FormerImageProcessor,
-            ResNetConfig,
-            SwinConfig,
-        )
+    of_backbone = ResNetConfig(out_features=STAGES) if backbone == "r50" else SwinConfig(out_features=STAGES, **SWIN_T)
+    config = Mask2FormerConfig(backbone_config=of_backbone, num_labels=NUM_CLASSES)
+    processor, size = Mask2FormerImageProcessor(), setup.input_size(800)
 
-        self.name = f"transformers_mask2former_{backbone}"
-        of_backbone = (
-            ResNetConfig(out_features=STAGES) if backbone == "r50" else SwinConfig(out_features=STAGES, **SWIN_T)
-        )
-        model = Mask2FormerForUniversalSegmentation(
-            Mask2FormerConfig(backbone_config=of_backbone, num_labels=NUM_CLASSES)
-        )
-        self.module = model.eval().requires_grad_(False).to(setup.device)
-        self._processor = Mask2FormerImageProcessor()
-        self._size = setup.input_size(800)
-        self.input = f"shorter side {self._size}"
-
-    def geometry(self, image: np.ndarray) -> ImageGeometry:
-        """Return the geometry, padded to multiples of 32."""
-        return geometry_of(image, self._size, round(self._size * 1333 / 800))
-
-    def panoptic(self, outputs: MaskOutputs, size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Run `post_process_panoptic_segmentation` with its default thresholds (0.5, 0.5, 0.8); stuff is merged."""
-        stuff = set(range(NUM_THINGS, NUM_CLASSES))
-        (result,) = self._processor.post_process_panoptic_segmentation(
-            outputs, target_sizes=[size], label_ids_to_fuse=stuff
+    def merge(outputs: LibraryOutputs, image_size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
+        (result,) = processor.post_process_panoptic_segmentation(
+            outputs,
+            threshold=SCORE_THRESHOLD,
+            target_sizes=[image_size],
+            label_ids_to_fuse=set(range(NUM_THINGS, NUM_CLASSES)),
         )
         return result["segmentation"], result["segments_info"]
 
+    return MaskClassifier(
+        f"transformers_mask2former_{backbone}",
+        setup,
+        Mask2FormerForUniversalSegmentation(config),
+        InputFormat(size, round(size * 1333 / 800), IMAGENET_MEAN, IMAGENET_STD),
+        config.num_queries,
+        merge,
+    )
 
-class Eomt(MaskClassifier):
-    """EoMT-L: a plain ViT-L/16 with 200 queries at 640 x 640, the COCO panoptic model.
+
+EOMT_SIZES = {
+    "s": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "num_blocks": 3},
+    "b": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_blocks": 3},
+    "l": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "num_blocks": 4},
+}
+"""The library's configurations of ViT-S/16, ViT-B/16 and ViT-L/16."""
+
+
+def eomt(vit: str, setup: Setup, **choices: Any) -> MaskClassifier:
+    """Build EoMT: a plain ViT with 200 queries at 640 x 640, the COCO panoptic model.
 
     The masked attention of its training is disabled, as in the released weights.
+
+    Args:
+        vit: one of `EOMT_SIZES`.
+        setup: settings of the run.
+        choices: override the library's `EomtConfig`.
     """
+    from transformers import (  # noqa: PLC0415 (optional dependency)
+        EomtConfig,
+        EomtForUniversalSegmentation,
+        EomtImageProcessor,
+    )
 
-    name = "transformers_eomt_vit_l"
+    size = setup.input_size(640)
+    config = EomtConfig(**{"image_size": size, "num_labels": NUM_CLASSES, **EOMT_SIZES[vit], **choices})
+    module = EomtForUniversalSegmentation(config)
+    module.attn_mask_probs.zero_()
+    processor = EomtImageProcessor(size={"shortest_edge": size, "longest_edge": size}, do_pad=True)
 
-    def __init__(self, setup: Setup, **config: Any) -> None:
-        """Build the network; `config` overrides the library's `EomtConfig`, by default the COCO panoptic model."""
-        super().__init__(setup)
-        from transformers import (  # noqa: PLC0415 (optional dependency)
-            EomtConfig,
-            EomtForUniversalSegmentation,
-            EomtImageProcessor,
-        )
-
-        self._size = setup.input_size(640)
-        model = EomtForUniversalSegmentation(
-            EomtConfig(**{"image_size": self._size, "num_labels": NUM_CLASSES} | config)
-        )
-        model.attn_mask_probs.zero_()
-        self.module = model.eval().requires_grad_(False).to(setup.device)
-        self._processor = EomtImageProcessor(
-            size={"shortest_edge": self._size, "longest_edge": self._size}, do_split_image=False, do_pad=True
-        )
-        self.input = f"{self._size} x {self._size}, padded"
-
-    def geometry(self, image: np.ndarray) -> ImageGeometry:
-        """Return the geometry in which the longer side fills the square."""
-        fitting = geometry_of(image, self._size, self._size)
-        return ImageGeometry(fitting.original, fitting.resized, (self._size, self._size))
-
-    def panoptic(self, outputs: MaskOutputs, size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Run `post_process_panoptic_segmentation` with its default thresholds (0.8, 0.5, 0.8); stuff is merged."""
-        (result,) = self._processor.post_process_panoptic_segmentation(
-            outputs, target_sizes=[size], stuff_classes=list(range(NUM_THINGS, NUM_CLASSES))
+    def merge(outputs: LibraryOutputs, image_size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
+        (result,) = processor.post_process_panoptic_segmentation(
+            outputs,
+            threshold=SCORE_THRESHOLD,
+            target_sizes=[image_size],
+            stuff_classes=list(range(NUM_THINGS, NUM_CLASSES)),
         )
         return result["segmentation"], result["segments_info"]
+
+    return MaskClassifier(
+        f"transformers_eomt_vit_{vit}",
+        setup,
+        module,
+        InputFormat(size, size, IMAGENET_MEAN, IMAGENET_STD, config.patch_size, is_square=True),
+        config.num_queries,
+        merge,
+    )
 
 
 TRANSFORMERS_BASELINES: dict[str, Builder] = {
-    "transformers_mask2former_r50": partial(Mask2Former, "r50"),
-    "transformers_mask2former_swin_t": partial(Mask2Former, "swin_t"),
-    Eomt.name: Eomt,
+    "transformers_mask2former_r50": partial(mask2former, "r50"),
+    "transformers_mask2former_swin_t": partial(mask2former, "swin_t"),
+    **{f"transformers_eomt_vit_{vit}": partial(eomt, vit) for vit in EOMT_SIZES},
 }

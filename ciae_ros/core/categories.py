@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import colorsys
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from typing import Any
 
 MAX_CATEGORY_ID = 65535
@@ -27,6 +25,20 @@ class Category:
     is_thing: bool
     color: tuple[int, int, int]
     """R, G, B in 0..255."""
+
+    @classmethod
+    def from_coco(cls, entry: Mapping[str, Any]) -> Category:
+        """Create a category from an entry of the `categories` list of a COCO panoptic JSON file.
+
+        Raises:
+            KeyError or TypeError: a field is missing or has another type.
+        """
+        color = tuple(entry.get("color") or _color(entry["id"]))
+        return cls(int(entry["id"]), str(entry["name"]), bool(entry["isthing"]), color)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return the entry of the `categories` list of a COCO panoptic JSON file."""
+        return {"id": self.id, "name": self.name, "color": list(self.color), "isthing": int(self.is_thing)}
 
 
 @dataclass(frozen=True)
@@ -69,30 +81,13 @@ class CategorySet:
             ValueError: an entry lacks a field, or the categories are not a valid set.
         """
         try:
-            return cls(
-                tuple(
-                    Category(int(e["id"]), str(e["name"]), bool(e["isthing"]), tuple(e.get("color") or _color(e["id"])))
-                    for e in entries
-                )
-            )
+            return cls(tuple(map(Category.from_coco, entries)))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a list of COCO panoptic categories: {error!r}") from None
 
     def to_coco(self) -> list[dict[str, Any]]:
         """Return the `categories` list of a COCO panoptic JSON file."""
-        entries = []
-        for category in self.categories:
-            entry = asdict(category)
-            entry["isthing"] = int(entry.pop("is_thing"))
-            entry["color"] = list(category.color)
-            entries.append(entry)
-        return entries
-
-
-def coco_categories() -> CategorySet:
-    """Return the 53 stuff and 80 thing categories of COCO panoptic."""
-    text = resources.files("ciae_ros.core").joinpath("coco_panoptic_categories.json").read_text("utf-8")
-    return CategorySet.from_coco(json.loads(text))
+        return [category.to_coco() for category in self.categories]
 
 
 def _color(category_id: int) -> tuple[int, int, int]:

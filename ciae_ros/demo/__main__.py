@@ -101,7 +101,7 @@ def _print_summary(folder: Path) -> None:
     for name, what in (
         ("overlay.mp4", "the segmented clip"),
         ("contact_sheet.png", "nine of its frames"),
-        ("picture.png", "a frame, its panoptic map, and the embedding of its pixels"),
+        ("picture.png", "a frame, its panoptic map, and CIAE's embedding of its pixels"),
         ("summary.json", "the summary above"),
         ("run/report.html", "the report of this run, frame by frame; open it in a browser"),
     ):
@@ -120,7 +120,9 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--source", help="video, image, folder of images or /dev/videoN (default: a street clip)")
     parser.add_argument("--rate", type=float, default=0.0, help="images per second (default: that of the source)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name or path of the model (default: {DEFAULT_MODEL})")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"model, as the node takes it (default: {DEFAULT_MODEL})"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--output", default="out/demo", help="output folder (default: out/demo)")
     return parser.parse_args()

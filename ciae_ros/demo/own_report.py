@@ -108,18 +108,16 @@ def _seconds(responses: Mapping[int, NodeResponse]) -> float:
 
 
 def write_side_by_side(path: Path, image: np.ndarray, predictor: Predictor) -> None:
-    """Write a PNG file.
+    """Write a PNG file with the image, its panoptic map and, if the network has one, the embedding of its pixels.
 
     Args:
         path: path of the file.
         image: (H, W, 3) uint8 BGR.
         predictor: segments the image.
     """
-    geometry = predictor.geometry(*image.shape[:2])
-    embedding = embedding_colors(predictor.embed(image, "bgr"), geometry.resized)
-    panels = (
-        image,
-        draw_overlay(image, predictor.predict(image, "bgr")),
-        cv2.resize(embedding, image.shape[1::-1], interpolation=cv2.INTER_LINEAR),
-    )
+    panels = [image, draw_overlay(image, predictor.predict(image, "bgr"))]
+    if predictor.backend.has_embedding:
+        geometry = predictor.geometry(*image.shape[:2])
+        embedding = embedding_colors(predictor.embed(image, "bgr"), geometry.resized)
+        panels.append(cv2.resize(embedding, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     cv2.imwrite(str(path), np.hstack(panels))

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.loading.checkpoint import Checkpoint
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.onnx_model import INPUT, OUTPUTS, SEMANTIC_LOGITS, load_onnx_model, to_metadata
 from ciae_ros.inference.networks.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.networks.onnx_network import DTYPES, OnnxNetwork

@@ -3,18 +3,19 @@
 
 """Inference: from images to panoptic results on one device, without ROS."""
 
-from ciae_ros.core.categories import Category, CategorySet, coco_categories
+from ciae_ros.core.categories import Category, CategorySet
+from ciae_ros.core.known_categories import coco_categories
 from ciae_ros.core.result import UNLABELLED, PanopticResult, Segment
 from ciae_ros.inference.fusion.fused_image import NotFiniteError
 from ciae_ros.inference.loading.checkpoint import (
     UNTRAINED,
     Calibration,
     Checkpoint,
-    CheckpointError,
     load_checkpoint,
     save_checkpoint,
     untrained_checkpoint,
 )
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.named_models import DEFAULT_MODEL, Model, load_for_backend, load_model
 from ciae_ros.inference.loading.onnx_model import OnnxModel
 from ciae_ros.inference.predictor import Predictor

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 
 from ciae_ros.inference.host_memory import disable_malloc_trim
-from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.loading.errors import CheckpointError
+from ciae_ros.inference.loading.named_models import Model
 from ciae_ros.inference.loading.onnx_model import OnnxModel
 
 AUTO = "auto"
@@ -31,7 +32,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-def choose_precision(precision: str, model: Checkpoint | OnnxModel, device: str) -> str:
+def choose_precision(precision: str, model: Model, device: str) -> str:
     """Return the named precision; "auto" selects that of an exported model, or else fp16 on CUDA and fp32 on a CPU.
 
     Raises:

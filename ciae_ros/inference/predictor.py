@@ -18,8 +18,7 @@ from ciae_ros.inference.backends.building import build_backend
 from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.loading.checkpoint import Checkpoint
-from ciae_ros.inference.loading.onnx_model import OnnxModel
+from ciae_ros.inference.loading.named_models import Model
 from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
@@ -36,7 +35,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: Checkpoint | OnnxModel,
+        model: Model,
         device: str = "cpu",
         precision: str = "fp32",
         settings: InferenceSettings | None = None,
@@ -44,10 +43,10 @@ class Predictor:
         result_size: ResultSize = "input",
         compile_network: bool = False,
     ) -> None:
-        """Take over the checkpoint's model: move it to the device and fold its batch normalisations.
+        """Take over the model: move it to the device and fold its batch normalisations.
 
         Args:
-            checkpoint: a loaded or untrained checkpoint, or an exported model, which ONNX Runtime runs.
+            model: a loaded or untrained checkpoint, an exported model, which ONNX Runtime runs, or one of transformers.
             device: PyTorch device name: "cpu", "cuda", "cuda:1".
             precision: precision of weights and activations: fp32, fp16 or bf16. Fusion always uses float32.
             settings: thresholds; those of the checkpoint if None.
@@ -63,15 +62,15 @@ class Predictor:
         if result_size not in get_args(ResultSize):
             raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
         self.device = _checked_device(device, precision)
-        self.categories = checkpoint.categories
-        self.name = checkpoint.name
-        self.digest = checkpoint.digest
-        self.default_settings = checkpoint.settings
+        self.categories = model.categories
+        self.name = model.name
+        self.digest = model.digest
+        self.default_settings = model.settings
         self.settings = settings or self.default_settings
         self.result_size = result_size
         self.precision = precision
         self.dtype = DTYPES[precision]
-        self.backend = build_backend(checkpoint, self.device, self.dtype, input_size, compile_network)
+        self.backend = build_backend(model, self.device, self.dtype, input_size, compile_network)
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
 
     @property

@@ -32,7 +32,7 @@ CONDITIONS = {
     "command",
 }
 NEEDS_TRANSFORMERS = pytest.mark.skipif(
-    not all(map(util.find_spec, ("transformers", "scipy"))), reason="needs requirements-bench.txt"
+    not all(map(util.find_spec, ("transformers", "scipy"))), reason="needs requirements-models.txt"
 )
 
 
@@ -106,7 +106,7 @@ def test_a_missing_package_is_reported_in_its_row(
     _, missing = results["rows"]
     assert missing == {
         "name": name,
-        "note": "not yet measured: no_such_package not installed: pip install -r requirements-bench.txt",
+        "note": "not yet measured: no_such_package not installed: pip install -r requirements-models.txt",
     }
 
 
@@ -129,16 +129,20 @@ def test_fusion(tmp_path: Path, images: Path) -> None:
     ours, reference = compared["ciae_ros"], compared["reference, Eq. 16 taken literally"]
     assert ours["ratio"] == 1
     assert reference["ratio"] == pytest.approx(reference["fusion"]["median"] / ours["fusion"]["median"])
-    theirs = compared["Mask2Former, transformers"]
+    theirs, merged = compared["Mask2Former, transformers"], compared["Mask2Former or EoMT, ciae_ros"]
+    assert merged["segments"] >= 95
     parameters = results["parameters"]
     if util.find_spec("transformers"):
         # The library's thresholds must keep almost all of the 100 synthetic queries.
         assert theirs["segments"] >= 95
         holds = min(reference["ratio"], theirs["ratio"]) >= parameters["required_ratio"]
         assert parameters["requirement_holds"] is holds
+        libraries = min(theirs["ratio"], compared["EoMT, transformers"]["ratio"])
+        holds = libraries >= parameters["required_ratio_of_merging"] * merged["ratio"]
+        assert parameters["requirement_of_merging_holds"] is holds
     else:
         assert "not installed" in theirs["note"]
-        assert parameters["requirement_holds"] is None
+        assert parameters["requirement_holds"] is parameters["requirement_of_merging_holds"] is None
 
 
 def test_roofline(tmp_path: Path, images: Path) -> None:
@@ -238,16 +242,18 @@ def test_peak_memory_in_a_separate_process() -> None:
 
 @NEEDS_TRANSFORMERS
 def test_mask_classifiers() -> None:
-    from benchmarks.networks.transformers_baselines import Eomt, Mask2Former  # noqa: PLC0415
+    from benchmarks.networks.transformers_baselines import eomt, mask2former  # noqa: PLC0415
 
     setup = baselines.Setup("cpu", "fp32", instances=7, scale=0.1)
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     tiny = {"hidden_size": 64, "num_hidden_layers": 5, "num_attention_heads": 2}
-    for baseline in (Mask2Former("swin_t", setup), Eomt(setup, **tiny)):
+    for baseline in (mask2former("swin_t", setup), eomt("l", setup, **tiny)):
         baseline.target_instance_count(image)
         times, segments = baseline.run(image)
         assert segments == 7
-        assert min(times.preprocess, times.network, times.postprocess) > 0
+        assert times.library_postprocess is not None
+        assert min(times.preprocess, times.network, times.postprocess, times.library_postprocess) > 0
+        assert times.total == times.preprocess + times.network + times.postprocess
 
 
 def test_invalid_measurements_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from ciae_ros.demo.__main__ import main
+from tests.inference.loading.huggingface_models import write_model
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
@@ -44,6 +45,22 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     assert report["summary"]["frames"] == 12
     assert 0 < report["summary"]["fps"] < 20
     assert report["summary"]["dropped"] == pytest.approx(1 - frames["segmented"] / 12)
+    assert (output / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_demo_with_a_network_of_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    model = write_model("eomt", tmp_path / "eomt")
+    cv2.imwrite(str(tmp_path / "image.png"), IMAGE)
+    output = tmp_path / "out"
+    options = ["--source", str(tmp_path / "image.png"), "--output", str(output), "--model", str(model)]
+    command = [sys.executable, "-m", "ciae_ros.demo", *options]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "eomt" in json.loads((output / "summary.json").read_text())["model"]
+    # The image and its panoptic map: there is no embedding to be shown.
+    assert cv2.imread(str(output / "picture.png")).shape == (60, 2 * 80, 3)
     assert (output / "run" / "report.html").is_file()
 
 

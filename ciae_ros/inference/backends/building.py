@@ -9,14 +9,18 @@ import torch
 
 from ciae_ros.inference.backends.backend import Backend
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
-from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.backends.mask_backend import MaskBackend
+from ciae_ros.inference.loading.errors import CheckpointError
+from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
+from ciae_ros.inference.loading.named_models import Model
 from ciae_ros.inference.loading.onnx_model import OnnxModel
+from ciae_ros.inference.networks.mask_network import MaskNetwork
 from ciae_ros.inference.networks.onnx_network import OnnxNetwork
 from ciae_ros.inference.networks.torch_network import TorchNetwork
 
 
 def build_backend(
-    model: Checkpoint | OnnxModel,
+    model: Model,
     device: torch.device,
     dtype: torch.dtype,
     input_size: int | None = None,
@@ -25,7 +29,7 @@ def build_backend(
     """Create the backend of a model on a device.
 
     Args:
-        model: the network of a checkpoint is taken over and modified.
+        model: a network that PyTorch runs is taken over and modified.
         device: the CPU or an available CUDA device.
         dtype: type of weights and activations.
         input_size: length of the shorter side in the network, in pixels; that of the model if None.
@@ -42,4 +46,6 @@ def build_backend(
                 f"torch.compile cannot compile {model.path}: set compile to false, or give a checkpoint"
             )
         return CiaeBackend(OnnxNetwork(model, device, dtype), input_size)
+    if isinstance(model, MaskModel):
+        return MaskBackend(MaskNetwork(model, device, dtype, input_size, compile_network), model, device)
     return CiaeBackend(TorchNetwork(model, device, dtype, compile_network), input_size)

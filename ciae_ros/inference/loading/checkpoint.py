@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.categories import CategorySet
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import CIAE, ModelConfig
 
@@ -23,10 +24,6 @@ FORMAT = "ciae-1"
 
 UNTRAINED = "untrained"
 """Digest of a model with random weights, which has no file."""
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the one-line message states the reason and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from ciae_ros.core.categories import coco_categories
-from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError, load_checkpoint, untrained_checkpoint
+from ciae_ros.core.known_categories import coco_categories
+from ciae_ros.inference.loading.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
+from ciae_ros.inference.loading.errors import CheckpointError
+from ciae_ros.inference.loading.huggingface.mask_model import MaskModel, load_mask_model
+from ciae_ros.inference.loading.huggingface.reference import is_reference
 from ciae_ros.inference.loading.onnx_model import OnnxModel, load_onnx_model
 from ciae_ros.model import PRESETS
 
@@ -36,6 +39,10 @@ def load_model(name: str) -> Checkpoint:
         return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
     if name.endswith(".onnx"):
         raise CheckpointError(f"{name} is an ONNX file, and this needs a checkpoint: give the .safetensors file")
+    if is_reference(name):
+        raise CheckpointError(
+            f"{name} is not a checkpoint of CIAE, which this needs: give the path of a .safetensors file"
+        )
     shipped = shipped_models()
     if not name:
         raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")
@@ -48,7 +55,7 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in map(Path, map(str, folder.iterdir())) if path.suffix == ".safetensors"}
 
 
-Model = Checkpoint | OnnxModel
+Model = Checkpoint | OnnxModel | MaskModel
 """A model that a `Predictor` can be built from."""
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
@@ -61,7 +68,8 @@ def load_for_backend(name: str, backend: str = "auto") -> Model:
     """Load a model for `Predictor` with the library that runs its network.
 
     Args:
-        name: as `load_model` takes it, or the path of an .onnx file that `python -m ciae_ros.export` has written.
+        name: as `load_model` takes it, or the path of an .onnx file that `python -m ciae_ros.export` has written, or
+            hf://OWNER/NAME on the Hugging Face hub or a folder in its layout.
         backend: one of `BACKENDS`.
 
     Raises:
@@ -77,4 +85,6 @@ def load_for_backend(name: str, backend: str = "auto") -> Model:
             f"backend {backend} needs an .onnx file, and the model is {name or 'not set'}: write one with "
             "python -m ciae_ros.export, or set backend to auto or torch"
         )
-    return load_onnx_model(Path(name), tensorrt=backend == "tensorrt") if is_onnx else load_model(name)
+    if is_onnx:
+        return load_onnx_model(Path(name), tensorrt=backend == "tensorrt")
+    return load_mask_model(name) if is_reference(name) else load_model(name)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ciae_ros.core.categories import CategorySet
-from ciae_ros.inference.loading.checkpoint import Checkpoint, CheckpointError
+from ciae_ros.inference.loading.checkpoint import Checkpoint
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory

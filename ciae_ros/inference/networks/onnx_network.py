@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.loading.checkpoint import CheckpointError
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.onnx_model import INPUT, SEMANTIC_LOGITS, OnnxModel, onnxruntime, open_session
 from ciae_ros.inference.proposals.candidates import CandidateOutputs, Candidates
 

@@ -101,8 +101,9 @@ class NodeParameters:
 
     model: str = _parameter(
         DEFAULT_MODEL,
-        "Name of a shipped model, path of a checkpoint (.safetensors) or of an exported model "
-        "(.onnx), or untrained/PRESET.",
+        "Name of a shipped model, path of a checkpoint (.safetensors) or of an exported model (.onnx), "
+        "hf://OWNER/NAME[@REVISION] on the Hugging Face hub or a folder in its layout (see docs/models.md), "
+        "or untrained/PRESET.",
     )
     backend: str = _parameter(
         "auto",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ciae_ros.core.arguments import add_settings
 from ciae_ros.inference import DEFAULT_MODEL, InferenceSettings
+from ciae_ros.inference.loading.huggingface.reference import is_reference, with_absolute_paths
 from ciae_ros.inference.loading.named_models import BACKENDS
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
@@ -20,7 +21,12 @@ from ciae_ros.replay.evaluation.model_options import ModelOptions
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add an option for each field of `ModelOptions`."""
     add = parser.add_argument
-    add("--model", default=DEFAULT_MODEL, help="name, or path of a .safetensors or .onnx file (default: %(default)s)")
+    add(
+        "--model",
+        default=DEFAULT_MODEL,
+        help="name, path of a .safetensors or .onnx file, or hf://OWNER/NAME or a folder in the layout of the Hugging "
+        "Face hub (default: %(default)s)",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
     add("--precision", choices=("auto", *DTYPES), default="auto", help="default: fp16 on a CUDA device, else fp32")
@@ -29,8 +35,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
-    """Return the options, with an absolute path of the model."""
+    """Return the options, with an absolute path of the model.
+
+    Raises:
+        CheckpointError: the reference to a model on the hub is invalid.
+    """
     chosen = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
-    if Path(options.model).is_file():
+    if is_reference(options.model):
+        chosen["model"] = with_absolute_paths(options.model)
+    elif Path(options.model).is_file():
         chosen["model"] = str(Path(options.model).resolve())
     return ModelOptions(**chosen)
