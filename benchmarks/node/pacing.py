@@ -102,12 +102,14 @@ def _segmenter(node: Node, predictor: Predictor, pipeline: StreamPipeline) -> It
     parameters = NodeParameters()
     (camera,) = parse_cameras(parameters)
     streams = {camera.name: CameraStream(node, camera, parameters)}
+    selection = parameters.category_selection(predictor.categories)
     failed = threading.Event()
     segmenter = Segmenter(
         predictor,
         pipeline,
         streams,
         parameters=lambda: parameters,
+        selection=lambda: selection,
         clock=node.get_clock(),
         logger=node.get_logger(),
         on_fatal=lambda error: failed.set(),

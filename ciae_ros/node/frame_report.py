@@ -19,6 +19,8 @@ import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from ciae_ros.inference import Predictor
+from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.errors import describe_error
 from ciae_ros.node.publishing.result_publisher import SegmentedFrame, render_overlay
 from ciae_ros.visualization import OverlayStyle
@@ -26,6 +28,32 @@ from ciae_ros.visualization import OverlayStyle
 
 class SaveError(Exception):
     """A frame could not be saved; the message says why."""
+
+
+def save_last_frames(
+    parent: str, streams: Mapping[str, CameraStream], predictor: Predictor | None, parameters: Mapping[str, object]
+) -> Path:
+    """Write the last segmented frame of each camera to a new folder, named by the time.
+
+    Args:
+        parent: folder in which the new one is created; ~ is the home folder.
+        streams: streams by the names of their cameras.
+        predictor: predictor of the node.
+        parameters: values of the node's parameters.
+
+    Raises:
+        SaveError: there is no frame, a file or folder cannot be written, or a frame cannot be represented.
+    """
+    frames = {name: (stream.last[0].message, stream.last[1]) for name, stream in streams.items() if stream.last}
+    if not frames or predictor is None:
+        raise SaveError("no frame has been segmented since the node was activated")
+    metadata = {
+        "model": predictor.name,
+        "model digest": predictor.digest,
+        "device": predictor.device_name,
+        "parameters": parameters,
+    }
+    return save_frames(parent, frames, metadata)
 
 
 def save_frames(

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
+from ciae_ros.inference.category_selection import CategorySelection
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import parse_cameras
@@ -33,7 +34,7 @@ from ciae_ros.node.errors import (
     log_transition_errors,
 )
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR
-from ciae_ros.node.frame_report import SaveError, save_frames
+from ciae_ros.node.frame_report import SaveError, save_last_frames
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor, release_unused_memory, warm_up
 from ciae_ros.node.parameters.definitions import NAMES, NodeParameters
 from ciae_ros.node.parameters.errors import ParameterError
@@ -71,6 +72,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         self._max_batch = 1
         self._streams: dict[str, CameraStream] = {}
         self._segmenter: Segmenter | None = None
+        self._selection: CategorySelection
         self._configuring_since: float | None = None
         self.add_on_set_parameters_callback(self._check_changes)
         self.add_post_set_parameters_callback(self._take_changes)
@@ -124,6 +126,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         parameters = self._node_parameters = read_parameters(self)
         cameras = parse_cameras(parameters)
         predictor = self._predictor = self._load(parameters)
+        parameters.category_selection(predictor.categories)
         pipeline = self._pipeline = StreamPipeline(predictor)
         self._max_batch = warm_up(pipeline, parameters, len(cameras), self.get_logger().info)
         self.get_logger().info(
@@ -133,8 +136,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
         if predictor.digest == UNTRAINED:
             self.get_logger().warning("the weights are untrained: the segments are meaningless")
         self._streams = {camera.name: CameraStream(self, camera, parameters) for camera in cameras}
-        for stream in self._streams.values():
-            stream.publisher.publish_label_info(Header(stamp=self.get_clock().now().to_msg()), predictor.categories)
+        self._select_categories()
         return super().on_configure(state)
 
     @log_transition_errors
@@ -146,6 +148,7 @@ class PanopticNode(LifecycleNodeMixin, Node):
             self._pipeline,
             self._streams,
             parameters=lambda: self._node_parameters,
+            selection=lambda: self._selection,
             clock=self.get_clock(),
             logger=self.get_logger(),
             on_fatal=self._on_fatal_error,
@@ -274,12 +277,23 @@ class PanopticNode(LifecycleNodeMixin, Node):
         release_unused_memory()
 
     def _check_changes(self, changes: list[Parameter]) -> SetParametersResult:
-        return check_changes(self, changes, is_configured=self._is_configured)
+        categories = self._predictor.categories if self._predictor is not None else None
+        return check_changes(self, changes, is_configured=self._is_configured, categories=categories)
 
     def _take_changes(self, changes: list[Parameter]) -> None:
         """Apply changed parameters from the next frame on."""
         if self._is_configured:
             self._node_parameters = read_parameters(self)
+            self._select_categories()
+
+    def _select_categories(self) -> None:
+        """Publish the categories that the parameters select, from the next frame on, and their names."""
+        if self._predictor is None or not self._streams:
+            return
+        self._selection = self._node_parameters.category_selection(self._predictor.categories)
+        for stream in self._streams.values():
+            header = Header(stamp=self.get_clock().now().to_msg())
+            stream.publisher.publish_label_info(header, self._selection.categories)
 
     def _clock_has_jumped(self, jump: TimeJump) -> None:
         """Discard waiting frames after a backward jump of the clock, as when a bag restarts."""
@@ -296,19 +310,9 @@ class PanopticNode(LifecycleNodeMixin, Node):
 
     def _save_frame(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Write the last segmented frame of each camera below `save_folder`."""
-        frames = {name: (s.last[0].message, s.last[1]) for name, s in self._streams.items() if s.last is not None}
-        predictor = self._predictor
-        if not frames or predictor is None:
-            response.message = "no frame has been segmented since the node was activated"
-            return response
-        metadata: dict[str, object] = {
-            "model": predictor.name,
-            "model digest": predictor.digest,
-            "device": predictor.device_name,
-            "parameters": {name: self.get_parameter(name).value for name in NAMES},
-        }
+        parameters = {name: self.get_parameter(name).value for name in NAMES}
         try:
-            folder = save_frames(self._node_parameters.save_folder, frames, metadata)
+            folder = save_last_frames(self._node_parameters.save_folder, self._streams, self._predictor, parameters)
             response.success, response.message = True, str(folder)
         except SaveError as error:
             response.message = str(error)
@@ -330,16 +334,10 @@ class PanopticNode(LifecycleNodeMixin, Node):
             self.fail(DEVICE_FAILURE, fault)
 
     def _publish_diagnostics(self) -> None:
+        state, parameters = self._state_machine.current_state[1], self._node_parameters
+        streams, segmenter, predictor = self._streams, self._segmenter, self._predictor
         self._diagnostics.publish(
-            NodeStatus(
-                self._state_machine.current_state[1],
-                self.end.fault,
-                self._node_parameters,
-                self._streams,
-                self._segmenter,
-                self._predictor,
-                self._max_batch,
-            )
+            NodeStatus(state, self.end.fault, parameters, streams, segmenter, predictor, self._max_batch)
         )
 
     def _on_fatal_error(self, error: Exception) -> None:

@@ -30,6 +30,7 @@ from ciae_ros.camera.camera_image import CameraImage, UnusableImageError
 from ciae_ros.camera.image_conversion import convert_image
 from ciae_ros.camera.image_decoding import decode_image
 from ciae_ros.inference import PanopticResult, Predictor
+from ciae_ros.inference.category_selection import CategorySelection
 from ciae_ros.inference.pipeline.batch import BatchFuture
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.inference.stage_times import StageTimes
@@ -86,6 +87,7 @@ class Segmenter:
         pipeline: StreamPipeline,
         streams: Mapping[str, CameraStream],
         parameters: Callable[[], NodeParameters],
+        selection: Callable[[], CategorySelection],
         clock: Clock,
         logger: RcutilsLogger,
         on_fatal: Callable[[Exception], None],
@@ -100,6 +102,7 @@ class Segmenter:
             streams: streams by the names of their cameras.
             parameters: returns the parameters; called for each batch, so that changes apply to the next
                 frame.
+            selection: returns the categories to publish; called for each batch.
             clock: clock of the node, which stamps are compared with.
             logger: logs dropped frames, once for each reason.
             on_fatal: called with a `DeviceLostError` or an internal error on one of the threads, which then end.
@@ -108,7 +111,7 @@ class Segmenter:
         """
         self.scheduler: FrameScheduler[PendingFrame] = FrameScheduler(list(streams))
         self._predictor, self._pipeline = predictor, pipeline
-        self._streams, self._parameters = streams, parameters
+        self._streams, self._parameters, self._selection = streams, parameters, selection
         self._clock, self._logger = clock, logger
         self._on_fatal = on_fatal
         self._max_batch, self._note = max_batch, note
@@ -273,8 +276,9 @@ class Segmenter:
             self._handle_batch_error(error, batch.jobs)
             return
         self._preparation = PREPARATION_MARGIN * (stages.preprocess + sum(job.convert for job in batch.jobs))
+        selection = self._selection()
         for job, result in zip(batch.jobs, results, strict=True):
-            self._publish(job, result, stages, parameters)
+            self._publish(job, selection.apply(result), stages, parameters)
 
     def _publish(self, job: _Job, result: PanopticResult, stages: StageTimes, parameters: NodeParameters) -> None:
         stream = job.stream

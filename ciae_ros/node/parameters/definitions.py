@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 from ciae_ros.camera.camera_image import MAX_PIXELS
-from ciae_ros.inference import InferenceSettings
+from ciae_ros.inference import CategorySet, InferenceSettings
+from ciae_ros.inference.category_selection import CategorySelection, parse_class_map
 from ciae_ros.inference.loading.named_models import BACKENDS, DEFAULT_MODEL
 from ciae_ros.inference.predictor import DTYPES, ResultSize
 from ciae_ros.inference.settings import THRESHOLDS
@@ -141,6 +142,18 @@ class NodeParameters:
     )
     min_stuff_area: int = _threshold("min_stuff_area", 100_000_000)
 
+    classes: tuple[str, ...] = _parameter(
+        ("",),
+        "Names of the categories to publish, after class_map; pixels of others are unlabelled. ['']: all.",
+        changeable=True,
+    )
+    class_map: tuple[str, ...] = _parameter(
+        ("",),
+        "Categories to merge under new names, such as 'vehicle = car, truck, bus'; the id of the first one remains. "
+        "['']: none.",
+        changeable=True,
+    )
+
     overlay_opacity: float = _parameter(
         OverlayStyle.opacity,
         "Opacity of the colours in the overlay.",
@@ -264,6 +277,29 @@ class NodeParameters:
         return model_settings.override(
             **thresholds, max_instances=self.max_instances if self.max_instances > 0 else None
         )
+
+    def category_selection(self, categories: CategorySet) -> CategorySelection:
+        """Return the selection of a model's categories.
+
+        Raises:
+            ParameterError: a name is unknown or used twice, or things would be merged with stuff.
+        """
+        try:
+            return CategorySelection(categories, self.merged_classes, [name for name in self.classes if name])
+        except ValueError as error:
+            raise ParameterError(f"parameter {error}") from None
+
+    @property
+    def merged_classes(self) -> dict[str, list[str]]:
+        """Names of categories to merge, by their new name.
+
+        Raises:
+            ParameterError: an entry has another form.
+        """
+        try:
+            return parse_class_map(self.class_map)
+        except ValueError as error:
+            raise ParameterError(f"parameter class_map: {error}") from None
 
     @property
     def overlay_style(self) -> OverlayStyle:

@@ -13,6 +13,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from ciae_ros.inference import CategorySet
 from ciae_ros.node.parameters.declaration import accept_whole_numbers, declare, refuse_unknown
 from ciae_ros.node.parameters.definitions import CHANGEABLE, NAMES, NodeParameters
 from ciae_ros.node.parameters.errors import ParameterError
@@ -54,6 +55,7 @@ def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> Nod
     parameters = NodeParameters(**values)
     if not parameters.sizes:
         raise ParameterError("parameter expected_sizes: give at least one WIDTHxHEIGHT")
+    _ = parameters.merged_classes
     return parameters
 
 
@@ -70,15 +72,26 @@ def _descriptor(metadata: Mapping[str, Any]) -> ParameterDescriptor:
     return descriptor
 
 
-def check_changes(node: Node, changes: Sequence[Parameter], *, is_configured: bool) -> SetParametersResult:
-    """Refuse invalid values, and changes of fixed parameters while the node is configured."""
+def check_changes(
+    node: Node, changes: Sequence[Parameter], *, is_configured: bool, categories: CategorySet | None
+) -> SetParametersResult:
+    """Refuse invalid values, and changes of fixed parameters while the node is configured.
+
+    Args:
+        node: node that has declared them.
+        changes: the parameters to be set.
+        is_configured: whether the node is configured or being configured.
+        categories: categories of the model, if it is loaded.
+    """
     ours = {parameter.name: parameter.value for parameter in changes if parameter.name in NAMES}
     fixed = [name for name in ours if name not in CHANGEABLE]
     if fixed and is_configured:
         reason = f"{', '.join(fixed)} can be set only while the node is unconfigured: clean it up first"
         return SetParametersResult(successful=False, reason=reason)
     try:
-        read_parameters(node, ours)
+        parameters = read_parameters(node, ours)
+        if categories is not None:
+            parameters.category_selection(categories)
     except ParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 
 import numpy as np
 from ciae_msgs.msg import PanopticSegment, PanopticSegments, RunLengthLabels
@@ -14,7 +15,7 @@ from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from ciae_ros.core.run_lengths import encode_runs
-from ciae_ros.inference import CategorySet, PanopticResult, Segment
+from ciae_ros.inference import Category, PanopticResult, Segment
 
 try:
     from vision_msgs.msg import (
@@ -48,9 +49,9 @@ def run_length_labels(header: Header, labels: np.ndarray) -> RunLengthLabels:
     return RunLengthLabels(header=header, height=labels.shape[0], width=labels.shape[1], ids=ids, lengths=lengths)
 
 
-def label_info(header: Header, categories: CategorySet) -> LabelInfo:
+def label_info(header: Header, categories: Iterable[Category]) -> LabelInfo:
     """Create the vision_msgs message with the names of the ids in a semantic image."""
-    class_map = [VisionClass(class_id=c.id, class_name=c.name) for c in categories.categories]
+    class_map = [VisionClass(class_id=c.id, class_name=c.name) for c in categories]
     return LabelInfo(header=header, class_map=class_map)
 
 

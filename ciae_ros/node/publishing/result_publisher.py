@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from ciae_ros.camera.camera_image import CameraImage
-from ciae_ros.inference import CategorySet, PanopticResult
+from ciae_ros.inference import Category, PanopticResult
 from ciae_ros.node.camera_calibration import labels_camera_info
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.publishing.image_messages import bgr_image, label_image
@@ -120,7 +120,7 @@ class ResultPublisher:
         if self._overlay.get_subscription_count():
             yield self._overlay, bgr_image(header, render_overlay(frame, style, note))
 
-    def publish_label_info(self, header: Header, categories: CategorySet) -> None:
+    def publish_label_info(self, header: Header, categories: Iterable[Category]) -> None:
         """Publish the names of category ids with transient-local durability, if vision_msgs is installed."""
         if self._label_info is not None:
             self._label_info.publish(label_info(header, categories))
