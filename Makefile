@@ -5,9 +5,9 @@ SHELL := /bin/bash
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
 
-demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, folder or /dev/videoN> for another)
-	@scripts/setup.sh
-	@source scripts/env.sh && python -m ciae_ros.demo $(if $(SOURCE),--source "$(SOURCE)") $(DEMO_ARGS)
+demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, folder or /dev/videoN>, MODEL=<hf://...>)
+	@scripts/setup.sh $(if $(MODEL),models)
+	@source scripts/env.sh && python -m ciae_ros.demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(MODEL),--model "$(MODEL)") $(DEMO_ARGS)
 
 test: ## Run all checks and tests
 	@scripts/setup.sh dev
@@ -18,7 +18,7 @@ coverage: ## Run all tests and say which branches of the code they did not take
 	@source scripts/env.sh && coverage erase && scripts/run_tests.sh --cov --cov-append --cov-report= && coverage report
 
 bench: ## Measure a frame's stages, other networks, fusion and the roofline, and write out/bench
-	@scripts/setup.sh bench
+	@scripts/setup.sh models
 	@source scripts/env.sh && python -m benchmarks all $(BENCH_ARGS)
 
 profile: ## Trace some frames and write a trace and a table of operators to out/profile

@@ -29,7 +29,14 @@ PARAMETERS: dict[str, tuple[str, Any, str]] = {
     "cameras": ("cameras", list[str], "Topics of several cameras, as [/front/image_raw, /rear/image_raw/compressed]."),
     "camera_names": ("camera_names", list[str], "Namespaces of the cameras' outputs."),
     "compressed": ("compressed", bool, "All topics are compressed, regardless of their names."),
-    "model": ("model", str, "Name of a shipped model, or path of a checkpoint or .onnx file."),
+    "model": (
+        "model",
+        str,
+        "Name of a shipped model, path of a checkpoint or .onnx file, or hf://OWNER/NAME or a folder in the layout of "
+        "the Hugging Face hub.",
+    ),
+    "classes": ("classes", list[str], "Names of the categories to publish, as [car, road]."),
+    "class_map": ("class_map", list[str], "Categories to merge, as ['vehicle = car, bus', 'ground = road, path']."),
     "backend": ("backend", str, "Backend of the network: auto, torch, onnx or tensorrt."),
     "device": ("device", str, "auto, cpu, cuda or cuda:N."),
     "overlay_opacity": ("overlay.opacity", float, "Opacity of the colours in ~/overlay, 0 to 1."),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the requirements of `make demo` (setup.sh), `make test` (setup.sh dev) or `make bench` (setup.sh bench) into
-# .venv, build and install.
+# Install the requirements of `make demo` (setup.sh), of models of the hub and `make bench` (setup.sh models), or of
+# `make test` (setup.sh dev) into .venv, build and install.
 # Steps that were completed with the same inputs are skipped; interrupted ones are repeated.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -168,8 +168,8 @@ main() {
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
   fi
-  if [[ "$PURPOSE" == bench ]]; then
-    once "networks to compare with" requirements.txt requirements-models.txt -- \
+  if [[ "$PURPOSE" == models ]]; then
+    once "networks of the Hugging Face hub" requirements.txt requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-models.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*

@@ -40,6 +40,8 @@ ELSEWHERE = {
     "ros2 run": "tests/launch and tests/node/test_sros2.py, where there is ros2cli",
     "ros2 security": "tests/node/test_sros2.py, where there is ros2cli",
     "ros2 topic": "a ROS distribution",
+    "ros2 param": "a ROS distribution; tests/node/test_category_selection_in_the_node.py sets the same parameter",
+    "hf download": "needs the hub; tests/inference/loading/test_hub.py downloads from one of its own",
     "export": "needs the commands of a ROS distribution",
     "umask": "before `ros2 security`",
     "python examples/": "tests/examples",

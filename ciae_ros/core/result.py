@@ -23,7 +23,8 @@ class Segment:
     """Value of its pixels in the label map, from 1."""
     category: Category
     score: float
-    """Detection score of a thing, 0 to 1; 1.0 for stuff, which the network does not score."""
+    """Score of a detection, or probability of the class of a mask, 0 to 1; 1.0 for stuff of CIAE, which does not score
+    it."""
     area: int
     """In pixels, at least 1."""
     box: tuple[int, int, int, int]

@@ -30,6 +30,7 @@ from lifecycle_msgs.msg import Transition
 from std_srvs.srv import Trigger
 
 from ciae_ros.replay.bags.bag_writing import write_bag
+from tests.inference.loading.huggingface_models import write_model
 from tests.node.faulty_node import HANG
 from tests.node.harness import START_TIMEOUT, Client
 
@@ -149,6 +150,33 @@ def test_launch_arguments_reach_the_node_and_override_the_file(
         client.wait(lambda: ("panoptic_node", "/front") in client.get_node_names_and_namespaces(), START_TIMEOUT)
         for name, value in expected.items():
             assert value in ros2(workspace, "param", "get", "/front/panoptic_node", name)
+    finally:
+        output = interrupt(process)
+    assert process.returncode == 0, output
+
+
+def test_a_network_of_transformers_and_chosen_categories(
+    workspace: dict[str, str], client: Client, tmp_path: Path
+) -> None:
+    """With launch arguments of the forms in docs/models.md."""
+    pytest.importorskip("transformers", reason="needs requirements-models.txt")
+    model = write_model("mask2former", tmp_path / "mask2former", ("own car", "own bus", "own road"))
+    things = tmp_path / "things.yaml"
+    things.write_text("[own car, own bus]\n")
+    file = write_parameters(tmp_path, score_threshold=0.0, mask_threshold=0.0, overlap_threshold=0.0, input_size=64)
+    arguments = f"model:={model}?things={things}", "class_map:=['vehicle = own car, own bus']", "classes:=[vehicle]"
+    process = launch(workspace, tmp_path, "panoptic.launch.py", f"params_file:={file}", *arguments)
+    try:
+        client.wait_until_active(process)
+        client.publish(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), 7)
+        client.wait(lambda: 7 in client.segments)
+        assert {segment.category_name for segment in client.segments[7].segments} <= {"vehicle"}
+        assert client.segments[7].model == "mask2former"
+        ros2(workspace, "param", "set", "/panoptic_node", "classes", "[own road]")
+        client.publish(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), 8)
+        client.wait(lambda: 8 in client.segments)
+        assert {segment.category_name for segment in client.segments[8].segments} <= {"own road"}
+        assert client.segments[7].segments or client.segments[8].segments
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output

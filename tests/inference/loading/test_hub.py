@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -23,6 +24,8 @@ from tests.inference.loading.huggingface_models import write_model
 
 pytest.importorskip("transformers")
 
+OFFER = "refs/pr/1"
+"""A revision in which the hub's bot offers safetensors."""
 COMMIT = hashlib.sha1(b"model").hexdigest()
 LOAD = """
 import sys
@@ -53,7 +56,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         self.requests.append(self.path)
-        parts = self.path.partition("?")[0].strip("/").split("/")
+        path = self.path.partition("?")[0].strip("/")
+        parts = path.split("/") if path.startswith("api/models/") else unquote(path).replace(OFFER, "main").split("/")
         is_api = parts[:2] == ["api", "models"]
         owner, name, *rest = parts[2:] if is_api else parts
         if owner == "gated" and not is_api:
@@ -62,7 +66,7 @@ class Hub(BaseHTTPRequestHandler):
         folder = self.models.get(f"{owner}/{name}", self.models["tue/eomt"] if owner == "gated" else None)
         if folder is None:
             self._send(401, {"X-Error-Code": "RepoNotFound"}, b"Repository Not Found", with_body)
-        elif rest[1] not in ("main", COMMIT):
+        elif unquote(rest[1]) not in ("main", OFFER, COMMIT):
             self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"Revision Not Found", with_body)
         elif is_api and rest[0] == "revision":
             info = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": []}
@@ -139,6 +143,10 @@ def test_a_model_is_downloaded_once_and_then_loaded_from_the_cache(hub: str, tmp
     assert Hub.requests == []
     assert load("hf://tue/eomt@main", tmp_path, NOWHERE) == first
     assert load(f"hf://tue/eomt@{COMMIT}", tmp_path, NOWHERE, HF_HUB_OFFLINE="1") == first
+
+
+def test_a_revision_in_which_safetensors_are_offered_is_loaded(hub: str, tmp_path: Path) -> None:
+    assert load(f"hf://tue/eomt@{OFFER}", tmp_path, hub).startswith("loaded: tue/eomt ")
 
 
 def test_an_interrupted_download_is_continued(hub: str, tmp_path: Path) -> None:

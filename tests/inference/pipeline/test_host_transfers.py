@@ -20,9 +20,14 @@ pytest.importorskip("triton", reason="needs Triton")
 
 from ciae_ros.inference import InferenceSettings, Predictor
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
+from ciae_ros.inference.backends.mask_backend import MaskBackend
 from ciae_ros.inference.fusion.fused_image import FusedImage
+from ciae_ros.inference.fusion.mask_assignment import MaskAssignment
+from ciae_ros.inference.fusion.mask_merging import ClassMeanings
 from ciae_ros.inference.fusion.sampling_grid import SamplingGrid, _cached_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
+from ciae_ros.inference.geometry import image_geometry
+from ciae_ros.inference.networks.mask_network import MaskOutputs
 from ciae_ros.inference.proposals.selection import propose
 from ciae_ros.model import CIAE, PRESETS, RawOutputs
 
@@ -152,6 +157,40 @@ def test_preprocessing_network_and_fusion_do_not_synchronise(predictor: Predicto
     assert not transfers.found
     assert [image.label_map.shape for image in fused] == [(300, 400)] * batch_size
     assert all(image.label_map.device == DEVICE for image in fused)
+
+
+def assign_and_measure_masks(
+    mask_logits: Tensor, scores: Tensor, mask_threshold: Tensor, grid: SamplingGrid
+) -> tuple[MaskAssignment, SegmentStatistics]:
+    """Replacement of the kernel."""
+    winners, statistics = assign_and_measure(mask_logits, scores, scores, grid)
+    return MaskAssignment(winners, statistics.area, statistics.area), statistics
+
+
+def test_merging_masks_does_not_synchronise(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciae_ros.inference.fusion.mask_merging.runs_triton", lambda device: True)
+    kernel = assign_and_measure_masks
+    monkeypatch.setattr(f"ciae_ros.inference.fusion.triton_mask_assignment.{kernel.__name__}", kernel)
+    backend = object.__new__(MaskBackend)
+    backend._num_queries = 20
+    backend._meanings = ClassMeanings(torch.zeros(134, dtype=torch.int64), 53)
+    outputs = MaskOutputs(torch.empty(2, 20, 134), torch.empty(2, 20, 40, 40))
+    geometries = [image_geometry(300, 400, 160, 160)] * 2
+
+    def merge(settings: InferenceSettings) -> list[FusedImage]:
+        fused = backend.segment(outputs, geometries, predictor.settings_on_device(settings), "input", NoClock())
+        for image in fused:
+            image.table()
+        return fused
+
+    merge(InferenceSettings())
+    with HostTransfers() as transfers:
+        fused = merge(InferenceSettings(score_threshold=0.2, mask_threshold=0.4, overlap_threshold=0.3))
+    assert transfers.operators > 50
+    assert not transfers.found
+    assert not transfers.asked
+    assert [image.label_map.shape for image in fused] == [(300, 400)] * 2
+    assert [len(image.segment_id) for image in fused] == [20, 20]
 
 
 def test_synchronisations_are_counted(predictor: Predictor) -> None:
