@@ -78,8 +78,8 @@ def weight_files(folder: Path, reference: ModelReference) -> list[Path]:
     if (folder / WEIGHT_INDEX).is_file():
         raise CheckpointError(f"{reference} is incomplete, {missing[0]} is missing: download it again")
     raise CheckpointError(
-        f"{reference} has no weights in safetensors files, and pickles, which can contain code, are not loaded: choose a "
-        "revision that has them, such as @refs/pr/1, or let https://huggingface.co/spaces/safetensors/convert offer one"
+        f"{reference} has no weights in safetensors files, and pickles, which can contain code, are not loaded: choose "
+        "a revision that has them, such as @refs/pr/1, or convert them: https://huggingface.co/spaces/safetensors/convert"
     )
 
 
