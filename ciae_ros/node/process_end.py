@@ -86,13 +86,17 @@ class NodeExecutor(SingleThreadedExecutor):
                 continue
 
 
-def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None:
+def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> threading.Thread:
     """Serve the node with an executor on its own thread.
 
     Args:
         node: node without an executor.
         end: requested when ROS is shut down.
         fail: called with exit code and fault after an unhandled exception in a callback or on any other thread.
+
+    Returns:
+        The thread, which ends after ROS has been shut down. The interpreter must not end before it: a thread that it
+        stops within rclpy aborts the process.
     """
     executor = NodeExecutor()
     executor.add_node(node)
@@ -116,4 +120,6 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> None
         end.request()
 
     threading.excepthook = lambda unhandled: fail_after(unhandled.exc_value)
-    threading.Thread(target=spin, name="ciae-executor", daemon=True).start()
+    thread = threading.Thread(target=spin, name="ciae-executor", daemon=True)
+    thread.start()
+    return thread

@@ -111,6 +111,34 @@ def test_an_exception_in_a_callback_or_on_a_thread_is_an_internal_error(
     node.destroy_node()
 
 
+SLOW_EXECUTOR = """
+import sys
+import time
+from ciae_ros.node import process_end
+from ciae_ros.node.cli.panoptic_node import main
+
+spin = process_end.NodeExecutor.spin
+
+def spin_and_wait(executor):
+    try:
+        spin(executor)
+    finally:
+        time.sleep(0.5)
+        print("the executor has ended", flush=True)
+
+process_end.NodeExecutor.spin = spin_and_wait
+sys.exit(main(sys.argv))
+"""
+
+
+def test_the_interpreter_does_not_end_before_the_executor() -> None:
+    """Python stops threads at its end, and one that it stops within rclpy aborts the process."""
+    process = start_node("-c", SLOW_EXECUTOR, model="missing.safetensors")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == CONFIGURATION_ERROR
+    assert "the executor has ended" in output
+
+
 FAULTY_SERVICE = """
 import sys
 from ciae_ros.node import panoptic_node

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
 
 import rclpy
@@ -31,6 +32,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
     """
     limit_malloc_arenas()
     node: PanopticNode | None = None
+    executor: threading.Thread | None = None
     exit_code = NORMAL_EXIT
     try:
         rclpy.init(args=args)
@@ -38,7 +40,7 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
             node = PanopticNode(load)
             if read_parameters(node).autostart:
                 node.start()
-            serve(node, node.end, node.fail)
+            executor = serve(node, node.end, node.fail)
             node.end.wait()
     except REFUSALS as error:
         exit_code = refuse("panoptic_node", error)
@@ -48,6 +50,10 @@ def main(args: list[str] | None = None, load: LoadPredictor = load_predictor) ->
     if node is not None:
         exit_code = _leave(node) or exit_code
     rclpy.try_shutdown()
+    if executor is not None:
+        executor.join(SHUTDOWN_TIMEOUT)
+        if executor.is_alive():
+            end_process(exit_code)
     return exit_code
 
 
