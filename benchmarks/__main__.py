@@ -32,7 +32,7 @@ COMMANDS = {
 """Subcommands and their modules."""
 SUMMARIES = {
     "frame": "stages of a frame with the node's components, including ROS",
-    "networks": "CIAE compared with Mask R-CNN, Mask2Former and EoMT, on the same images in the same run",
+    "networks": "CIAE compared with Mask R-CNN and networks of transformers, on the same images in the same run",
     "fusion": "cost of fusion by instances and size, compared with other methods",
     "roofline": "time of each stage relative to the device's measured rates",
     "pipeline": "frames through the pipeline, sequentially, and in the bare network",

@@ -37,9 +37,9 @@ NOTES = [
     "pre-processing for all but torchvision's network, which has its own.",
     "Post-processing differs: CIAE's includes proposals and non-maximum suppression; Mask R-CNN's network includes "
     "them, and its post-processing only pastes masks.",
-    "CIAE, Mask2Former and EoMT run as in the node, CIAE with folded batch normalisations; Mask R-CNN runs as its "
-    "library builds it.",
-    "Masks of Mask2Former and EoMT are merged by ciae_ros; `library's` is the time of transformers' "
+    "CIAE and the networks of transformers run as in the node, CIAE with folded batch normalisations; Mask R-CNN runs "
+    "as its library builds it.",
+    "Masks are merged by ciae_ros; `library's` is the time of transformers' "
     "post_process_panoptic_segmentation for the same outputs in the same rounds, which is not part of the total.",
     "In half precision Mask R-CNN runs under autocast with weights in fp32; the weights of the others are half too.",
     "GMAC: of convolutions and matrix products, counted once on the first image, without sampling operators.",

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Mask2Former and EoMT of the library transformers in the benchmark `networks`, run as in the node.
+"""Mask2Former, OneFormer, DETR and EoMT of the library transformers in the benchmark `networks`, run as in the node.
 
 They have random weights. Their masks are merged by this package and, for comparison, by the library.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,14 @@ class MaskClassifier(Baseline):
     settings = "thresholds 0.8, 0.5 and 0.8, on synthetic outputs of which N queries are kept; the merge is ciae_ros's"
 
     def __init__(
-        self, name: str, setup: Setup, module: nn.Module, input_format: InputFormat, num_queries: int, merge: Merge
+        self,
+        name: str,
+        setup: Setup,
+        module: nn.Module,
+        input_format: InputFormat,
+        num_queries: int,
+        merge: Merge,
+        task_tokens: Tensor | None = None,
     ) -> None:
         """Build the predictor of a network with random weights.
 
@@ -53,6 +61,7 @@ class MaskClassifier(Baseline):
             input_format: its input format.
             num_queries: its number of queries.
             merge: the library's post-processing.
+            task_tokens: tokens of the task, for OneFormer.
         """
         self.name, self.module = name, module
         self.input = (
@@ -71,6 +80,7 @@ class MaskClassifier(Baseline):
             settings=InferenceSettings(score_threshold=SCORE_THRESHOLD, max_instances=num_queries, min_stuff_area=0),
             input_format=input_format,
             num_queries=num_queries,
+            task_tokens=task_tokens,
         )
         self._predictor = Predictor(model, setup.device, setup.precision)
         self._instances, self._merge = setup.instances, merge
@@ -112,8 +122,35 @@ class MaskClassifier(Baseline):
         return self._predictor.run_network(inputs)
 
 
+def _merge(processor: Any, outputs: Callable[[LibraryOutputs], Any] = lambda outputs: outputs, **stuff: Any) -> Merge:
+    """Return the post-processing of one of the library's processors.
+
+    Args:
+        processor: the processor.
+        outputs: turns the outputs into those that it takes.
+        stuff: its argument for the stuff classes.
+    """
+
+    def merge(given: LibraryOutputs, image_size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
+        (result,) = processor.post_process_panoptic_segmentation(
+            outputs(given), threshold=SCORE_THRESHOLD, target_sizes=[image_size], **stuff
+        )
+        return result["segmentation"], result["segments_info"]
+
+    return merge
+
+
+STUFF = set(range(NUM_THINGS, NUM_CLASSES))
+
+
+def _format(setup: Setup, size_divisor: int = 32) -> InputFormat:
+    """Return the format with the shorter side 800 and the longer at most 1333, as published."""
+    size = setup.input_size(800)
+    return InputFormat(size, round(size * 1333 / 800), IMAGENET_MEAN, IMAGENET_STD, size_divisor)
+
+
 def mask2former(backbone: str, setup: Setup) -> MaskClassifier:
-    """Build Mask2Former: 100 queries; shorter side 800, longer at most 1333, as published."""
+    """Build Mask2Former: 100 queries, multi-scale deformable attention."""
     from transformers import (  # noqa: PLC0415 (optional dependency)
         Mask2FormerConfig,
         Mask2FormerForUniversalSegmentation,
@@ -124,25 +161,50 @@ def mask2former(backbone: str, setup: Setup) -> MaskClassifier:
 
     of_backbone = ResNetConfig(out_features=STAGES) if backbone == "r50" else SwinConfig(out_features=STAGES, **SWIN_T)
     config = Mask2FormerConfig(backbone_config=of_backbone, num_labels=NUM_CLASSES)
-    processor, size = Mask2FormerImageProcessor(), setup.input_size(800)
+    module = Mask2FormerForUniversalSegmentation(config)
+    merge = _merge(Mask2FormerImageProcessor(), label_ids_to_fuse=STUFF)
+    name = f"transformers_mask2former_{backbone}"
+    return MaskClassifier(name, setup, module, _format(setup), config.num_queries, merge)
 
-    def merge(outputs: LibraryOutputs, image_size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
-        (result,) = processor.post_process_panoptic_segmentation(
-            outputs,
-            threshold=SCORE_THRESHOLD,
-            target_sizes=[image_size],
-            label_ids_to_fuse=set(range(NUM_THINGS, NUM_CLASSES)),
-        )
-        return result["segmentation"], result["segments_info"]
 
-    return MaskClassifier(
-        f"transformers_mask2former_{backbone}",
-        setup,
-        Mask2FormerForUniversalSegmentation(config),
-        InputFormat(size, round(size * 1333 / 800), IMAGENET_MEAN, IMAGENET_STD),
-        config.num_queries,
-        merge,
+def oneformer(setup: Setup) -> MaskClassifier:
+    """Build OneFormer with Swin-T: 150 queries, conditioned on a task."""
+    from transformers import (  # noqa: PLC0415 (optional dependency)
+        OneFormerConfig,
+        OneFormerForUniversalSegmentation,
+        OneFormerImageProcessor,
+        SwinConfig,
     )
+
+    backbone = SwinConfig(out_features=STAGES, **SWIN_T)
+    config = OneFormerConfig(backbone_config=backbone, num_labels=NUM_CLASSES, is_training=False)
+    module, merge = (
+        OneFormerForUniversalSegmentation(config),
+        _merge(OneFormerImageProcessor(), label_ids_to_fuse=STUFF),
+    )
+    task = torch.zeros(1, config.task_seq_len, dtype=torch.int64)
+    name = "transformers_oneformer_swin_t"
+    return MaskClassifier(name, setup, module, _format(setup), config.num_queries, merge, task)
+
+
+def detr(setup: Setup) -> MaskClassifier:
+    """Build DETR with ResNet-50: 100 queries; images are not padded."""
+    from transformers import (  # noqa: PLC0415 (optional dependency)
+        DetrConfig,
+        DetrForSegmentation,
+        DetrImageProcessor,
+        ResNetConfig,
+    )
+
+    backbone = ResNetConfig(out_features=STAGES)
+    config = DetrConfig(use_timm_backbone=False, backbone=None, backbone_config=backbone, num_labels=NUM_CLASSES)
+
+    def named(outputs: LibraryOutputs) -> SimpleNamespace:
+        return SimpleNamespace(logits=outputs.class_queries_logits, pred_masks=outputs.masks_queries_logits)
+
+    merge = _merge(DetrImageProcessor(), named, label_ids_to_fuse=STUFF)
+    name = "transformers_detr_r50"
+    return MaskClassifier(name, setup, DetrForSegmentation(config), _format(setup, 1), config.num_queries, merge)
 
 
 EOMT_SIZES = {
@@ -174,16 +236,7 @@ def eomt(vit: str, setup: Setup, **choices: Any) -> MaskClassifier:
     module = EomtForUniversalSegmentation(config)
     module.attn_mask_probs.zero_()
     processor = EomtImageProcessor(size={"shortest_edge": size, "longest_edge": size}, do_pad=True)
-
-    def merge(outputs: LibraryOutputs, image_size: tuple[int, int]) -> tuple[Tensor, list[dict[str, Any]]]:
-        (result,) = processor.post_process_panoptic_segmentation(
-            outputs,
-            threshold=SCORE_THRESHOLD,
-            target_sizes=[image_size],
-            stuff_classes=list(range(NUM_THINGS, NUM_CLASSES)),
-        )
-        return result["segmentation"], result["segments_info"]
-
+    merge = _merge(processor, stuff_classes=sorted(STUFF))
     return MaskClassifier(
         f"transformers_eomt_vit_{vit}",
         setup,
@@ -197,5 +250,7 @@ def eomt(vit: str, setup: Setup, **choices: Any) -> MaskClassifier:
 TRANSFORMERS_BASELINES: dict[str, Builder] = {
     "transformers_mask2former_r50": partial(mask2former, "r50"),
     "transformers_mask2former_swin_t": partial(mask2former, "swin_t"),
+    "transformers_oneformer_swin_t": oneformer,
+    "transformers_detr_r50": detr,
     **{f"transformers_eomt_vit_{vit}": partial(eomt, vit) for vit in EOMT_SIZES},
 }

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.harness.plots import CameraRow, plot_cameras
 from benchmarks.harness.timing import Rounds, interleaved, milliseconds
 from benchmarks.networks.fusion_inputs import random_input
-from benchmarks.networks.synthetic_masks import MaskOutputs, synthetic_outputs
+from benchmarks.networks.synthetic_masks import LibraryOutputs, synthetic_outputs
 from benchmarks.roofline.operator_counts import count_macs, count_operators
 
 
@@ -38,7 +38,7 @@ def test_views_move_nothing() -> None:
 
 
 def test_synthetic_masks_partition_the_image() -> None:
-    like = MaskOutputs(torch.empty(1, 20, 134), torch.empty(1, 20, 30, 40))
+    like = LibraryOutputs(torch.empty(1, 20, 134), torch.empty(1, 20, 30, 40))
     outputs = synthetic_outputs(like, surviving=15, num_things=80)
     score, label = outputs.class_queries_logits[0].softmax(dim=1).max(dim=1)
     assert (score > 0.9).all()

@@ -242,12 +242,12 @@ def test_peak_memory_in_a_separate_process() -> None:
 
 @NEEDS_TRANSFORMERS
 def test_mask_classifiers() -> None:
-    from benchmarks.networks.transformers_baselines import eomt, mask2former  # noqa: PLC0415
+    from benchmarks.networks.transformers_baselines import detr, eomt, mask2former, oneformer  # noqa: PLC0415
 
     setup = baselines.Setup("cpu", "fp32", instances=7, scale=0.1)
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     tiny = {"hidden_size": 64, "num_hidden_layers": 5, "num_attention_heads": 2}
-    for baseline in (mask2former("swin_t", setup), eomt("l", setup, **tiny)):
+    for baseline in (mask2former("swin_t", setup), oneformer(setup), detr(setup), eomt("l", setup, **tiny)):
         baseline.target_instance_count(image)
         times, segments = baseline.run(image)
         assert segments == 7

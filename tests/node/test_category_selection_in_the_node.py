@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
 from ciae_ros.core.processes import stop
 from ciae_ros.inference import Category
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR
@@ -88,6 +90,22 @@ def test_wrong_choices_are_refused_at_start(parameters: dict[str, str], message:
     assert process.returncode == CONFIGURATION_ERROR
     assert message in output
     assert "Traceback" not in output
+
+
+def test_label_info_follows_the_choice_over_dds(ros: None) -> None:
+    vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs, which a ROS distribution has")
+    with node_in_this_process(device="cpu", class_map=["vehicle = car, truck"], classes=["vehicle", "road"]):
+        client = Client()
+        received: list[Any] = []
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        try:
+            client.create_subscription(vision_msgs.LabelInfo, "/panoptic_node/label_info", received.append, latched)
+            client.wait(lambda: received)
+            assert [one.class_name for one in received[-1].class_map] == ["road", "vehicle"]
+            assert client.set_parameters_of_node(classes=["sky-other-merged"]) == [""]
+            client.wait(lambda: [one.class_name for one in received[-1].class_map] == ["sky-other-merged"])
+        finally:
+            client.destroy_node()
 
 
 def test_label_info_follows_the_choice(ros: None, monkeypatch: pytest.MonkeyPatch) -> None:

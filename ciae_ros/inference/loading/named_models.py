@@ -39,7 +39,7 @@ def load_model(name: str) -> Checkpoint:
         return untrained_checkpoint(preset, PRESETS[preset], coco_categories())
     if name.endswith(".onnx"):
         raise CheckpointError(f"{name} is an ONNX file, and this needs a checkpoint: give the .safetensors file")
-    if is_reference(name):
+    if is_mask_model(name):
         raise CheckpointError(
             f"{name} is not a checkpoint of CIAE, which this needs: give the path of a .safetensors file"
         )
@@ -47,6 +47,11 @@ def load_model(name: str) -> Checkpoint:
     if not name:
         raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")
     return load_checkpoint(shipped.get(name, Path(name)))
+
+
+def is_mask_model(name: str) -> bool:
+    """Whether the name is a reference to the Hugging Face hub or to a folder, which a shipped model's name never is."""
+    return name not in shipped_models() and is_reference(name)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -87,4 +92,4 @@ def load_for_backend(name: str, backend: str = "auto") -> Model:
         )
     if is_onnx:
         return load_onnx_model(Path(name), tensorrt=backend == "tensorrt")
-    return load_mask_model(name) if is_reference(name) else load_model(name)
+    return load_mask_model(name) if is_mask_model(name) else load_model(name)

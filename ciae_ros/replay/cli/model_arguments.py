@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ciae_ros.core.arguments import add_settings
 from ciae_ros.inference import DEFAULT_MODEL, InferenceSettings
-from ciae_ros.inference.loading.huggingface.reference import is_reference, with_absolute_paths
-from ciae_ros.inference.loading.named_models import BACKENDS
+from ciae_ros.inference.loading.huggingface.reference import with_absolute_paths
+from ciae_ros.inference.loading.named_models import BACKENDS, is_mask_model
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.replay.evaluation.model_options import ModelOptions
@@ -41,7 +41,7 @@ def model_options(options: argparse.Namespace) -> ModelOptions:
         CheckpointError: the reference to a model on the hub is invalid.
     """
     chosen = {field.name: getattr(options, field.name) for field in fields(ModelOptions)}
-    if is_reference(options.model):
+    if is_mask_model(options.model):
         chosen["model"] = with_absolute_paths(options.model)
     elif Path(options.model).is_file():
         chosen["model"] = str(Path(options.model).resolve())

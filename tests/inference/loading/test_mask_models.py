@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ciae_ros.inference import CheckpointError, Predictor, load_for_backend
+from ciae_ros.inference import DEFAULT_MODEL, Checkpoint, CheckpointError, Predictor, load_for_backend
 from ciae_ros.inference.backends.mask_backend import MaskBackend
 from ciae_ros.inference.device_choice import choose_precision
 from ciae_ros.inference.loading.huggingface.mask_model import TASK, MaskModel, load_mask_model
@@ -234,6 +234,12 @@ def test_folders_that_are_no_models_are_refused(broken: Path, tmp_path: Path) ->
 def test_models_of_another_kind_are_refused(broken: Path, config: dict[str, Any], message: str) -> None:
     edit_json(broken / "config.json", **config)
     assert re.search(message, refusal(broken))
+
+
+def test_a_folder_does_not_hide_a_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / DEFAULT_MODEL).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(load_for_backend(DEFAULT_MODEL), Checkpoint)
 
 
 def test_semantic_models_are_refused(broken: Path) -> None:

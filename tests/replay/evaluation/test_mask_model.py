@@ -29,11 +29,15 @@ LABELS = tuple({c.id - 1: c.name for c in OWN.categories}.get(number, f"LABEL_{n
 LENIENT = ["--score-threshold", "0", "--mask-threshold", "0.3", "--overlap-threshold", "0"]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = write_model("mask2former", tmp_path_factory.mktemp("model") / "mask2former", LABELS)
+def write(family: str, parent: Path) -> str:
+    folder = write_model(family, parent / family, LABELS)
     (folder / "things.yaml").write_text("- own car\n- own person\n")
     return f"{folder}?things={folder / 'things.yaml'}"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write("mask2former", tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +53,16 @@ def bag(annotations: PanopticAnnotations, tmp_path_factory: pytest.TempPathFacto
     return path
 
 
-def test_replay_writes_a_report(model: str, bag: Path, annotations: PanopticAnnotations, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["eomt", "mask2former", "oneformer", "detr"])
+def test_replay_writes_a_report(family: str, bag: Path, annotations: PanopticAnnotations, tmp_path: Path) -> None:
+    model = write(family, tmp_path)
     arguments = ["evaluate", bag, "--model", model, "--device", "cpu", "--output", tmp_path / "run", *LENIENT]
     assert main([*map(str, arguments), "--ground-truth", str(annotations.path)]) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["summary"]["frames"] == 4
     assert 0 <= report["summary"]["pq"] < 100
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "mask2former" in page and "own car" in page
+    assert family in page and "own car" in page
 
 
 def test_results_are_recorded(model: str, bag: Path, tmp_path: Path) -> None:
