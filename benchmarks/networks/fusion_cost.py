@@ -22,7 +22,7 @@ from benchmarks.networks.synthetic_masks import LibraryOutputs, synthetic_output
 from ciae_ros.core.arguments import image_size, positive_int
 from ciae_ros.core.known_categories import coco_categories
 from ciae_ros.inference import InferenceSettings
-from ciae_ros.inference.fusion.mask_merging import ClassMeanings, merge_masks
+from ciae_ros.inference.fusion.mask_merging import ClassCategories, merge_masks
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.settings import DeviceSettings
@@ -181,7 +181,7 @@ def _merges(size: tuple[int, int], device: torch.device) -> dict[str, Callable[[
     outputs = synthetic_outputs(like, QUERIES, THINGS)
     stuff, categories = range(THINGS, CLASSES), coco_categories()
     num_stuff = len(categories.stuff)
-    meanings = ClassMeanings(
+    class_categories = ClassCategories(
         torch.tensor([*range(num_stuff, CLASSES), *range(num_stuff), -1], device=device), num_stuff
     )
     geometry = ImageGeometry(size, size, size)
@@ -190,7 +190,7 @@ def _merges(size: tuple[int, int], device: torch.device) -> dict[str, Callable[[
 
     def merge() -> int:
         classes, masks = outputs.class_queries_logits[0], outputs.masks_queries_logits[0]
-        return len(merge_masks(classes, masks, meanings, settings, 0, geometry).to_result(categories).segments)
+        return len(merge_masks(classes, masks, class_categories, settings, 0, geometry).to_result(categories).segments)
 
     if util.find_spec("transformers") is None:
         return {MERGING: merge}

@@ -101,7 +101,7 @@ def _print_summary(folder: Path) -> None:
     for name, what in (
         ("overlay.mp4", "the segmented clip"),
         ("contact_sheet.png", "nine of its frames"),
-        ("picture.png", "a frame, its panoptic map, and CIAE's embedding of its pixels"),
+        ("picture.png", "a frame, its panoptic map and, if the model is CIAE, the embedding of its pixels"),
         ("summary.json", "the summary above"),
         ("run/report.html", "the report of this run, frame by frame; open it in a browser"),
     ):

@@ -102,7 +102,7 @@ class Segmenter:
             streams: streams by the names of their cameras.
             parameters: returns the parameters; called for each batch, so that changes apply to the next
                 frame.
-            selection: returns the categories to publish; called for each batch.
+            selection: returns the categories to publish; called for each frame.
             clock: clock of the node, which stamps are compared with.
             logger: logs dropped frames, once for each reason.
             on_fatal: called with a `DeviceLostError` or an internal error on one of the threads, which then end.
@@ -276,14 +276,13 @@ class Segmenter:
             self._handle_batch_error(error, batch.jobs)
             return
         self._preparation = PREPARATION_MARGIN * (stages.preprocess + sum(job.convert for job in batch.jobs))
-        selection = self._selection()
         for job, result in zip(batch.jobs, results, strict=True):
-            self._publish(job, selection.apply(result), stages, parameters)
+            self._publish(job, result, stages, parameters)
 
     def _publish(self, job: _Job, result: PanopticResult, stages: StageTimes, parameters: NodeParameters) -> None:
         stream = job.stream
-        frame = SegmentedFrame(job.frame.message.header, job.image, result)
         try:
+            frame = SegmentedFrame(job.frame.message.header, job.image, self._selection().apply(result))
             message, publish = stream.publisher.publish(
                 frame, self._predictor.name, stream.calibration, parameters.overlay_style, self._note
             )

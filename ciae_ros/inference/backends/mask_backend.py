@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ciae_ros.inference.backends.backend import ResultSize, Settings, min_stuff_area, result_geometry
 from ciae_ros.inference.fusion.fused_image import FusedImage
-from ciae_ros.inference.fusion.mask_merging import ClassMeanings, merge_masks
+from ciae_ros.inference.fusion.mask_merging import ClassCategories, merge_masks
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.input_format import InputFormat
 from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
@@ -31,7 +31,7 @@ class MaskBackend:
         self._network = network
         self._num_queries = model.num_queries
         category = torch.tensor([*model.category_of_class, -1], device=device)
-        self._meanings = ClassMeanings(category, len(model.categories.stuff))
+        self._class_categories = ClassCategories(category, len(model.categories.stuff))
 
     @property
     def input_format(self) -> InputFormat:
@@ -61,7 +61,7 @@ class MaskBackend:
             merge_masks(
                 outputs.class_logits[index],
                 outputs.mask_logits[index],
-                self._meanings,
+                self._class_categories,
                 settings,
                 min_stuff_area(settings, geometry, result_size),
                 result_geometry(geometry, result_size),

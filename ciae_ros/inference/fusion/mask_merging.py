@@ -27,8 +27,8 @@ from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 
 
 @dataclass(frozen=True)
-class ClassMeanings:
-    """What the C classes of a network mean."""
+class ClassCategories:
+    """The categories of the C classes of a network."""
 
     category: Tensor
     """(C + 1,) int64 index into the model's `CategorySet`; -1 for classes without a category, and, as the last one, for
@@ -49,7 +49,7 @@ class _Queries(NamedTuple):
 def merge_masks(
     class_logits: Tensor,
     mask_logits: Tensor,
-    meanings: ClassMeanings,
+    class_categories: ClassCategories,
     settings: InferenceSettings | DeviceSettings,
     min_stuff_area: float | Tensor,
     geometry: ImageGeometry,
@@ -61,7 +61,7 @@ def merge_masks(
     Args:
         class_logits: (Q, C + 1) of any float type, the last one for "no object".
         mask_logits: (Q, h, w) of any float type, a map of the padded image; h and w at least 2.
-        meanings: meanings of the classes.
+        class_categories: categories of the classes.
         settings: thresholds.
         min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: geometry of the image.
@@ -70,7 +70,7 @@ def merge_masks(
         NotFiniteError: the logits are not finite; where Triton runs this is raised when the result is read.
     """
     zero = zero_if_finite(class_logits, mask_logits)
-    queries = _select(class_logits, meanings, settings)
+    queries = _select(class_logits, class_categories, settings)
     if not runs_triton(zero.device):
         if zero.isnan():
             raise NotFiniteError
@@ -78,10 +78,10 @@ def merge_masks(
         mask_logits, queries = mask_logits[kept], _Queries(*(each[kept] for each in queries))
     assignment, statistics = _assign(mask_logits.float(), queries.score, settings.mask_threshold, geometry)
     is_valid = _survives_overlaps(assignment, statistics, settings.overlap_threshold)
-    segment = _segment_of_query(queries.category, is_valid, meanings.num_stuff)
+    segment = _segment_of_query(queries.category, is_valid, class_categories.num_stuff)
     merged = _merge_statistics(statistics, segment, is_valid)
     is_segment = is_valid & (segment == torch.arange(len(segment), device=segment.device))
-    is_segment &= (queries.category >= meanings.num_stuff) | (merged.area >= min_stuff_area)
+    is_segment &= (queries.category >= class_categories.num_stuff) | (merged.area >= min_stuff_area)
     segment_id = is_segment.cumsum(dim=0) * is_segment
     return FusedImage(
         label_map=look_up(F.pad((segment_id[segment] * is_valid).to(torch.int16), (0, 1)), assignment.winners),
@@ -92,12 +92,14 @@ def merge_masks(
     )
 
 
-def _select(class_logits: Tensor, meanings: ClassMeanings, settings: InferenceSettings | DeviceSettings) -> _Queries:
+def _select(
+    class_logits: Tensor, class_categories: ClassCategories, settings: InferenceSettings | DeviceSettings
+) -> _Queries:
     """Keep the queries whose class is a category and exceeds the threshold, and at most `max_instances` things."""
     probability, label = class_logits.float().softmax(dim=1).max(dim=1)
-    category = meanings.category[label]
+    category = class_categories.category[label]
     is_kept = (category >= 0) & (probability > settings.score_threshold)
-    thing_score = probability * (is_kept & (category >= meanings.num_stuff))
+    thing_score = probability * (is_kept & (category >= class_categories.num_stuff))
     # The rank of a thing is the number of things with a higher score; the earlier one is higher among equal scores.
     is_earlier = torch.ones(2 * thing_score.shape, dtype=torch.bool, device=thing_score.device).tril(-1)
     is_higher = (thing_score[:, None] < thing_score) | ((thing_score[:, None] == thing_score) & is_earlier)

@@ -10,13 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ciae_ros.inference import InferenceSettings, coco_categories
-from ciae_ros.inference.fusion.mask_merging import ClassMeanings
+from ciae_ros.inference.fusion.mask_merging import ClassCategories
 
 CATEGORIES = coco_categories()
 NUM_THINGS, NUM_STUFF = 80, 53
 STUFF = range(NUM_THINGS, NUM_THINGS + NUM_STUFF)
 """Classes of stuff in the libraries' COCO models, where things come first."""
-MEANINGS = ClassMeanings(torch.tensor([*range(NUM_STUFF, NUM_STUFF + NUM_THINGS), *range(NUM_STUFF), -1]), NUM_STUFF)
+CLASS_CATEGORIES = ClassCategories(
+    torch.tensor([*range(NUM_STUFF, NUM_STUFF + NUM_THINGS), *range(NUM_STUFF), -1]), NUM_STUFF
+)
 SETTINGS = InferenceSettings(score_threshold=0.8, mask_threshold=0.5, overlap_threshold=0.8, min_stuff_area=0)
 PERSON, CAR, SKY, ROAD = 0, 2, 119, 100
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from ciae_ros.inference import InferenceSettings, PanopticResult
 from ciae_ros.inference.fusion.fused_image import FusedImage, NotFiniteError
 from ciae_ros.inference.fusion.mask_assignment import assign_masks_by_cells, assign_masks_by_rows
-from ciae_ros.inference.fusion.mask_merging import ClassMeanings, merge_masks
+from ciae_ros.inference.fusion.mask_merging import ClassCategories, merge_masks
 from ciae_ros.inference.fusion.sampling_grid import sampling_grid
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from tests.inference.fusion.mask_scenes import (
     CAR,
     CATEGORIES,
-    MEANINGS,
+    CLASS_CATEGORIES,
     NUM_STUFF,
     NUM_THINGS,
     PERSON,
@@ -36,7 +36,9 @@ from tests.inference.fusion.mask_scenes import (
 
 
 def merged(classes: Tensor, masks: Tensor, geometry: ImageGeometry, settings: InferenceSettings = SETTINGS) -> Any:
-    return merge_masks(classes, masks, MEANINGS, settings, settings.min_stuff_area, geometry).to_result(CATEGORIES)
+    return merge_masks(classes, masks, CLASS_CATEGORIES, settings, settings.min_stuff_area, geometry).to_result(
+        CATEGORIES
+    )
 
 
 def labels_and_classes(result: PanopticResult) -> tuple[np.ndarray, list[str]]:
@@ -203,10 +205,12 @@ def test_only_the_best_things_are_kept() -> None:
 
 
 def test_classes_without_a_category_are_no_objects() -> None:
-    meanings = ClassMeanings(MEANINGS.category.clone(), NUM_STUFF)
-    meanings.category[CAR] = -1
+    class_categories = ClassCategories(CLASS_CATEGORIES.category.clone(), NUM_STUFF)
+    class_categories.category[CAR] = -1
     masks = torch.full((1, 4, 4), 10.0)
-    fused = merge_masks(class_logits([CAR]), masks, meanings, SETTINGS, 0, ImageGeometry((16, 16), (16, 16), (16, 16)))
+    fused = merge_masks(
+        class_logits([CAR]), masks, class_categories, SETTINGS, 0, ImageGeometry((16, 16), (16, 16), (16, 16))
+    )
     assert fused.to_result(CATEGORIES).segments == ()
 
 
@@ -237,4 +241,6 @@ def test_statistics_are_those_of_the_labels() -> None:
         assert segment.area == len(x)
         assert segment.box == (x.min(), y.min(), x.max() - x.min() + 1, y.max() - y.min() + 1)
         assert segment.centroid == (pytest.approx(x.mean()), pytest.approx(y.mean()))
-    assert isinstance(merge_masks(classes, masks, MEANINGS, SETTINGS, 0, image_geometry(64, 64, 160, 224)), FusedImage)
+    assert isinstance(
+        merge_masks(classes, masks, CLASS_CATEGORIES, SETTINGS, 0, image_geometry(64, 64, 160, 224)), FusedImage
+    )

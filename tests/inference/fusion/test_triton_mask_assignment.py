@@ -22,7 +22,7 @@ from ciae_ros.inference.fusion.segment_statistics import statistics_from_project
 from ciae_ros.inference.fusion.triton_mask_assignment import assign_and_measure_masks
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry
 from ciae_ros.inference.settings import DeviceSettings
-from tests.inference.fusion.mask_scenes import CATEGORIES, MEANINGS, SETTINGS, scene
+from tests.inference.fusion.mask_scenes import CATEGORIES, CLASS_CATEGORIES, SETTINGS, scene
 from tests.inference.fusion.test_triton_assignment import on_device
 from tests.inference.triton_device import DEVICE, INTERPRETED, needs_cuda, needs_device
 
@@ -62,13 +62,18 @@ def test_the_result_equals_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, seed
     classes, masks = scene(seed, 24, 32, 25)
     geometry = image_geometry(66, 90, 96, 128)
     settings = replace(SETTINGS, max_instances=10, min_stuff_area=20)
-    expected = merge_masks(classes, masks, MEANINGS, settings, 20, geometry).to_result(CATEGORIES)
+    expected = merge_masks(classes, masks, CLASS_CATEGORIES, settings, 20, geometry).to_result(CATEGORIES)
     if INTERPRETED:
         monkeypatch.setattr("ciae_ros.inference.fusion.mask_merging.runs_triton", lambda device: True)
-    meanings = replace(MEANINGS, category=MEANINGS.category.to(DEVICE))
+    class_categories = replace(CLASS_CATEGORIES, category=CLASS_CATEGORIES.category.to(DEVICE))
     on_device_settings = DeviceSettings(settings, DEVICE)
     fused = merge_masks(
-        classes.to(DEVICE), masks.to(DEVICE), meanings, on_device_settings, on_device_settings.min_stuff_area, geometry
+        classes.to(DEVICE),
+        masks.to(DEVICE),
+        class_categories,
+        on_device_settings,
+        on_device_settings.min_stuff_area,
+        geometry,
     )
     assert len(fused.segment_id) == 25
     result = fused.to_result(CATEGORIES)
@@ -85,8 +90,8 @@ def test_logits_that_are_not_finite_are_reported_with_the_result(monkeypatch: py
         monkeypatch.setattr("ciae_ros.inference.fusion.mask_merging.runs_triton", lambda device: True)
     classes, masks = (each.to(DEVICE) for each in scene(1, 16, 16, 6))
     masks[0, 3, 3] = torch.nan
-    meanings = replace(MEANINGS, category=MEANINGS.category.to(DEVICE))
-    fused = merge_masks(classes, masks, meanings, InferenceSettings(), 0, image_geometry(64, 64, 64, 64))
+    class_categories = replace(CLASS_CATEGORIES, category=CLASS_CATEGORIES.category.to(DEVICE))
+    fused = merge_masks(classes, masks, class_categories, InferenceSettings(), 0, image_geometry(64, 64, 64, 64))
     with pytest.raises(NotFiniteError):
         fused.to_result(CATEGORIES)
 
@@ -95,10 +100,10 @@ def test_logits_that_are_not_finite_are_reported_with_the_result(monkeypatch: py
 def test_nothing_synchronises() -> None:
     classes, masks = (each.to(DEVICE) for each in scene(1, 160, 160, 100))
     geometry, settings = image_geometry(480, 640, 640, 640), DeviceSettings(SETTINGS, DEVICE)
-    meanings = replace(MEANINGS, category=MEANINGS.category.to(DEVICE))
-    merge_masks(classes, masks, meanings, settings, settings.min_stuff_area, geometry)
+    class_categories = replace(CLASS_CATEGORIES, category=CLASS_CATEGORIES.category.to(DEVICE))
+    merge_masks(classes, masks, class_categories, settings, settings.min_stuff_area, geometry)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        merge_masks(classes, masks, meanings, settings, settings.min_stuff_area, geometry)
+        merge_masks(classes, masks, class_categories, settings, settings.min_stuff_area, geometry)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -97,6 +97,7 @@ def test_things_are_given_in_a_file(tmp_path: Path, content: str) -> None:
     [
         ({"stuff_classes": [0]}, {}),
         ({}, {"label_ids_to_fuse": [0]}),
+        ({"stuff_classes": [0]}, {"metadata": ["background field", "weed", "crop"]}),
         ({}, {"metadata": {"thing_ids": [1, 2], "class_names": ["background field", "weed", "crop"]}}),
     ],
 )
@@ -128,8 +129,14 @@ def test_two_classes_of_one_name_are_one_category() -> None:
         ({}, None, "does not name its classes: add id2label to its config.json"),
         (labels("LABEL_0", "LABEL_1"), None, "does not name its classes"),
         (labels("person", "car"), None, "is not a panoptic model .* 2 thing and 0 stuff classes"),
-        (OWN, "[tree]", "names 'tree', which is none of the model's classes: background field, weed, crop"),
-        (OWN, "[7]", "names 7, which is none of"),
+        (
+            OWN,
+            "[tree]",
+            "names 'tree', which is not a class of the model; its classes are background field, weed, crop",
+        ),
+        (OWN, "[7]", "names 7, which is not a class of the model"),
+        (OWN, "[yes]", "names True, which is not a class of the model"),
+        (OWN, "[{weed: 1}]", "names {'weed': 1}, which is not a class of the model"),
         (OWN, "weed: 1", "is not a YAML list: write one name or number"),
         (OWN, "[", r"things.yaml cannot be read .*: give a YAML list of the names of things"),
         (OWN, "[weed, crop, background field]", "3 thing and 0 stuff classes; choose one that has both"),

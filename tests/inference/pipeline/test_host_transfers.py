@@ -23,7 +23,7 @@ from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.backends.mask_backend import MaskBackend
 from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.fusion.mask_assignment import MaskAssignment
-from ciae_ros.inference.fusion.mask_merging import ClassMeanings
+from ciae_ros.inference.fusion.mask_merging import ClassCategories
 from ciae_ros.inference.fusion.sampling_grid import SamplingGrid, _cached_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
 from ciae_ros.inference.geometry import image_geometry
@@ -173,7 +173,7 @@ def test_merging_masks_does_not_synchronise(predictor: Predictor, monkeypatch: p
     monkeypatch.setattr(f"ciae_ros.inference.fusion.triton_mask_assignment.{kernel.__name__}", kernel)
     backend = object.__new__(MaskBackend)
     backend._num_queries = 20
-    backend._meanings = ClassMeanings(torch.zeros(134, dtype=torch.int64), 53)
+    backend._class_categories = ClassCategories(torch.zeros(134, dtype=torch.int64), 53)
     outputs = MaskOutputs(torch.empty(2, 20, 134), torch.empty(2, 20, 40, 40))
     geometries = [image_geometry(300, 400, 160, 160)] * 2
 

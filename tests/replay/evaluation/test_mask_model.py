@@ -26,7 +26,7 @@ from training.evaluate import main as evaluate
 OWN = CategorySet(tuple(replace(category, name=f"own {category.name}") for category in CATEGORIES.categories))
 """Categories with other names than any known data set's."""
 LABELS = tuple({c.id - 1: c.name for c in OWN.categories}.get(number, f"LABEL_{number}") for number in range(12))
-LENIENT = ["--score-threshold", "0", "--mask-threshold", "0.3", "--overlap-threshold", "0"]
+LENIENT = ["--score-threshold", "0", "--mask-threshold", "0", "--overlap-threshold", "0"]
 
 
 def write(family: str, parent: Path) -> str:
@@ -60,7 +60,14 @@ def test_replay_writes_a_report(family: str, bag: Path, annotations: PanopticAnn
     assert main([*map(str, arguments), "--ground-truth", str(annotations.path)]) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["summary"]["frames"] == 4
-    assert 0 <= report["summary"]["pq"] < 100
+    # The same images from their files, by the other command.
+    scores = tmp_path / "scores.json"
+    assert evaluate([model, str(annotations.path), "--device", "cpu", "--json", str(scores), *LENIENT]) == 0
+    expected = json.loads(scores.read_text())["scores"]
+    assert report["summary"]["miou"] == pytest.approx(100 * expected["mean_iou"])
+    assert report["summary"]["pq"] == pytest.approx(100 * expected["all"]["pq"])
+    # DETR's random weights prefer a class without a category here; the node's test has segments of it.
+    assert report["summary"]["unlabelled"] < 1 or family == "detr"
     page = (tmp_path / "run" / "report.html").read_text()
     assert family in page and "own car" in page
 
@@ -77,7 +84,6 @@ def test_images_are_evaluated(model: str, annotations: PanopticAnnotations, tmp_
     content = json.loads((tmp_path / "scores.json").read_text())
     assert (content["checkpoint"], content["instance_category"]) == ("mask2former", None)
     assert content["settings"]["overlap_threshold"] == 0
-    assert 0 <= content["scores"]["all"]["pq"] < 1
 
 
 @pytest.mark.parametrize("option", [["--oracle"], ["--instance-category", "embedding"]])

@@ -107,7 +107,8 @@ def _things(
     """Return the numbers of the classes that are things; None if nothing but their names may tell."""
     if reference.things:
         return _read_things(reference.things, names)
-    for source in (config, preprocessing, preprocessing.get("metadata") or {}):
+    metadata = preprocessing.get("metadata")
+    for source in (config, preprocessing, metadata if isinstance(metadata, dict) else {}):
         if isinstance(source.get(THING_KEY), list):
             return {number for number in source[THING_KEY] if number in names}
         for key in STUFF_KEYS:
@@ -126,10 +127,14 @@ def _read_things(path: Path, names: Mapping[int, str]) -> set[int]:
         raise CheckpointError(
             f"{path} is not a YAML list: write one name or number of a thing class per line, after '- '"
         )
-    numbers = {name: number for number, name in names.items()}
-    unknown = [entry for entry in content if entry not in names and str(entry) not in numbers]
-    if unknown:
-        raise CheckpointError(
-            f"{path} names {unknown[0]!r}, which is none of the model's classes: {', '.join(names.values())}"
-        )
-    return {number for entry in content for number, name in names.items() if name == str(entry) or number == entry}
+    numbers = {name: number for number, name in reversed(list(names.items()))}
+    things: set[int] = set()
+    for entry in content:
+        number = entry if type(entry) is int else numbers.get(str(entry), -1)
+        if number not in names:
+            choice = ", ".join(names.values())
+            raise CheckpointError(
+                f"{path} names {entry!r}, which is not a class of the model; its classes are {choice}"
+            )
+        things.add(number)
+    return things

@@ -145,8 +145,8 @@ def _cached_folder(reference: ModelReference) -> Path:
             "is not in the local cache, and the hub cannot be reached: connect, or copy the cache of a machine on "
             f"which you type hf download {repository}"
         )
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except Exception as error:  # Those of the file system and of the HTTP library have no common base class.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             reason = (
                 f"cannot be downloaded: no space is left in {hub.constants.HF_HUB_CACHE}; free some, or set HF_HOME to "
                 "a folder on another disk"
