@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -42,7 +43,7 @@ def cut_and_measure() -> int:
         text=True,
     )
     try:
-        time.sleep(0.5)
+        wait_for_namespace(node.pid)
         run("ip", "link", "set", THERE, "netns", str(node.pid))
         bring_up(HERE, "10.9.0.1/24")
         bring_up(THERE, "10.9.0.2/24", "nsenter", "--target", str(node.pid), "--net")
@@ -50,6 +51,15 @@ def cut_and_measure() -> int:
     finally:
         stop(node)
     return 0
+
+
+def wait_for_namespace(pid: int, timeout: float = 30.0) -> None:
+    """Wait until the process has left this network namespace; the link would otherwise stay in this one."""
+    own, end = Path("/proc/self/ns/net").readlink(), time.monotonic() + timeout
+    while Path(f"/proc/{pid}/ns/net").readlink() == own:
+        if time.monotonic() > end:
+            raise TimeoutError(f"the node had no network namespace of its own after {timeout} s")
+        time.sleep(0.05)
 
 
 def measure(node: subprocess.Popen[str]) -> dict[str, float]:
