@@ -19,6 +19,7 @@ from ciae_ros.core.arguments import add_settings, positive_int
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import Checkpoint, CheckpointError, InferenceSettings, Model, Predictor, load_for_backend
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
+from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.device_choice import default_device
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
@@ -70,7 +71,10 @@ def _predictor(model: Model, arguments: argparse.Namespace) -> Predictor:
             raise ValueError(f"--oracle and --instance-category need a checkpoint of CIAE, not {model.name}")
         if arguments.instance_category:
             use_instance_category(model, arguments.instance_category)
-    return kind(model, arguments.device, arguments.precision, settings, arguments.input_size)
+    category_map = CategoryMap.load(arguments.map) if arguments.map else None
+    if category_map:
+        category_map.check_names(model.categories.categories)
+    return kind(model, arguments.device, arguments.precision, settings, arguments.input_size, category_map=category_map)
 
 
 @contextmanager
@@ -96,6 +100,7 @@ def _conditions(arguments: argparse.Namespace, predictor: Predictor) -> dict[str
         "device": predictor.device_name,
         "precision": arguments.precision,
         "input_size": backend.input_format.input_size,
+        "map": str(arguments.map) if arguments.map else None,
         "settings": asdict(predictor.settings),
     }
 
@@ -120,6 +125,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("checkpoint", metavar="model", help="path of a .safetensors file, or another model as the node takes it")
     add("annotations", type=Path, help="JSON file in COCO's panoptic format, with PNGs in the folder of the same name")
     add("--images", type=Path, help="folder of the images (default: ../X for annotations/panoptic_X.json)")
+    add("--map", type=Path, metavar="MAP.yaml", help="map the model's categories to those of the annotations")
     add("--output", type=Path, help="folder for the results in COCO's format (default: they are not kept)")
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument(

@@ -167,9 +167,15 @@ def write_segment_ids(path: Path, ids: np.ndarray) -> None:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by OpenCV, which does not report a full disk.
+    path.write_bytes(encode_segment_ids(ids))
+
+
+def encode_segment_ids(ids: np.ndarray) -> bytes:
+    """Encode segment ids (H, W) as the colours of a PNG file."""
+    ids = ids.astype(np.int32)
     blue_green_red = np.stack((ids >> 16, ids >> 8 & 255, ids & 255), axis=-1)
-    if not cv2.imwrite(str(path), blue_green_red.astype(np.uint8)):
-        raise OSError(f"{path} cannot be written")
+    return cv2.imencode(".png", blue_green_red.astype(np.uint8))[1].tobytes()
 
 
 def _segment_info(segment: Segment, category_id: int) -> dict[str, Any]:

@@ -22,6 +22,16 @@ def coco_categories() -> CategorySet:
     return CategorySet(_categories("coco"))
 
 
+def known_names() -> frozenset[str]:
+    """Return the names of the categories of all data sets."""
+    return frozenset(category.name for data_set in DATA_SETS for category in _categories(data_set))
+
+
+def data_set_categories(data_set: str) -> tuple[Category, ...]:
+    """Return the categories of one of `DATA_SETS` in its order."""
+    return _categories(data_set)
+
+
 def categories_of_names(names: Mapping[int, str]) -> dict[int, Category] | None:
     """Return the categories of classes if their names are those of a known data set, by the number of the class.
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-import torch
-
 from ciae_ros.core.categories import Category, CategorySet
 from ciae_ros.core.result import PanopticResult, Segment
-from ciae_ros.inference.fusion.fused_image import look_up
+from ciae_ros.inference.regrouping import Target, regroup
 
 
 class CategorySelection:
@@ -51,24 +48,13 @@ class CategorySelection:
         """
         if self._changes_nothing:
             return result
-        segments: list[Segment] = []
-        place_of_stuff: dict[int, int] = {}
-        table = np.zeros(len(result.segments) + 1, np.int16)
-        for segment in result.segments:
-            category = self._target.get(segment.category.id)
-            if category is None:
-                continue
-            place = place_of_stuff.get(category.id)
-            if place is None:
-                segments.append(replace(segment, id=len(segments) + 1, category=category))
-                if not category.is_thing:
-                    place_of_stuff[category.id] = len(segments) - 1
-                table[segment.id] = len(segments)
-            else:
-                segments[place] = _union(segments[place], segment)
-                table[segment.id] = place + 1
-        index = torch.from_numpy(result.label_map.view(np.int16))
-        return PanopticResult(look_up(torch.from_numpy(table), index).numpy().view(np.uint16), tuple(segments))
+        return regroup(result, self._target_of)[0]
+
+    def _target_of(self, segment: Segment) -> Target | None:
+        category = self._target.get(segment.category.id)
+        if category is None:
+            return None
+        return Target(category, ("thing", segment.id) if category.is_thing else ("stuff", category.id))
 
 
 def parse_class_map(entries: Iterable[str]) -> dict[str, list[str]]:
@@ -119,20 +105,3 @@ def _check_known(parameter: str, names: Iterable[str], known: set[str]) -> None:
         raise ValueError(
             f"{parameter} names {unknown[0]!r}, which does not exist: choose from {', '.join(sorted(known))}"
         )
-
-
-def _union(first: Segment, second: Segment) -> Segment:
-    area = first.area + second.area
-    left, top = (min(a, b) for a, b in zip(first.box[:2], second.box[:2], strict=True))
-    right, bottom = (max(one.box[axis] + one.box[axis + 2] for one in (first, second)) for axis in range(2))
-
-    def mean(a: float, b: float) -> float:
-        return (a * first.area + b * second.area) / area
-
-    return replace(
-        first,
-        score=mean(first.score, second.score),
-        area=area,
-        box=(left, top, right - left, bottom - top),
-        centroid=(mean(first.centroid[0], second.centroid[0]), mean(first.centroid[1], second.centroid[1])),
-    )

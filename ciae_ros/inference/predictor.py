@@ -15,7 +15,8 @@ from torch import Tensor
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.backends.backend import ResultSize, Settings, result_geometry
 from ciae_ros.inference.backends.building import build_backend
-from ciae_ros.inference.fusion.fused_image import FusedImage
+from ciae_ros.inference.category_map import CategoryMap
+from ciae_ros.inference.fusion.fused_image import FusedImage, result_from_table
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.loading.named_models import Model
@@ -42,6 +43,7 @@ class Predictor:
         input_size: int | None = None,
         result_size: ResultSize = "input",
         compile_network: bool = False,
+        category_map: CategoryMap | None = None,
     ) -> None:
         """Take over the model: move it to the device and fold its batch normalisations.
 
@@ -53,16 +55,23 @@ class Predictor:
             input_size: length of the shorter side in the network, in pixels; that of the model if None.
             result_size: "input": size of the image; "network": size of the resized image, without padding.
             compile_network: compile the network with `torch.compile`, slowly, for each padded size that occurs.
+            category_map: map to the categories of the results; None for those of the model.
 
         Raises:
             ValueError: the device does not exist or does not support the precision, the result size is unknown, or the
                 network does not support the input size.
             CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
+            CategoryMapError: the map names none of the model's categories.
         """
         if result_size not in get_args(ResultSize):
             raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
         self.device = _checked_device(device, precision)
-        self.categories = model.categories
+        self._model_categories = model.categories
+        self.map_digest = category_map.digest if category_map else None
+        """Identifier of the map to the categories of the results; None without one."""
+        self._category_map = category_map and category_map.for_model(model.categories.categories)
+        self.categories = category_map.categories if category_map else model.categories
+        """Categories of the results."""
         self.name = model.name
         self.digest = model.digest
         self.default_settings = model.settings
@@ -141,7 +150,7 @@ class Predictor:
         batch = self.preprocess(on_device, geometries)
         clock.lap()
         fused = self.compute(batch, geometries, self.settings_on_device(self.settings), clock)
-        results = [image.to_result(self.categories) for image in fused]
+        results = [self.to_result(image) for image in fused]
         clock.lap()
         return results, StageTimes(*clock.laps)
 
@@ -225,6 +234,17 @@ class Predictor:
     ) -> list[FusedImage]:
         """Run proposals and fusion on outputs of `run_network`; the clock is lapped after each of both."""
         return self.backend.segment(outputs, geometries, settings, self.result_size, clock)
+
+    def to_result(self, fused: FusedImage) -> PanopticResult:
+        """Return the result of an image on the device, in the categories of the results."""
+        return self._mapped(fused.to_result(self._model_categories))
+
+    def result_from_table(self, label_map: np.ndarray, table: np.ndarray) -> PanopticResult:
+        """Return the result of a downloaded image (`FusedImage.table`), in the categories of the results."""
+        return self._mapped(result_from_table(label_map, table, self._model_categories))
+
+    def _mapped(self, result: PanopticResult) -> PanopticResult:
+        return self._category_map.apply(result).result if self._category_map else result
 
     def settings_on_device(self, settings: InferenceSettings) -> Settings:
         """Return the settings for `compute`; on a CUDA device, thresholds apply to work launched from now on."""

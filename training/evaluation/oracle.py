@@ -38,7 +38,7 @@ class OraclePredictor(Predictor):
         fused = fuse_instances(
             embedding, instances, stuff_queries, self.settings.min_stuff_area, geometry, outputs.semantic_logits_of(0)
         )
-        return fused.to_result(self.categories)
+        return self.to_result(fused)
 
 
 def true_instances(embedding: Tensor, sample: Sample, num_stuff: int, geometry: ImageGeometry) -> Instances:

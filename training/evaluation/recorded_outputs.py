@@ -59,7 +59,7 @@ class RecordedOutputs:
             predictor.settings_on_device(settings),
             HostClock(predictor.device),
         )
-        return fused.to_result(predictor.categories)
+        return predictor.to_result(fused)
 
 
 def record_outputs(

@@ -11,7 +11,6 @@ from concurrent.futures import CancelledError
 import numpy as np
 
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.inference.fusion.fused_image import result_from_table
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images
 from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool
@@ -110,7 +109,7 @@ class CudaBatch:
 
     def results(self) -> list[PanopticResult]:
         return [
-            result_from_table(labels.numpy().view(np.uint16).copy(), table.numpy(), self._predictor.categories)
+            self._predictor.result_from_table(labels.numpy().view(np.uint16).copy(), table.numpy())
             for labels, table in zip(self._buffers.host_label_maps, self._buffers.host_tables, strict=True)
         ]
 

@@ -56,7 +56,7 @@ class HostBatch:
         self._batch = None
 
     def download(self) -> None:
-        self._results = [image.to_result(self._predictor.categories) for image in self._fused]
+        self._results = [self._predictor.to_result(image) for image in self._fused]
 
     def results(self) -> list[PanopticResult]:
         return self._results

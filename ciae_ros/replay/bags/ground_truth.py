@@ -23,7 +23,8 @@ from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS
 from ciae_ros.replay.bags.stamps import stamp_of
 from ciae_ros.replay.bags.types import BagFrame, GroundTruth, GroundTruthError, TrueSegment, TrueSegments
 
-EVERY_TOPIC = ""
+EVERY = ""
+"""Bag or topic of an entry that states none."""
 
 FIRST_STAMP = 10**12
 """Smallest number in a file name that is a stamp in nanoseconds (17 minutes after the epoch), not a frame index."""
@@ -35,7 +36,8 @@ def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
     An entry of `images` belongs to the frame whose header has its `stamp` (an integer in nanoseconds; or a string or a
     fraction in seconds). Where it has none, the name of its file without the suffix says which frame it is: a stamp in
     nanoseconds, or in seconds with a point; the frame_id of the header; or the number of the frame on its topic, from
-    0. An entry with a `topic` belongs to frames of that topic only, one without to those of every topic.
+    0. An entry with a `topic` belongs to frames of that topic only, one without to those of every topic; likewise with
+    a `bag`, the name of the bag without suffix.
 
     Args:
         spec: the JSON file, with its PNGs in the folder of the same name next to it; or the folder that contains both.
@@ -78,16 +80,15 @@ def topic_ground_truth(bag: Bag, labels_topic: str, segments_topic: str, categor
 class _FileTruth:
     def __init__(self, annotations: PanopticAnnotations) -> None:
         self._annotations = annotations
-        self._image_ids: dict[tuple[str, str, int | str], ImageId] = {}
-        """Ids by topic, kind of identifier, and identifier of the frame."""
+        self._image_ids: dict[tuple[str, str, str, int | str], ImageId] = {}
+        """Ids by bag, topic, kind of identifier, and identifier of the frame."""
         for image_id, entry in annotations.images.items():
             if image_id in annotations.annotations:
                 self._add(image_id, entry)
 
     def find(self, frame: BagFrame) -> TrueSegments | None:
-        found = self._find(frame, frame.key.topic)
-        if found is None:
-            found = self._find(frame, EVERY_TOPIC)
+        places = ((bag, topic) for bag in (frame.key.bag, EVERY) for topic in (frame.key.topic, EVERY))
+        found = next((one for place in places if (one := self._find(frame, *place)) is not None), None)
         if found is None:
             return None
         try:
@@ -98,21 +99,21 @@ class _FileTruth:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
 
-    def _find(self, frame: BagFrame, topic: str) -> ImageId | None:
-        keys: list[tuple[str, str, int | str]] = [
-            (topic, "name", frame.frame_id),
-            (topic, "number", frame.key.index),
+    def _find(self, frame: BagFrame, bag: str, topic: str) -> ImageId | None:
+        keys: list[tuple[str, str, str, int | str]] = [
+            (bag, topic, "name", frame.frame_id),
+            (bag, topic, "number", frame.key.index),
         ]
         if frame.is_stamp_unique:
-            keys.insert(0, (topic, "stamp", frame.stamp))
+            keys.insert(0, (bag, topic, "stamp", frame.stamp))
         return next((self._image_ids[key] for key in keys if key in self._image_ids), None)
 
     def _add(self, image_id: ImageId, entry: dict[str, Any]) -> None:
-        topic = str(entry.get("topic", EVERY_TOPIC))
+        bag, topic = str(entry.get("bag", EVERY)), str(entry.get("topic", EVERY))
         name = Path(str(entry.get("file_name", ""))).stem
         stamp = _nanoseconds(entry["stamp"]) if "stamp" in entry else _stamp_in(name)
         kind, identifier = ("stamp", stamp) if stamp is not None else _number_or_name(name)
-        other = self._image_ids.setdefault((topic, kind, identifier), image_id)
+        other = self._image_ids.setdefault((bag, topic, kind, identifier), image_id)
         if other != image_id:
             raise GroundTruthError(
                 f"ground truth {self._annotations.path}: images {other} and {image_id} are both of the frame with "

@@ -31,6 +31,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
     add("--precision", choices=("auto", *DTYPES), default="auto", help="default: fp16 on a CUDA device, else fp32")
     add("--input-size", type=int, metavar="PIXELS", help="shorter side in the network (default: the model's)")
+    add(
+        "--map",
+        dest="category_map",
+        metavar="MAP.yaml",
+        help="map the model's categories to others, such as those of the ground truth",
+    )
     add_settings(parser, THRESHOLDS, InferenceSettings())
 
 
@@ -45,4 +51,6 @@ def model_options(options: argparse.Namespace) -> ModelOptions:
         chosen["model"] = with_absolute_paths(options.model)
     elif Path(options.model).is_file():
         chosen["model"] = str(Path(options.model).resolve())
+    if options.category_map:
+        chosen["category_map"] = str(Path(options.category_map).resolve())
     return ModelOptions(**chosen)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciae_ros.core.arguments import positive_float
+from ciae_ros.replay.bags.types import ReplayError
 from ciae_ros.replay.cli import evaluate as evaluate_command
 from ciae_ros.replay.cli.output import report_and_check
 from ciae_ros.replay.evaluation.run_evaluation import evaluate
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace, command: str) -> int:
     # Only this command needs ROS.
     from ciae_ros.replay.playback.node_evaluation import PlaybackOptions, evaluate_through_node  # noqa: PLC0415
 
+    if options.category_map:
+        raise ReplayError("--map is for lock-step evaluation: a node publishes the categories of its model")
     config = evaluate_command.evaluation_config(options, command)
     lock_step = (
         read_run(options.lock_step)

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ciae_ros.inference import DEFAULT_MODEL, Predictor
+from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
 from ciae_ros.inference.loading.named_models import load_for_backend
 from ciae_ros.inference.settings import THRESHOLDS
@@ -30,26 +32,36 @@ class ModelOptions:
     mask_threshold: float | None = None
     overlap_threshold: float | None = None
     min_stuff_area: int | None = None
+    category_map: str | None = None
+    """Path of a map to the categories of the results (`CategoryMap`)."""
 
     def build(self) -> Predictor:
         """Load the model.
 
         Raises:
             CheckpointError: the model does not exist or cannot be used.
-            ValueError: the device does not exist or does not support the precision.
+            ValueError: the device does not exist or does not support the precision, or the map cannot be used.
         """
+        category_map = CategoryMap.load(Path(self.category_map)) if self.category_map else None
         device = choose_device(self.device)
         model = load_for_backend(self.model, self.backend)
+        if category_map:
+            category_map.check_names(model.categories.categories)
         settings = model.settings.override(**{name: getattr(self, name) for name in THRESHOLDS})
         precision = choose_precision(self.precision, model, device)
-        return Predictor(model, device, precision, settings, self.input_size)
+        return Predictor(model, device, precision, settings, self.input_size, category_map=category_map)
 
 
 def describe_settings(predictor: Predictor) -> dict[str, Any]:
     """Describe the settings that affect the results besides the weights."""
     expected = predictor.backend.input_format
-    return {
-        "precision": predictor.precision,
-        "input_size": expected.input_size,
-        "max_input_size": expected.max_input_size,
-    } | asdict(predictor.settings)
+    of_map = {"map": predictor.map_digest} if predictor.map_digest else {}
+    return (
+        of_map
+        | {
+            "precision": predictor.precision,
+            "input_size": expected.input_size,
+            "max_input_size": expected.max_input_size,
+        }
+        | asdict(predictor.settings)
+    )

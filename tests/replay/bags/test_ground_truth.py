@@ -102,6 +102,15 @@ def test_cameras_with_equal_stamps_find_their_own_truth(tmp_path: Path) -> None:
     assert truth.find(replace(frame(), key=FrameKey("drive", "/left", 7))) is None
 
 
+def test_bags_with_equal_stamps_find_their_own_truth(tmp_path: Path) -> None:
+    truth = open_ground_truth(write_truth(tmp_path, ["7.jpg", "7.jpg"], bag=["drive", "other"]), CATEGORIES)
+    for number, bag in enumerate(("drive", "other")):
+        found = truth.find(replace(frame(), key=FrameKey(bag, "/image", 7)))
+        assert found is not None
+        assert np.array_equal(found.ids, ids_of(number))
+    assert truth.find(replace(frame(), key=FrameKey("third", "/image", 7))) is None
+
+
 @pytest.mark.parametrize(
     ("names", "additions", "kind"),
     [
