@@ -35,6 +35,10 @@ class DetectionLossConfig:
     """focal: the focal loss, as in the paper; quality_focal: the quality focal loss, whose target is the IoU of the
     predicted box (GFL, NeurIPS 2020)."""
 
+    ignore_void: bool = False
+    """Whether locations without an annotation are neither positive nor negative, as those of crowds are; in the paper
+    they are negative. For labels that are void where they are uncertain (`training.label`)."""
+
     def __post_init__(self) -> None:
         for name, choices in (("assignment", Assignment), ("box_loss", BoxLoss), ("class_loss", ClassLoss)):
             if getattr(self, name) not in get_args(choices):

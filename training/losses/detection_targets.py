@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.data.sample import CROWD
+from training.data.sample import CROWD, VOID
 from training.data.target import Target
 from training.losses.assignment import Locations, locations_of, positive_locations
 from training.losses.detection_config import PAPER, DetectionLossConfig
@@ -26,7 +26,7 @@ class DetectionTargets(NamedTuple):
     distances: Tensor
     """Distances (B, L, 4) left, top, right, bottom in input pixels; undefined in the background."""
     counts: Tensor
-    """Mask (B, L) bool of the locations that count; crowds do not."""
+    """Mask (B, L) bool of the locations that count; crowds do not, and with `ignore_void` void does not."""
 
     @property
     def positive(self) -> Tensor:
@@ -67,7 +67,10 @@ def detection_targets(
         ),
         strict=True,
     )
-    return DetectionTargets(torch.stack(classes), torch.stack(distances), segments != CROWD)
+    counts = segments != CROWD
+    if config.ignore_void:
+        counts &= segments != VOID
+    return DetectionTargets(torch.stack(classes), torch.stack(distances), counts)
 
 
 def _sample(segments: Tensor, locations: Locations) -> Tensor:

@@ -19,6 +19,7 @@ from training.data.augmentation import Augmentation, augment
 from training.data.sample import CROWD, VOID, read_sample
 from training.data.target import Target, make_target, stack_targets
 from training.losses import detection_loss
+from training.losses.detection_config import PAPER
 from training.losses.detection_loss import detection_losses
 from training.losses.detection_targets import BACKGROUND, DetectionTargets, detection_targets
 
@@ -147,6 +148,18 @@ def test_a_location_inside_the_box_but_not_in_the_mask_is_background() -> None:
     expected[:6, :6] = 3
     expected[1:5, 1:5] = BACKGROUND
     assert torch.equal(classes, expected)
+
+
+def test_void_counts_unless_it_is_ignored() -> None:
+    segments = torch.full((64, 64), VOID, dtype=torch.int16)
+    segments[:32] = S
+    segments[32:40, :32] = CROWD
+    target = make_target(segments, torch.tensor([3]), S)
+    for config, counted in ((PAPER, 1), (replace(PAPER, ignore_void=True), 0)):
+        counts = detection_targets(target, _sizes(target), S, config).counts[0][:64].view(8, 8).int()
+        assert counts[:4].all()
+        assert counts[4].tolist() == [0] * 4 + [counted] * 4
+        assert (counts[5:] == counted).all()
 
 
 def test_locations_beyond_the_image_are_background() -> None:
