@@ -11,12 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ciae_ros.camera.frames import SourceError
 from ciae_ros.core.arguments import positive_float, positive_int
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.category_map import CategoryMap, CategoryMapError
+from ciae_ros.inference.device_choice import AUTO
+from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.replay.bags.types import ReplayError
 from training.labeling.frame_selection import Selection
 from training.labeling.labeling import LabelingConfig, label_sequences
@@ -44,6 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = ": free some space; the same command continues" if full else ""
         print(f"label: {error}{advice}", file=sys.stderr)
+    except torch.OutOfMemoryError:
+        print(
+            "label: the device has too little memory: the same command with a smaller --batch continues",
+            file=sys.stderr,
+        )
     except (CategoryMapError, CheckpointError, ReplayError, SourceError, TeacherError, ValueError) as error:
         print(f"label: {error}", file=sys.stderr)
     return UNREADABLE
@@ -64,7 +72,9 @@ def _label(options: argparse.Namespace) -> int:
         print(f"label: note: {note}", file=sys.stderr)
     if not sources.sequences:
         raise SourceError("; ".join(sources.problems) or "there is nothing to label")
-    teachers = [one for name in options.teacher for one in load_teacher(name, options.device, options.scales)]
+    teachers = [
+        one for name in options.teacher for one in load_teacher(name, options.device, options.precision, options.scales)
+    ]
     category_map = chosen_map or _own_categories(teachers)
     category_map.check_names(*(teacher.categories for teacher in teachers))
     _print_unmapped(category_map, teachers)
@@ -128,7 +138,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the data set")
     add("--map", type=Path, metavar="MAP.yaml", help="map to your own categories (default: those of the teacher)")
     add("--topics", nargs="+", metavar="TOPIC", help="image topics of bags (default: all of cameras)")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--device", default=AUTO, help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--precision", choices=(AUTO, *DTYPES), default=AUTO, help="default: fp16 on a CUDA device, else fp32")
     add("--batch", type=positive_int, default=config.batch, help="images at once (default: %(default)s)")
     add(
         "--interval",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,11 +22,19 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations, encode_segment_ids,
 from ciae_ros.core.text_file import read_text
 from training.labeling.annotation_tools.cvat import read_cvat, write_cvat
 from training.labeling.annotation_tools.label_studio import read_label_studio, write_label_studio
-from training.labeling.annotation_tools.shapes import AnnotatedImage, AnnotationError, base_name, to_labels, to_shapes
+from training.labeling.annotation_tools.shapes import (
+    IMAGES,
+    AnnotatedImage,
+    AnnotationError,
+    base_name,
+    to_labels,
+    to_shapes,
+)
 from training.labeling.label_set import SPLITS
 from training.labeling.labels import Labels
 
 WRITERS = {"cvat": write_cvat, "label-studio": write_label_studio}
+"""Functions by annotation tool; each writes into an existing folder."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class ImportReport:
 
 
 def export_labels(folder: Path, output: Path, tool: str, count: int | None = None) -> Path:
-    """Write labels for an annotation tool, least certain images first.
+    """Write images and labels for an annotation tool, least certain images first; the images are in a folder `images`.
 
     Args:
         folder: folder of a labelled data set.
@@ -64,8 +73,10 @@ def export_labels(folder: Path, output: Path, tool: str, count: int | None = Non
             found = loaded[split]
             image, segments = found.images[image_id], found.annotations[image_id]["segments_info"]
             shapes = to_shapes(found.segment_ids(image_id), segments, categories)
-            yield AnnotatedImage(f"{split}/{image['file_name']}", image["height"], image["width"], shapes)
+            shutil.copyfile(folder / split / image["file_name"], output / IMAGES / image["file_name"])
+            yield AnnotatedImage(image["file_name"], image["height"], image["width"], shapes)
 
+    (output / IMAGES).mkdir(parents=True, exist_ok=True)
     return WRITERS[tool](output, images(), categories)
 
 
@@ -90,18 +101,21 @@ def import_labels(folder: Path, path: Path) -> ImportReport:
         found.images[one]["file_name"]: (split, one) for split, found in loaded.items() for one in found.annotated
     }
     contents = {split: read_content(found.path) for split, found in loaded.items()}
+    images = {(split, one["id"]): one for split, content in contents.items() for one in content["images"]}
+    annotations = {
+        (split, one["image_id"]): one for split, content in contents.items() for one in content["annotations"]
+    }
     report = ImportReport()
     for file_name, labels in _read(path, categories):
         name = _known_name(file_name, places)
         if name is None:
             report.unknown.append(file_name)
             continue
-        split, image_id = places[name]
-        image = next(one for one in contents[split]["images"] if one["id"] == image_id)
+        place = places[name]
+        image = images[place]
         if labels.ids.shape != (image["height"], image["width"]):
             raise AnnotationError(f"{path}: {file_name} is annotated with another size than its image")
-        annotation = next(one for one in contents[split]["annotations"] if one["image_id"] == image_id)
-        _replace(image, annotation, labels, loaded[split].png_folder)
+        _replace(image, annotations[place], labels, loaded[place[0]].png_folder)
         report.imported.append(name)
     for split, content in contents.items():
         with open_atomically(loaded[split].path) as file:

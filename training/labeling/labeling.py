@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from ciae_ros.camera.frames import Report, SourceError
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.inference.category_map import CategoryMap, ModelCategoryMap
+from ciae_ros.inference.category_map import CategoryMap, MappedResult, ModelCategoryMap
 from ciae_ros.replay.bags.types import BagError
 from ciae_ros.replay.evaluation.read_ahead import read_ahead
 from training.labeling.frame_selection import Selection, select_frames
@@ -56,6 +57,19 @@ class LabelingConfig:
         content = asdict(self)
         del content["batch"]
         return content
+
+
+class _ViewResult(NamedTuple):
+    """A teacher's result for a view, before it is brought to the pixels of the frame."""
+
+    view: View
+    mapped: MappedResult
+    instance_categories: frozenset[int]
+    is_base: bool
+
+    def to_vote(self) -> Vote:
+        result = self.view.restore(self.mapped.result)
+        return Vote(result, self.mapped.regions, self.instance_categories, self.is_base)
 
 
 class _Moment(NamedTuple):
@@ -102,17 +116,37 @@ def label_sequences(
         return label_set
     if label_set.frames is None:
         label_set.select(_select(sequences, config, report))
-    labeler = _Labeler(teachers, maps, config)
-    assert label_set.frames is not None
-    done = len(label_set.frames) - len(label_set.remaining)
-    with tqdm(total=len(label_set.frames), initial=done, desc="labelling", unit=" frames", disable=None) as progress:
-        moments = read_ahead(_moments(sequences, label_set.remaining, config.neighbors), config.batch)
-        for chunk in _chunks(moments, labeler.frames_at_once):
-            for moment, votes in zip(chunk, labeler.votes(chunk), strict=True):
-                label_set.write(moment.frame, moment.pixels, combine(votes, config.thresholds))
-                progress.update()
+    _label_remaining(label_set, sequences, _Labeler(teachers, maps, config), config)
     label_set.finish(category_map.categories)
     return label_set
+
+
+def _label_remaining(
+    label_set: LabelSet, sequences: Sequence[ImageSequence], labeler: _Labeler, config: LabelingConfig
+) -> None:
+    """Label the frames that have no labels yet; one batch is written while the teachers label the next one."""
+    remaining = label_set.remaining
+    total = len(label_set.frames or ())
+    with (
+        tqdm(total=total, initial=total - len(remaining), desc="labelling", unit=" frames", disable=None) as progress,
+        ThreadPoolExecutor(1, thread_name_prefix="ciae-write") as worker,
+    ):
+
+        def write(chunk: list[_Moment], results: list[list[_ViewResult]]) -> None:
+            for moment, of_frame in zip(chunk, results, strict=True):
+                votes = [result.to_vote() for result in of_frame]
+                label_set.write(moment.frame, moment.pixels, combine(votes, config.thresholds))
+                progress.update()
+
+        writing: Future[None] | None = None
+        moments = read_ahead(_moments(sequences, remaining, config.neighbors), config.batch)
+        for chunk in _chunks(moments, labeler.frames_at_once):
+            results = labeler.label(chunk)
+            if writing is not None:
+                writing.result()
+            writing = worker.submit(write, chunk, results)
+        if writing is not None:
+            writing.result()
 
 
 def _metadata(
@@ -214,27 +248,23 @@ class _Labeler:
         views = 1 + config.mirror + 2 * config.neighbors
         self.frames_at_once = max(1, config.batch // views)
 
-    def votes(self, moments: Sequence[_Moment]) -> list[list[Vote]]:
-        """Return the votes on each frame; all images have one size."""
+    def label(self, moments: Sequence[_Moment]) -> list[list[_ViewResult]]:
+        """Return the results for the views of each frame; all images have one size."""
         views = [list(views_of(one.pixels, one.neighbors, mirror=self._config.mirror)) for one in moments]
-        votes: list[list[Vote]] = [[] for _ in moments]
+        found: list[list[_ViewResult]] = [[] for _ in moments]
         for teacher, category_map in zip(self._teachers, self._maps, strict=True):
-            results = iter(self._label(teacher, [view.image for of_frame in views for view in of_frame]))
-            for of_frame, on_frame in zip(views, votes, strict=True):
+            instances = category_map.instance_categories
+            results = self._run(teacher, [view.image for of_frame in views for view in of_frame])
+            for of_frame, on_frame in zip(views, found, strict=True):
                 on_frame += [
-                    self._vote(view, next(results), category_map, is_base=number == 0)
+                    _ViewResult(view, category_map.apply(next(results)), instances, is_base=number == 0)
                     for number, view in enumerate(of_frame)
                 ]
-        return votes
+        return found
 
-    def _label(self, teacher: Teacher, images: Sequence[np.ndarray]) -> Iterator[PanopticResult]:
+    def _run(self, teacher: Teacher, images: Sequence[np.ndarray]) -> Iterator[PanopticResult]:
         for start in range(0, len(images), self._config.batch):
             batch = images[start : start + self._config.batch]
             for image, result in zip(batch, teacher.label(batch), strict=True):
                 check_result(teacher, result, image)
                 yield result
-
-    @staticmethod
-    def _vote(view: View, result: PanopticResult, category_map: ModelCategoryMap, *, is_base: bool) -> Vote:
-        mapped = category_map.apply(result)
-        return Vote(view.restore(mapped.result), mapped.regions, category_map.instance_categories, is_base)

@@ -17,7 +17,7 @@ import numpy as np
 from ciae_ros.core.categories import Category
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference import CheckpointError, Predictor
-from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
 from ciae_ros.inference.loading.named_models import load_for_backend
 
 FACTORY = "make_teacher"
@@ -48,21 +48,23 @@ class Teacher(Protocol):
 class ModelTeacher:
     """A model of this package or of the Hugging Face hub."""
 
-    def __init__(self, model: str, device: str = "auto", scale: float = 1.0) -> None:
+    def __init__(self, model: str, device: str = AUTO, precision: str = AUTO, scale: float = 1.0) -> None:
         """Load the model.
 
         Args:
             model: name, path or reference, as for the node.
             device: auto, cpu, cuda or cuda:N.
+            precision: auto, fp32, fp16 or bf16.
             scale: factor on the size at which the network sees images.
 
         Raises:
             CheckpointError: the model does not exist or cannot be used.
-            ValueError: the device does not exist, or the network does not support the input size.
+            ValueError: the device does not exist or does not support the precision, or the network does not support
+                the input size.
         """
         chosen = choose_device(device)
         loaded = load_for_backend(model)
-        precision = choose_precision("auto", loaded, chosen)
+        precision = choose_precision(precision, loaded, chosen)
         self._predictor = Predictor(loaded, chosen, precision)
         if scale != 1.0:
             size = max(32, round(scale * self._predictor.backend.input_format.input_size))
@@ -76,13 +78,16 @@ class ModelTeacher:
         return self._predictor.predict_batch([(image, "bgr") for image in images])[0]
 
 
-def load_teacher(reference: str, device: str = "auto", scales: Sequence[float] = (1.0,)) -> list[Teacher]:
+def load_teacher(
+    reference: str, device: str = AUTO, precision: str = AUTO, scales: Sequence[float] = (1.0,)
+) -> list[Teacher]:
     """Load a teacher, once for each scale.
 
     Args:
         reference: a model as the node takes it; or FILE.py?KEY=VALUE&KEY=VALUE, whose function
             `make_teacher(device, KEY=VALUE, ...)` returns a `Teacher`.
         device: auto, cpu, cuda or cuda:N.
+        precision: that of a model: auto, fp32, fp16 or bf16.
         scales: factors on the size at which the network sees images.
 
     Raises:
@@ -92,7 +97,7 @@ def load_teacher(reference: str, device: str = "auto", scales: Sequence[float] =
     """
     path, _, options = reference.partition("?")
     if not path.endswith(".py"):
-        return [ModelTeacher(reference, device, scale) for scale in scales]
+        return [ModelTeacher(reference, device, precision, scale) for scale in scales]
     if tuple(scales) != (1.0,):
         raise TeacherError(f"{path} is a teacher of your own, which sees images at one scale: omit --scales")
     return [_from_file(Path(path), choose_device(device), dict(parse_qsl(options)))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,9 @@ def _mirrored(result: PanopticResult) -> PanopticResult:
 
 
 def _motion_compensated(frame: np.ndarray, neighbor: np.ndarray) -> Restore:
-    def restore(result: PanopticResult) -> PanopticResult:
-        return replace(result, label_map=MotionField(frame, neighbor).bring_back(result.label_map))
+    @cache
+    def motion() -> MotionField:
+        """Return the motion, which is the same for all teachers."""
+        return MotionField(frame, neighbor)
 
-    return restore
+    return lambda result: replace(result, label_map=motion().bring_back(result.label_map))

@@ -74,7 +74,9 @@ def test_exported_labels_return_unchanged(tool: str, labels: Path, tmp_path: Pat
         tasks = json.loads(path.read_text())
         for task in tasks:
             task["annotations"] = task.pop("predictions")
-            task["data"]["image"] = "/data/upload/3/0a1b2c3d-" + task["data"]["image"].rpartition("/")[2]
+            name = task["data"]["image"].removeprefix("/data/local-files/?d=images/")
+            assert (tmp_path / "exported" / "images" / name).is_file()
+            task["data"]["image"] = f"/data/upload/3/0a1b2c3d-{name}"
         path.write_text(json.dumps(tasks))
     report = import_labels(labels, path)
     assert sorted(report.imported) == sorted(before)
@@ -242,7 +244,8 @@ def test_only_the_least_certain_images_are_exported(labels: Path, tmp_path: Path
     path.write_text(json.dumps(changed))
     assert review.main(["export", str(labels), str(tmp_path / "one"), "--tool", "cvat", "--count", "1"]) == 0
     (image,) = read_cvat(tmp_path / "one" / "annotations.xml")
-    assert image.file_name == f"train/{changed['images'][1]['file_name']}"
+    assert image.file_name == changed["images"][1]["file_name"]
+    assert [file.name for file in (tmp_path / "one" / "images").iterdir()] == [image.file_name]
 
 
 def test_the_page_shows_the_least_certain_frames_first(labels: Path) -> None:

@@ -47,6 +47,8 @@ def test_pixels_that_a_neighbour_does_not_show_have_no_label() -> None:
     covered = (slice(52, 72), slice(1 * 8 + 4 + 30, 2 * 8 + 4 + 30))
     assert found.is_visible[covered].mean() < 0.8
     assert found.is_visible[80:, :].mean() > 0.95
+    everywhere = found.bring_back(np.ones(frame.shape[:2], np.uint16))
+    assert np.array_equal(everywhere > 0, found.is_visible)
 
 
 def test_neighbours_of_a_real_video_agree(data: Path) -> None:

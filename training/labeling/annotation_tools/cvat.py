@@ -32,18 +32,16 @@ def write_cvat(folder: Path, images: Iterable[AnnotatedImage], categories: Categ
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    colors = {name: "#{:02x}{:02x}{:02x}".format(*color) for name, color in label_names(categories).items()}
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
+    root.append(_meta(colors))
     for number, image in enumerate(images):
         about = {"id": str(number), "name": image.file_name, "width": str(image.width), "height": str(image.height)}
         element = ElementTree.SubElement(root, "image", about)
         for order, shape in enumerate(image.shapes):
             ElementTree.SubElement(element, "mask", _mask_attributes(shape, order))
-    labels = [
-        {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color), "type": "any", "attributes": []}
-        for name, color in label_names(categories).items()
-    ]
+    labels = [{"name": name, "color": color, "type": "any", "attributes": []} for name, color in colors.items()]
     (folder / LABELS).write_text(json.dumps(labels, indent=1))
     with open_atomically(folder / FILE) as file:
         ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
@@ -95,6 +93,20 @@ def _mask(element: ElementTree.Element, height: int, width: int, path: Path) -> 
     mask = np.zeros((height, width), bool)
     mask[top : top + box_height, left : left + box_width] = values.reshape(box_height, box_width)
     return mask
+
+
+def _meta(colors: dict[str, str]) -> ElementTree.Element:
+    """Return the description of the task, in which other readers of the format look for the labels."""
+    meta = ElementTree.Element("meta")
+    task = ElementTree.SubElement(meta, "task")
+    ElementTree.SubElement(task, "mode").text = "annotation"
+    labels = ElementTree.SubElement(task, "labels")
+    for name, color in colors.items():
+        label = ElementTree.SubElement(labels, "label")
+        for key, value in (("name", name), ("color", color), ("type", "any")):
+            ElementTree.SubElement(label, key).text = value
+        ElementTree.SubElement(label, "attributes")
+    return meta
 
 
 def _mask_attributes(shape: Shape, order: int) -> dict[str, str]:

@@ -23,6 +23,7 @@ from ciae_ros.core.categories import CategorySet
 from ciae_ros.core.run_lengths import encode_runs
 from ciae_ros.core.text_file import read_text
 from training.labeling.annotation_tools.shapes import (
+    IMAGES,
     AnnotatedImage,
     AnnotationError,
     Shape,
@@ -47,10 +48,9 @@ def write_label_studio(folder: Path, images: Iterable[AnnotatedImage], categorie
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tasks = [
         {
-            "data": {"image": f"/data/local-files/?d={image.file_name}"},
+            "data": {"image": f"/data/local-files/?d={IMAGES}/{image.file_name}"},
             "predictions": [
                 {
                     "model_version": "teachers",

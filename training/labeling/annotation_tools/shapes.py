@@ -16,6 +16,8 @@ from pycocotools import mask as mask_utils
 from ciae_ros.core.categories import Category, CategorySet
 from training.labeling.labels import Labels, LabelSegment
 
+IMAGES = "images"
+"""Folder of the images next to the annotations."""
 CROWD_SUFFIX = " (crowd)"
 """End of the label of a region of things that are not told apart."""
 
