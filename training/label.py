@@ -68,8 +68,8 @@ def _label(options: argparse.Namespace) -> int:
     )
     chosen_map = CategoryMap.load(options.map) if options.map else None
     sources = find_sequences(options.sources, options.topics)
-    for note in sources.notes:
-        print(f"label: note: {note}", file=sys.stderr)
+    for line in sources.notes:
+        print(f"label: note: {line}", file=sys.stderr)
     if not sources.sequences:
         raise SourceError("; ".join(sources.problems) or "there is nothing to label")
     teachers = [
@@ -80,12 +80,15 @@ def _label(options: argparse.Namespace) -> int:
     _print_unmapped(category_map, teachers)
     problems = list(sources.problems)
 
-    def report(line: str) -> None:
+    def note(line: str) -> None:
+        tqdm.write(f"label: note: {line}", file=sys.stderr)
+
+    def problem(line: str) -> None:
         problems.append(line)
         tqdm.write(f"label: {line}", file=sys.stderr)
 
     _print_problems(sources)
-    label_set = label_sequences(sources.sequences, teachers, category_map, options.output, config, report)
+    label_set = label_sequences(sources.sequences, teachers, category_map, options.output, config, note, problem)
     for split in reversed(label_set.splits):
         print(f"written: {label_set.annotations(split)}")
     print(f"review: {write_review_page(label_set.folder)}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -150,12 +151,17 @@ class LabelSet:
             OSError: the folder cannot be written.
         """
         assert self.frames is not None and not self.remaining
+        # A stamp that several frames have identifies none of them.
+        stamps = Counter((one.bag, one.topic, one.stamp) for one in self.frames)
         info = {key: value for key, value in self._metadata.items() if key != "format"}
         for split in self.splits:
             images, annotations = [], []
             for number, frame in enumerate((one for one in self.frames if one.split == split), start=1):
                 entry = self._entries[frame.name]
-                images.append({"id": number, **entry["image"]})
+                image = {"id": number, **entry["image"]}
+                if stamps[frame.bag, frame.topic, frame.stamp] > 1:
+                    image.pop("stamp", None)
+                images.append(image)
                 annotations.append(
                     {"image_id": number, "file_name": entry["png"], "segments_info": entry["segments_info"]}
                 )

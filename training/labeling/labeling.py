@@ -86,7 +86,8 @@ def label_sequences(
     category_map: CategoryMap,
     folder: Path,
     config: LabelingConfig,
-    report: Report,
+    note: Report,
+    problem: Report,
 ) -> LabelSet:
     """Label the selected frames of sequences and write them as a data set in COCO's panoptic format.
 
@@ -98,7 +99,8 @@ def label_sequences(
         category_map: map from the teachers' categories to those of the data set.
         folder: folder of the data set, created if it does not exist.
         config: selection, views and thresholds.
-        report: called with a line for what cannot be read.
+        note: called with a line for what is assumed, or left out of a folder or a video.
+        problem: called with a line for what cannot be read.
 
     Returns:
         The complete data set.
@@ -115,7 +117,7 @@ def label_sequences(
     if label_set.is_complete:
         return label_set
     if label_set.frames is None:
-        label_set.select(_select(sequences, config, report))
+        label_set.select(_select(sequences, config, note, problem))
     _label_remaining(label_set, sequences, _Labeler(teachers, maps, config), config)
     label_set.finish(category_map.categories)
     return label_set
@@ -167,7 +169,9 @@ def _metadata(
     }
 
 
-def _select(sequences: Sequence[ImageSequence], config: LabelingConfig, report: Report) -> list[SelectedFrame]:
+def _select(
+    sequences: Sequence[ImageSequence], config: LabelingConfig, note: Report, problem: Report
+) -> list[SelectedFrame]:
     """Read all sequences once and select the frames to label.
 
     Raises:
@@ -176,13 +180,13 @@ def _select(sequences: Sequence[ImageSequence], config: LabelingConfig, report: 
     selected: list[SelectedFrame] = []
     for sequence in sequences:
         try:
-            frames = tqdm(read_ahead(sequence.frames(report)), f"selecting from {sequence.name}", disable=None)
+            frames = tqdm(read_ahead(sequence.frames(note, problem)), f"selecting from {sequence.name}", disable=None)
             found = [
                 SelectedFrame(sequence.name, one.number, one.seconds, one.stamp, sequence.bag, sequence.topic, TRAIN)
                 for one in select_frames(frames, config.selection, is_timed=sequence.is_timed)
             ]
         except (BagError, SourceError) as error:
-            report(str(error))
+            problem(str(error))
             continue
         held_out = round(config.hold_out * len(found))
         first = len(found) - held_out
@@ -204,7 +208,7 @@ def _moments(sequences: Sequence[ImageSequence], wanted: Sequence[SelectedFrame]
         if not frames:
             continue
         found = 0
-        for before, frame, after in _with_neighbors(sequence.frames(lambda _: None), neighbors):
+        for before, frame, after in _with_neighbors(sequence.frames(_ignore, _ignore), neighbors):
             if frame.number in frames:
                 found += 1
                 yield _Moment(frames[frame.number], frame.pixels, [one.pixels for one in (*before, *after)])
@@ -212,6 +216,10 @@ def _moments(sequences: Sequence[ImageSequence], wanted: Sequence[SelectedFrame]
                     break
         if found < len(frames):
             raise SourceError(f"{sequence.path} has changed: {len(frames) - found} selected frames are missing")
+
+
+def _ignore(line: str) -> None:
+    """Report nothing: the frames were read before."""
 
 
 def _with_neighbors(

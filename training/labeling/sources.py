@@ -48,15 +48,19 @@ class ImageSequence:
     is_timed: bool
     """Whether the images have times; those of a folder have none."""
 
-    def frames(self, report: Report) -> Iterator[SourceFrame]:
-        """Iterate over the frames that can be read; what cannot is reported.
+    def frames(self, note: Report, problem: Report) -> Iterator[SourceFrame]:
+        """Iterate over the frames that can be read.
+
+        Args:
+            note: called with a line for what is assumed, or left out of a folder or a video.
+            problem: called with a line for what a bag has lost.
 
         Raises:
             BagError or SourceError: nothing can be read.
         """
-        return self._from_bag(report) if self.topic is not None else self._from_files(report)
+        return self._from_bag(problem) if self.topic is not None else self._from_files(note)
 
-    def _from_bag(self, report: Report) -> Iterator[SourceFrame]:
+    def _from_bag(self, problem: Report) -> Iterator[SourceFrame]:
         assert self.topic is not None
         broken, first = 0, None
         with open_bag(self.path) as bag:
@@ -67,13 +71,13 @@ class ImageSequence:
                 stamp = frame.stamp or frame.log_time
                 first = stamp if first is None else first
                 yield SourceFrame(frame.key.index, 1e-9 * (stamp - first), frame.stamp, frame.image.to_bgr())
-            for problem in bag.problems:
-                report(f"{self.path}: {problem}")
+            for line in bag.problems:
+                problem(line)
         if broken:
-            report(f"{self.path}: {broken} unreadable images on {self.topic} are left out")
+            problem(f"{self.path}: {broken} unreadable images on {self.topic} are left out")
 
-    def _from_files(self, report: Report) -> Iterator[SourceFrame]:
-        for frame in open_source(str(self.path), report).frames:
+    def _from_files(self, note: Report) -> Iterator[SourceFrame]:
+        for frame in open_source(str(self.path), note).frames:
             yield SourceFrame(frame.number, frame.seconds, None, frame.pixels)
 
 

@@ -73,7 +73,7 @@ def test_bags_videos_and_folders_are_found(tmp_path: Path) -> None:
     assert len(found.problems) == 1
     assert "missing" in found.problems[0]
     for sequence, count in zip(found.sequences, (8, 8, 4, 8), strict=True):
-        read = list(sequence.frames(lambda line: pytest.fail(str(line))))
+        read = list(sequence.frames(pytest.fail, pytest.fail))
         assert [frame.number for frame in read] == list(range(count))
         assert read[1].seconds == pytest.approx(0.1, abs=0.01)
         assert (read[1].stamp is not None) == (sequence.topic is not None)

@@ -141,12 +141,39 @@ def test_an_unreadable_bag_among_good_ones(tmp_path: Path, teacher: str, capsys:
     assert is_valid(output)
 
 
-def test_unreadable_images_are_counted(tmp_path: Path, teacher: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_image_of_a_folder_is_left_out(
+    tmp_path: Path, teacher: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, output = write_folder(tmp_path / "images"), tmp_path / "labels"
     (folder / "002.png").write_bytes(b"no image")
-    assert label(folder, "--teacher", teacher, output=output) == 1
-    assert "002.png" in capsys.readouterr().err
+    assert label(folder, "--teacher", teacher, output=output) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("label: note: left out: ")
+    assert "002.png" in line
     assert len(annotations(output)["images"]) == 3
+
+
+def test_a_truncated_bag_is_a_problem_but_labelled(
+    tmp_path: Path, teacher: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = write_drive(tmp_path / "drive").glob("*.mcap")
+    truncated, output = tmp_path / "truncated.mcap", tmp_path / "labels"
+    truncated.write_bytes(file.read_bytes()[:-100])
+    options = ("--interval", "0")
+    assert label(truncated, "--teacher", teacher, output=output, options=options) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "truncated.mcap" in line
+    assert len(annotations(output)["images"]) == 8
+
+
+def test_frames_with_equal_stamps_have_none(tmp_path: Path, teacher: str) -> None:
+    bag, output = write_drive(tmp_path / "drive", period=0.0), tmp_path / "labels"
+    assert label(bag, "--teacher", teacher, output=output, options=("--interval", "0")) == 0
+    found = annotations(output)["images"]
+    assert len(found) == 8
+    assert not any("stamp" in image for image in found)
+    path = output / "annotations" / "panoptic_train.json"
+    open_ground_truth(path, PanopticAnnotations.load(path).categories)
 
 
 @pytest.mark.skipif(
