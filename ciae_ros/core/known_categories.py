@@ -19,17 +19,12 @@ MIN_EQUAL_NAMES = 0.75
 
 def coco_categories() -> CategorySet:
     """Return the 53 stuff and 80 thing categories of COCO panoptic."""
-    return CategorySet(_categories("coco"))
+    return CategorySet(data_set_categories("coco"))
 
 
 def known_names() -> frozenset[str]:
     """Return the names of the categories of all data sets."""
-    return frozenset(category.name for data_set in DATA_SETS for category in _categories(data_set))
-
-
-def data_set_categories(data_set: str) -> tuple[Category, ...]:
-    """Return the categories of one of `DATA_SETS` in its order."""
-    return _categories(data_set)
+    return frozenset(category.name for data_set in DATA_SETS for category in data_set_categories(data_set))
 
 
 def categories_of_names(names: Mapping[int, str]) -> dict[int, Category] | None:
@@ -38,7 +33,7 @@ def categories_of_names(names: Mapping[int, str]) -> dict[int, Category] | None:
     Names may be some of a data set's names, in any order, or all of them in its order, some replaced by synonyms.
     """
     for data_set in DATA_SETS:
-        categories = _categories(data_set)
+        categories = data_set_categories(data_set)
         by_name = {category.name: category for category in categories}
         if all(name in by_name for name in names.values()):
             return {number: by_name[name] for number, name in names.items()}
@@ -55,7 +50,7 @@ def _is_synonym(name: str, expected: str) -> bool:
 
 
 @cache
-def _categories(data_set: str) -> tuple[Category, ...]:
-    """Return the categories in the order of the data set."""
+def data_set_categories(data_set: str) -> tuple[Category, ...]:
+    """Return the categories of one of `DATA_SETS` in its order."""
     text = resources.files("ciae_ros.core").joinpath(f"{data_set}_panoptic_categories.json").read_text("utf-8")
     return tuple(Category.from_coco(entry) for entry in json.loads(text))

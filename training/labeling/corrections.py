@@ -30,7 +30,7 @@ from training.labeling.annotation_tools.shapes import (
     to_labels,
     to_shapes,
 )
-from training.labeling.label_set import SPLITS
+from training.labeling.label_set import load_splits, review_order
 from training.labeling.labels import Labels
 
 WRITERS = {"cvat": write_cvat, "label-studio": write_label_studio}
@@ -48,7 +48,9 @@ class ImportReport:
 
 
 def export_labels(folder: Path, output: Path, tool: str, count: int | None = None) -> Path:
-    """Write images and labels for an annotation tool, least certain images first; the images are in a folder `images`.
+    """Write images and labels for an annotation tool, the least certain images first and reviewed ones last.
+
+    The images are in a folder `images`.
 
     Args:
         folder: folder of a labelled data set.
@@ -63,9 +65,9 @@ def export_labels(folder: Path, output: Path, tool: str, count: int | None = Non
         ValueError: there is no complete data set in the folder.
         OSError: a file cannot be read or written.
     """
-    loaded = _load(folder)
+    loaded = load_splits(folder)
     places = [(split, one) for split, found in loaded.items() for one in found.annotated]
-    places.sort(key=lambda place: float(loaded[place[0]].images[place[1]].get("certainty", 1.0)))
+    places.sort(key=lambda place: review_order(loaded[place[0]].images[place[1]]))
     categories = next(iter(loaded.values())).categories
 
     def images() -> Iterator[AnnotatedImage]:
@@ -95,7 +97,7 @@ def import_labels(folder: Path, path: Path) -> ImportReport:
         ValueError: there is no complete data set in the folder.
         OSError: a file cannot be read or written.
     """
-    loaded = _load(folder)
+    loaded = load_splits(folder)
     categories = next(iter(loaded.values())).categories
     places = {
         found.images[one]["file_name"]: (split, one) for split, found in loaded.items() for one in found.annotated
@@ -121,14 +123,6 @@ def import_labels(folder: Path, path: Path) -> ImportReport:
         with open_atomically(loaded[split].path) as file:
             file.write(json.dumps(content).encode())
     return report
-
-
-def _load(folder: Path) -> dict[str, PanopticAnnotations]:
-    paths = {split: folder / "annotations" / f"panoptic_{split}.json" for split in SPLITS}
-    loaded = {split: PanopticAnnotations.load(path) for split, path in paths.items() if path.exists()}
-    if not loaded:
-        raise ValueError(f"{folder} contains no complete labelled data set")
-    return loaded
 
 
 def _read(path: Path, categories: CategorySet) -> Iterator[tuple[str, Labels]]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.categories import CategorySet
-from ciae_ros.core.coco_panoptic import encode_segment_ids
+from ciae_ros.core.coco_panoptic import PanopticAnnotations, encode_segment_ids
 from ciae_ros.core.text_file import read_text
 from training.labeling.labels import Labels
 
@@ -190,6 +190,25 @@ class LabelSet:
                 "remove it"
             )
         return frames
+
+
+def load_splits(folder: Path) -> dict[str, PanopticAnnotations]:
+    """Load the annotations of a complete data set by split.
+
+    Raises:
+        ValueError: they are not in COCO's panoptic format, or there are none.
+        OSError: a file cannot be read.
+    """
+    paths = {split: folder / "annotations" / f"panoptic_{split}.json" for split in SPLITS}
+    loaded = {split: PanopticAnnotations.load(path) for split, path in paths.items() if path.exists()}
+    if not loaded:
+        raise ValueError(f"{folder} contains no complete data set; labelling may have been interrupted")
+    return loaded
+
+
+def review_order(image: Mapping[str, Any]) -> tuple[bool, float]:
+    """Return the sort key of an entry of `images`: those to review first, the least certain before others."""
+    return bool(image.get("reviewed")), float(image.get("certainty", 1.0))
 
 
 def agreement_path(folder: Path, split: str, name: str) -> Path:

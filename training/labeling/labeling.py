@@ -72,7 +72,7 @@ class _ViewResult(NamedTuple):
         return Vote(result, self.mapped.regions, self.instance_categories, self.is_base)
 
 
-class _Moment(NamedTuple):
+class _FrameWithNeighbors(NamedTuple):
     """A selected frame with its neighbours."""
 
     frame: SelectedFrame
@@ -134,15 +134,15 @@ def _label_remaining(
         ThreadPoolExecutor(1, thread_name_prefix="ciae-write") as worker,
     ):
 
-        def write(chunk: list[_Moment], results: list[list[_ViewResult]]) -> None:
-            for moment, of_frame in zip(chunk, results, strict=True):
+        def write(chunk: list[_FrameWithNeighbors], results: list[list[_ViewResult]]) -> None:
+            for one, of_frame in zip(chunk, results, strict=True):
                 votes = [result.to_vote() for result in of_frame]
-                label_set.write(moment.frame, moment.pixels, combine(votes, config.thresholds))
+                label_set.write(one.frame, one.pixels, combine(votes, config.thresholds))
                 progress.update()
 
         writing: Future[None] | None = None
-        moments = read_ahead(_moments(sequences, remaining, config.neighbors), config.batch)
-        for chunk in _chunks(moments, labeler.frames_at_once):
+        frames = read_ahead(_read_frames(sequences, remaining, config.neighbors), config.batch)
+        for chunk in _chunks(frames, labeler.frames_at_once):
             results = labeler.label(chunk)
             if writing is not None:
                 writing.result()
@@ -197,7 +197,9 @@ def _select(
     return selected
 
 
-def _moments(sequences: Sequence[ImageSequence], wanted: Sequence[SelectedFrame], neighbors: int) -> Iterator[_Moment]:
+def _read_frames(
+    sequences: Sequence[ImageSequence], wanted: Sequence[SelectedFrame], neighbors: int
+) -> Iterator[_FrameWithNeighbors]:
     """Read the wanted frames and their neighbours again.
 
     Raises:
@@ -211,7 +213,7 @@ def _moments(sequences: Sequence[ImageSequence], wanted: Sequence[SelectedFrame]
         for before, frame, after in _with_neighbors(sequence.frames(_ignore, _ignore), neighbors):
             if frame.number in frames:
                 found += 1
-                yield _Moment(frames[frame.number], frame.pixels, [one.pixels for one in (*before, *after)])
+                yield _FrameWithNeighbors(frames[frame.number], frame.pixels, [one.pixels for one in (*before, *after)])
                 if found == len(frames):
                     break
         if found < len(frames):
@@ -236,14 +238,14 @@ def _with_neighbors(
         ahead.extend(islice(frames, 1))
 
 
-def _chunks(moments: Iterable[_Moment], size: int) -> Iterator[list[_Moment]]:
-    """Group consecutive moments with images of one size."""
-    chunk: list[_Moment] = []
-    for moment in moments:
-        if chunk and (len(chunk) == size or chunk[0].pixels.shape != moment.pixels.shape):
+def _chunks(frames: Iterable[_FrameWithNeighbors], size: int) -> Iterator[list[_FrameWithNeighbors]]:
+    """Group consecutive frames with images of one size."""
+    chunk: list[_FrameWithNeighbors] = []
+    for one in frames:
+        if chunk and (len(chunk) == size or chunk[0].pixels.shape != one.pixels.shape):
             yield chunk
             chunk = []
-        chunk.append(moment)
+        chunk.append(one)
     if chunk:
         yield chunk
 
@@ -256,10 +258,10 @@ class _Labeler:
         views = 1 + config.mirror + 2 * config.neighbors
         self.frames_at_once = max(1, config.batch // views)
 
-    def label(self, moments: Sequence[_Moment]) -> list[list[_ViewResult]]:
+    def label(self, frames: Sequence[_FrameWithNeighbors]) -> list[list[_ViewResult]]:
         """Return the results for the views of each frame; all images have one size."""
-        views = [list(views_of(one.pixels, one.neighbors, mirror=self._config.mirror)) for one in moments]
-        found: list[list[_ViewResult]] = [[] for _ in moments]
+        views = [list(views_of(one.pixels, one.neighbors, mirror=self._config.mirror)) for one in frames]
+        found: list[list[_ViewResult]] = [[] for _ in frames]
         for teacher, category_map in zip(self._teachers, self._maps, strict=True):
             instances = category_map.instance_categories
             results = self._run(teacher, [view.image for of_frame in views for view in of_frame])

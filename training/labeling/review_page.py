@@ -35,7 +35,7 @@ from ciae_ros.replay.report.page import (
 )
 from ciae_ros.replay.report.rendering import write_page
 from ciae_ros.visualization import draw_overlay
-from training.labeling.label_set import SPLITS, agreement_path
+from training.labeling.label_set import agreement_path, load_splits, review_order
 
 CARDS = 24
 """Number of frames that are shown with images."""
@@ -86,17 +86,13 @@ def write_review_page(folder: Path) -> Path:
         ValueError: the annotations are not in COCO's panoptic format, or there are none.
         OSError: a file cannot be read or written.
     """
-    paths = {split: folder / "annotations" / f"panoptic_{split}.json" for split in SPLITS}
-    loaded = {split: PanopticAnnotations.load(path) for split, path in paths.items() if path.exists()}
-    if not loaded:
-        raise ValueError(f"{folder} contains no complete data set; labelling may have been interrupted")
+    loaded = load_splits(folder)
     frames = [_Frame(found, split, one) for split, found in loaded.items() for one in found.annotated]
-    # Reviewed ones last.
-    frames.sort(key=lambda frame: (frame.is_reviewed, frame.certainty))
-    info = read_content(next(path for path in paths.values() if path.exists())).get("info", {})
-    categories = next(iter(loaded.values())).categories
+    frames.sort(key=lambda frame: review_order(frame.image))
+    first = next(iter(loaded.values()))
+    info = read_content(first.path).get("info", {})
     path = folder / "review.html"
-    write_page(path, _page(folder, frames, categories, info))
+    write_page(path, _page(folder, frames, first.categories, info))
     return path
 
 
@@ -177,7 +173,7 @@ def _frames_section(frames: Sequence[_Frame], shown: set[str]) -> Section:
                 Cell("yes" if frame.is_reviewed else ""),
             )
         )
-        for frame in frames[:LISTED]
+        for frame in sorted(frames, key=lambda frame: frame.certainty)[:LISTED]
     )
     caption = "All frames." if len(frames) <= LISTED else f"The {LISTED} least certain of {number(len(frames))} frames."
     return Section("frames", "All frames", tables=(Table(caption, columns, rows, sorted_by=2),))

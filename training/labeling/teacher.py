@@ -66,6 +66,7 @@ class ModelTeacher:
         loaded = load_for_backend(model)
         precision = choose_precision(precision, loaded, chosen)
         self._predictor = Predictor(loaded, chosen, precision)
+        # The model's own size is known once it is built, and a predictor takes over its model.
         if scale != 1.0:
             size = max(32, round(scale * self._predictor.backend.input_format.input_size))
             self._predictor = Predictor(load_for_backend(model), chosen, precision, input_size=size)

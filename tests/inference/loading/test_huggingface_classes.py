@@ -69,9 +69,9 @@ def test_names_of_cityscapes_get_its_ids() -> None:
 
 
 def test_synonyms_of_ade20k_are_recognised_by_their_places() -> None:
-    from ciae_ros.core.known_categories import _categories  # noqa: PLC0415
+    from ciae_ros.core.known_categories import data_set_categories  # noqa: PLC0415
 
-    ade20k = _categories("ade20k")
+    ade20k = data_set_categories("ade20k")
     given = [category.name for category in ade20k]
     given[8], given[6], given[89] = "windowpane", "road, route", "television receiver"
     found = classes_of(labels(*given))
