@@ -30,6 +30,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/ciae_ros"]),
         ("share/ciae_ros", ["package.xml"]),
         ("share/ciae_ros/config", files("config", "*.yaml", "*.xml", "*.rviz", "*.json")),
+        ("share/ciae_ros/config/data_sets", files("config/data_sets", "*.yaml", "*.txt")),
         ("share/ciae_ros/config/label_maps", files("config/label_maps", "*.yaml")),
         ("share/ciae_ros/config/sros2", files("config/sros2", "*.xml")),
         ("share/ciae_ros/config/training", files("config/training", "*.yaml")),
