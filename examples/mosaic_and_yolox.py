@@ -106,6 +106,8 @@ class _Yolox:
         import ncnn  # noqa: PLC0415  An optional package.
 
         self._ncnn, self._network = ncnn, ncnn.Net()
+        # Threads that wait for each other take many times as long where another process uses the cores.
+        self._network.opt.num_threads = 1
         self._network.load_param_mem(_without_focus(path.with_suffix(".param").read_text()))
         self._network.load_model(str(path.with_suffix(".bin")))
         self._grid = np.concatenate([_grid(stride) for stride in STRIDES])

@@ -21,6 +21,7 @@ from ciae_ros.inference.category_map import CategoryMap, CategoryMapError
 from ciae_ros.inference.device_choice import AUTO
 from ciae_ros.inference.predictor import DTYPES
 from ciae_ros.replay.bags.types import ReplayError
+from training.labeling.annotated import Annotated
 from training.labeling.frame_selection import Selection
 from training.labeling.labeling import LabelingConfig, label_sequences
 from training.labeling.review_page import write_review_page
@@ -58,15 +59,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _label(options: argparse.Namespace) -> int:
+    chosen_map = CategoryMap.load(options.map) if options.map else None
     config = LabelingConfig(
         Selection(options.interval, options.min_change),
-        Thresholds(options.min_score, options.min_agreement, options.min_area),
+        Thresholds(options.min_score, options.min_agreement, options.min_area, options.min_support),
         options.mirror,
         options.neighbors,
         options.hold_out,
         options.batch,
+        _annotated(options, chosen_map),
     )
-    chosen_map = CategoryMap.load(options.map) if options.map else None
     sources = find_sequences(options.sources, options.topics)
     for line in sources.notes:
         print(f"label: note: {line}", file=sys.stderr)
@@ -93,6 +95,19 @@ def _label(options: argparse.Namespace) -> int:
         print(f"written: {label_set.annotations(split)}")
     print(f"review: {write_review_page(label_set.folder)}")
     return UNREADABLE if problems else 0
+
+
+def _annotated(options: argparse.Namespace, own: CategoryMap | None) -> Annotated | None:
+    """Load the annotations of the images.
+
+    Raises:
+        ValueError: an option is missing, or the annotations cannot be used.
+    """
+    if options.annotations is None:
+        return None
+    if options.annotations_map is None or own is None:
+        raise ValueError("--annotations needs --annotations-map and --map")
+    return Annotated(options.annotations, CategoryMap.load(options.annotations_map), own.categories)
 
 
 def _own_categories(teachers: Sequence[Teacher]) -> CategoryMap:
@@ -140,6 +155,18 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the data set")
     add("--map", type=Path, metavar="MAP.yaml", help="map to your own categories (default: those of the teacher)")
+    add(
+        "--annotations",
+        type=Path,
+        metavar="JSON",
+        help="annotations of the images of a folder, in COCO's panoptic format, with which the labels must agree",
+    )
+    add(
+        "--annotations-map",
+        type=Path,
+        metavar="MAP.yaml",
+        help="a label agrees with an annotation if this map makes the same category of both",
+    )
     add("--topics", nargs="+", metavar="TOPIC", help="image topics of bags (default: all of cameras)")
     add("--device", default=AUTO, help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--precision", choices=(AUTO, *DTYPES), default=AUTO, help="default: fp16 on a CUDA device, else fp32")
@@ -180,6 +207,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=thresholds.min_agreement,
         help="share of agreeing votes; below it, pixels become void (default: %(default)s)",
+    )
+    add(
+        "--min-support",
+        type=float,
+        metavar="SHARE",
+        help="share of votes that confirm an instance (default: that of --min-agreement)",
     )
     add(
         "--min-area",

@@ -22,9 +22,15 @@ def coco_categories() -> CategorySet:
     return CategorySet(data_set_categories("coco"))
 
 
+OTHER_NAMES = frozenset(
+    {"sign", "pavement", "pedestrian", "bicyclist", "window", "door", "ground", "furniture", "other"}
+)
+"""Names that only CamVid, LabelMeFacade and the shipped model use."""
+
+
 def known_names() -> frozenset[str]:
     """Return the names of the categories of all data sets."""
-    return frozenset(category.name for data_set in DATA_SETS for category in data_set_categories(data_set))
+    return OTHER_NAMES.union(category.name for data_set in DATA_SETS for category in data_set_categories(data_set))
 
 
 def categories_of_names(names: Mapping[int, str]) -> dict[int, Category] | None:

@@ -21,6 +21,7 @@ from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.category_map import CategoryMap, MappedResult, ModelCategoryMap
 from ciae_ros.replay.bags.types import BagError
 from ciae_ros.replay.evaluation.read_ahead import read_ahead
+from training.labeling.annotated import Annotated
 from training.labeling.frame_selection import Selection, select_frames
 from training.labeling.label_set import TRAIN, VAL, LabelSet, SelectedFrame
 from training.labeling.sources import ImageSequence, SourceFrame
@@ -47,6 +48,8 @@ class LabelingConfig:
     """Share of the frames of each sequence, the last ones, that become the validation split."""
     batch: int = 4
     """Number of images that a teacher labels at once."""
+    annotated: Annotated | None = None
+    """Annotations of the images with which the labels must agree."""
 
     def __post_init__(self) -> None:
         if self.neighbors < 0 or self.batch < 1 or not 0 <= self.hold_out < 1:
@@ -54,9 +57,14 @@ class LabelingConfig:
 
     def metadata(self) -> dict[str, Any]:
         """Return what affects the labels."""
-        content = asdict(self)
-        del content["batch"]
-        return content
+        return {
+            "selection": asdict(self.selection),
+            "thresholds": asdict(self.thresholds),
+            "mirror": self.mirror,
+            "neighbors": self.neighbors,
+            "hold_out": self.hold_out,
+            "annotations": self.annotated.digest if self.annotated else None,
+        }
 
 
 class _ViewResult(NamedTuple):
@@ -78,6 +86,7 @@ class _FrameWithNeighbors(NamedTuple):
     frame: SelectedFrame
     pixels: np.ndarray
     neighbors: list[np.ndarray]
+    file_name: str | None
 
 
 def label_sequences(
@@ -137,6 +146,8 @@ def _label_remaining(
         def write(chunk: list[_FrameWithNeighbors], results: list[list[_ViewResult]]) -> None:
             for one, of_frame in zip(chunk, results, strict=True):
                 votes = [result.to_vote() for result in of_frame]
+                if config.annotated is not None:
+                    votes = config.annotated.of_image(one.file_name).limit(votes)
                 label_set.write(one.frame, one.pixels, combine(votes, config.thresholds))
                 progress.update()
 
@@ -213,7 +224,8 @@ def _read_frames(
         for before, frame, after in _with_neighbors(sequence.frames(_ignore, _ignore), neighbors):
             if frame.number in frames:
                 found += 1
-                yield _FrameWithNeighbors(frames[frame.number], frame.pixels, [one.pixels for one in (*before, *after)])
+                neighbor_pixels = [one.pixels for one in (*before, *after)]
+                yield _FrameWithNeighbors(frames[frame.number], frame.pixels, neighbor_pixels, frame.file_name)
                 if found == len(frames):
                     break
         if found < len(frames):

@@ -32,6 +32,8 @@ class SourceFrame(NamedTuple):
     """Stamp of the message's header in nanoseconds; None for files."""
     pixels: np.ndarray
     """(H, W, 3) uint8 BGR."""
+    file_name: str | None = None
+    """Name of the image file; None for a frame of a bag or video."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ class ImageSequence:
             problem(f"{self.path}: {broken} unreadable images on {self.topic} are left out")
 
     def _from_files(self, note: Report) -> Iterator[SourceFrame]:
-        for frame in open_source(str(self.path), note).frames:
-            yield SourceFrame(frame.number, frame.seconds, None, frame.pixels)
+        source = open_source(str(self.path), note)
+        for frame in source.frames:
+            name = source.names[frame.number] if source.names else None
+            yield SourceFrame(frame.number, frame.seconds, None, frame.pixels, name)
 
 
 @dataclass(frozen=True)

@@ -54,16 +54,23 @@ class Thresholds:
     min_score: float = 0.5
     """Minimum score of a thing."""
     min_agreement: float = 0.6
-    """Minimum share of agreeing votes of a pixel, and of votes that confirm an instance."""
+    """Minimum share of agreeing votes of a pixel."""
     min_area: int = 64
     """Minimum number of pixels of a segment."""
+    min_support: float | None = None
+    """Minimum share of votes that confirm an instance, if not that of `min_agreement`."""
 
     def __post_init__(self) -> None:
-        for name in ("min_score", "min_agreement"):
+        for name in ("min_score", "min_agreement", "support"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)}")
+                raise ValueError(f"min_{name.removeprefix('min_')} must be in 0..1, not {getattr(self, name)}")
         if self.min_area < 1:
             raise ValueError(f"min_area must be at least 1, not {self.min_area}")
+
+    @property
+    def support(self) -> float:
+        """Return the minimum share of votes that confirm an instance."""
+        return self.min_agreement if self.min_support is None else self.min_support
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def combine(votes: Sequence[Vote], thresholds: Thresholds) -> Labels:
         crowd = won.copy()
         for instance in _instances(votes, category, thresholds):
             kept = instance.mask & won
-            if instance.support >= thresholds.min_agreement and kept.sum() >= MIN_KEPT * instance.mask.sum():
+            if instance.support >= thresholds.support and kept.sum() >= MIN_KEPT * instance.mask.sum():
                 add(kept, category, instance.score, instance.support)
                 crowd &= ~kept
         add(crowd, category, _score(votes, category), 1.0, is_crowd=True)
