@@ -32,6 +32,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MixedData(_Section):
+    """A data set that is mixed into the training data."""
+
+    train: Path
+    """JSON file in COCO's panoptic format, with the categories of `data.train`."""
+    images: Path | None = None
+    """Folder of the images; by default as in COCO."""
+    share: float = Field(gt=0, lt=1)
+    """Share of its images in the batches."""
+
+
 class DataConfig(_Section):
     """Training and validation data in COCO's panoptic format."""
 
@@ -39,6 +50,8 @@ class DataConfig(_Section):
     """JSON file; its PNGs are in the folder of the same name next to it."""
     train_images: Path | None = None
     """Folder of the images; by default as in COCO, ROOT/X for ROOT/annotations/panoptic_X.json."""
+    mix: tuple[MixedData, ...] = ()
+    """Further data sets with the same categories. The rest of the batches consists of images of `train`."""
     val: Path | None = None
     """JSON file of the validation data; without it, training does not validate."""
     val_images: Path | None = None
@@ -51,6 +64,12 @@ class DataConfig(_Section):
     """Worker processes that decode and augment, for each training process; 0: none."""
     skip_unreadable: bool = False
     """Replace an unreadable image by the next one, and count it, instead of stopping."""
+
+    @model_validator(mode="after")
+    def _shares_leave_a_rest(self) -> DataConfig:
+        if not sum(one.share for one in self.mix) < 1:
+            raise ValueError("the shares of mix must leave a rest for train: their sum must be below 1")
+        return self
 
 
 class OptimizationConfig(_Section):

@@ -25,7 +25,7 @@ from ciae_ros.inference.host_memory import disable_malloc_trim, reset_peak_memor
 from ciae_ros.inference.stage_times import HostClock
 from ciae_ros.model import PRESETS
 from training.config import TrainingConfig, load_config
-from training.data.dataset import Batch, BatchSampler, PanopticDataset, collate, load_batches
+from training.data.dataset import Batch, BatchSampler, TrainingImages, collate, load_batches
 from training.data.sample import DataError
 from training.engine.builders import build_dataset, build_state, choose_device
 from training.engine.optimization import set_training_mode
@@ -202,7 +202,7 @@ def measure_speed(config: TrainingConfig, steps: int, warm_up: int) -> TrainingS
     )
 
 
-def _batches(config: TrainingConfig, dataset: PanopticDataset, device: torch.device) -> Generator[Batch, None, None]:
+def _batches(config: TrainingConfig, dataset: TrainingImages, device: torch.device) -> Generator[Batch, None, None]:
     sampler = BatchSampler(dataset, config.optimization.batch_size, config.seed)
     for batch in load_batches(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda"):
         yield batch.to(device)
@@ -240,7 +240,7 @@ def step_times(config: TrainingConfig, state: TrainingState, batch: Batch) -> di
     return times
 
 
-def decode_seconds(config: TrainingConfig, dataset: PanopticDataset, batches: int = 3) -> float:
+def decode_seconds(config: TrainingConfig, dataset: TrainingImages, batches: int = 3) -> float:
     """Measure the time that one core takes to decode and augment an image."""
     sampler = iter(BatchSampler(dataset, config.optimization.batch_size, config.seed))
     threads = torch.get_num_threads()

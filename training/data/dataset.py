@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -75,7 +76,36 @@ class Batch:
         return Batch(self.image_ids, self.images.pin_memory(), self.sizes, target, self.skipped)
 
 
-class PanopticDataset(Dataset[Item]):
+class Part(NamedTuple):
+    """Images of a data set that are drawn with a share of their own."""
+
+    positions: range
+    share: float
+    """Share of the images of all batches, relative to the other parts'."""
+
+
+class TrainingImages(Dataset[Item]):
+    """Annotated images to draw from."""
+
+    parts: Sequence[Part]
+
+    @property
+    @abstractmethod
+    def categories(self) -> CategorySet: ...
+
+    def __len__(self) -> int:
+        return self.parts[-1].positions.stop
+
+    @abstractmethod
+    def is_wide(self, index: int) -> bool:
+        """Return whether the image is in landscape format."""
+
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> Item:
+        """Return an augmented image, which is determined by the draw."""
+
+
+class PanopticDataset(TrainingImages):
     """A data set in COCO's panoptic format with augmentation."""
 
     def __init__(
@@ -98,6 +128,8 @@ class PanopticDataset(Dataset[Item]):
         for image_id in self.image_ids:
             if not annotations.images[image_id].keys() >= {"width", "height"}:
                 raise DataError(f"{annotations.path} has no width and height of image {image_id}")
+        self.path = annotations.path
+        self.parts = [Part(range(len(self.image_ids)), 1.0)]
         self._annotations = annotations
         self._image_folder = image_folder
         self._transform = transform
@@ -107,11 +139,7 @@ class PanopticDataset(Dataset[Item]):
     def categories(self) -> CategorySet:
         return self._annotations.categories
 
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
     def is_wide(self, index: int) -> bool:
-        """Return whether the image is in landscape format."""
         entry = self._annotations.images[self.image_ids[index]]
         return bool(entry["width"] >= entry["height"])
 
@@ -140,16 +168,23 @@ class PanopticDataset(Dataset[Item]):
 class BatchSampler(Sampler[list[Draw]]):
     """Yields batches endlessly, determined by the seed.
 
-    Each epoch visits all images in random order; landscape and portrait images form separate batches, which reduces
-    padding. All ranks generate the same batches and take different images of each.
+    Each epoch visits all images of a part in random order; landscape and portrait images form separate batches, which
+    reduces padding. All ranks generate the same batches and take different images of each.
     """
 
     def __init__(
-        self, dataset: PanopticDataset, batch_size: int, seed: int, first: int = 0, rank: int = 0, ranks: int = 1
+        self,
+        dataset: TrainingImages,
+        batch_size: int,
+        seed: int,
+        first: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """Start at batch number `first`; `batch_size` is the total over all ranks."""
         if batch_size % ranks:
             raise ValueError(f"a batch of {batch_size} images cannot be divided equally among {ranks} processes")
+        self._parts = dataset.parts
         self._wide = [dataset.is_wide(index) for index in range(len(dataset))]
         self._batch_size, self._seed, self._first = batch_size, seed, first
         self._share = slice(rank, None, ranks)
@@ -161,13 +196,26 @@ class BatchSampler(Sampler[list[Draw]]):
     def _batches(self) -> Iterator[list[Draw]]:
         rng = random.Random(self._seed)
         waiting: dict[bool, list[Draw]] = {True: [], False: []}
+        for index in self._positions(rng):
+            group = waiting[self._wide[index]]
+            group.append(Draw(index, rng.getrandbits(63)))
+            if len(group) == self._batch_size:
+                yield group.copy()
+                group.clear()
+
+    def _positions(self, rng: random.Random) -> Iterator[int]:
+        """Yield positions of images endlessly."""
+        epochs = [_endless_epochs(part.positions, rng) for part in self._parts]
+        if len(epochs) == 1:
+            yield from epochs[0]
+        shares = [part.share for part in self._parts]
         while True:
-            for index in rng.sample(range(len(self._wide)), len(self._wide)):
-                group = waiting[self._wide[index]]
-                group.append(Draw(index, rng.getrandbits(63)))
-                if len(group) == self._batch_size:
-                    yield group.copy()
-                    group.clear()
+            yield next(rng.choices(epochs, shares)[0])
+
+
+def _endless_epochs(positions: range, rng: random.Random) -> Iterator[int]:
+    while True:
+        yield from rng.sample(positions, len(positions))
 
 
 def collate(items: list[Item]) -> Batch:
@@ -193,7 +241,7 @@ def normalized(batch: Batch, mean: tuple[float, float, float], std: tuple[float,
     return images
 
 
-def load_batches(dataset: PanopticDataset, sampler: BatchSampler, workers: int, pin_memory: bool) -> DataLoader[Batch]:
+def load_batches(dataset: TrainingImages, sampler: BatchSampler, workers: int, pin_memory: bool) -> DataLoader[Batch]:
     """Create a loader whose workers decode and augment in advance; without workers, the main process does it."""
     return DataLoader(
         dataset,  # type: ignore[arg-type]

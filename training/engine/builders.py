@@ -14,16 +14,14 @@ from ciae_ros.inference import CategorySet
 from ciae_ros.inference.device_choice import AUTO, default_device
 from ciae_ros.model import CIAE
 from training.config import ConfigError, DataConfig, TrainingConfig
-from training.data.dataset import PanopticDataset
+from training.data.dataset import PanopticDataset, TrainingImages
+from training.data.mixture import MixedDataset
 from training.data.sample import DataError
 from training.engine.ema import WeightAverage
 from training.engine.memory_initialization import spread_directions
 from training.engine.optimization import build_optimizer, freeze
 from training.engine.pretrained import load_initial_weights
 from training.engine.state import TrainingState
-
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""Precisions of the forward pass by their names."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,11 +40,11 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device: {name!r} must be one of auto, cpu, cuda and cuda:N") from None
 
 
-def build_dataset(config: TrainingConfig) -> PanopticDataset:
+def build_dataset(config: TrainingConfig) -> TrainingImages:
     """Build the data set of the training images with their augmentation.
 
     Raises:
-        DataError: the annotations have another format or contain no image.
+        DataError: the annotations have another format, contain no image, or differ in their categories.
         ConfigError: no image is left for training.
         OSError: the annotations cannot be read.
     """
@@ -54,9 +52,19 @@ def build_dataset(config: TrainingConfig) -> PanopticDataset:
     annotations, _ = _split(data)
     classes = len(annotations.categories.stuff), len(annotations.categories.things)
     transform = config.augmentation.build(config.model_for(*classes).pixel_mean)
-    return PanopticDataset(
+    first = PanopticDataset(
         annotations, data.train_images or image_folder_of(data.train), transform, data.skip_unreadable
     )
+    if not data.mix:
+        return first
+    others = [
+        PanopticDataset(
+            load_annotations(one.train), one.images or image_folder_of(one.train), transform, data.skip_unreadable
+        )
+        for one in data.mix
+    ]
+    shares = [one.share for one in data.mix]
+    return MixedDataset([first, *others], [1 - sum(shares), *shares])
 
 
 def build_state(config: TrainingConfig, categories: CategorySet, device: torch.device) -> TrainingState:

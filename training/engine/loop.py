@@ -22,7 +22,7 @@ from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.model import CIAE
 from training import distributed
 from training.config import REFERENCE_BATCH_SIZE, ConfigError, TrainingConfig
-from training.data.dataset import Batch, BatchSampler, PanopticDataset, load_batches
+from training.data.dataset import Batch, BatchSampler, TrainingImages, load_batches
 from training.data.sample import DataError
 from training.data.workers import describe_failure, is_worker_failure
 from training.engine.builders import build_dataset, build_state, choose_device, load_annotations
@@ -64,7 +64,7 @@ def _run(
     config: TrainingConfig,
     output: Path,
     device: torch.device,
-    dataset: PanopticDataset,
+    dataset: TrainingImages,
     schedule: Schedule,
     state: TrainingState,
     stop: _StopSignal,
@@ -152,7 +152,7 @@ def _save_batch(batch: Batch, iteration: int, output: Path) -> Path:
     return path
 
 
-def _batches(config: TrainingConfig, dataset: PanopticDataset, first: int, device: torch.device) -> Iterator[Batch]:
+def _batches(config: TrainingConfig, dataset: TrainingImages, first: int, device: torch.device) -> Iterator[Batch]:
     try:
         sampler = BatchSampler(
             dataset, config.optimization.batch_size, config.seed, first, distributed.rank(), distributed.num_ranks()
@@ -221,7 +221,7 @@ class _StopSignal:
 
 
 def _announce(
-    config: TrainingConfig, schedule: Schedule, dataset: PanopticDataset, state: TrainingState, output: Path
+    config: TrainingConfig, schedule: Schedule, dataset: TrainingImages, state: TrainingState, output: Path
 ) -> None:
     batch_size = config.optimization.batch_size
     trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)

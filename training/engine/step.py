@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,8 @@ from torch import Tensor, nn
 from training import distributed
 from training.config import TrainingConfig
 from training.data.dataset import Batch, normalized
-from training.engine.builders import AUTOCAST
 from training.engine.optimization import set_rate
+from training.engine.precision import forward_precision
 from training.engine.schedule import Schedule
 from training.engine.state import TrainingState
 from training.losses.criterion import Losses, training_loss
@@ -53,8 +52,7 @@ def training_step(
     """
     optimization, model = config.optimization, state.model
     images = normalized(batch, model.config.pixel_mean, model.config.pixel_std)
-    dtype = AUTOCAST.get(optimization.autocast)
-    with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
+    with forward_precision(optimization.autocast, images.device):
         outputs = network(images.contiguous(memory_format=torch.channels_last))
     lap(FORWARD)
     losses = training_loss(
