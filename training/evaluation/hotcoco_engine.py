@@ -34,12 +34,15 @@ def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> 
         class_quality = quality["per_class"][category.id]
         iou = pixels.get(str(category.id), {}).get("IoU", -1.0)
         if class_quality["pq"] >= 0 or iou >= 0:
-            values = (class_quality["pq"], class_quality["sq"], class_quality["rq"], iou)
-            per_class[category.id] = ClassScores(*map(_or_nan, values))
+            pq, sq, rq, iou = map(_or_nan, (class_quality["pq"], class_quality["sq"], class_quality["rq"], iou))
+            false_positives = class_quality["fp"] / len(truth.annotations)
+            per_class[category.id] = ClassScores(pq, sq, rq, iou, false_positives)
+    things = {category.id for category in truth.categories.things}
+    errors = {key: scores.false_positives for key, scores in per_class.items()}
     return SegmentScores(
-        all=_quality(quality["All"]),
-        things=_quality(quality["Things"]),
-        stuff=_quality(quality["Stuff"]),
+        all=_quality(quality["All"], sum(errors.values())),
+        things=_quality(quality["Things"], sum(errors[key] for key in errors.keys() & things)),
+        stuff=_quality(quality["Stuff"], sum(errors[key] for key in errors.keys() - things)),
         per_class=per_class,
     )
 
@@ -72,8 +75,8 @@ def _content(annotations: PanopticAnnotations) -> dict[str, Any]:
     }
 
 
-def _quality(group: dict[str, Any]) -> Quality:
-    return Quality(_or_nan(group["pq"]), _or_nan(group["sq"]), _or_nan(group["rq"]), group["n"])
+def _quality(group: dict[str, Any], false_positives: float) -> Quality:
+    return Quality(_or_nan(group["pq"]), _or_nan(group["sq"]), _or_nan(group["rq"]), group["n"], false_positives)
 
 
 def _or_nan(score: float) -> float:

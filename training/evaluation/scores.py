@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Scores of an evaluation: fractions from 0 to 1, or NaN if there was nothing to score."""
+"""Scores of an evaluation: fractions from 0 to 1, or NaN if there was nothing to score, and numbers of errors."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Quality:
     """Recognition quality: F1 score of the segments."""
     num_classes: int
     """Number of averaged classes."""
+    false_positives: float
+    """Mean number per image of segments without a match in the ground truth, over all classes of the group."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ClassScores:
     rq: float
     iou: float
     """IoU over the pixels of all images."""
+    false_positives: float
+    """Mean number per image of segments without a match in the ground truth."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,12 @@ def format_scores(scores: Scores, categories: CategorySet, per_class: bool = Tru
 
 
 def _summary(scores: Scores) -> Iterator[str]:
-    yield f"{'':10} {'PQ':>6} {'SQ':>6} {'RQ':>6} {'N':>4}"
+    yield f"{'':10} {'PQ':>6} {'SQ':>6} {'RQ':>6} {'N':>4} {'FP':>6}"
     for name in ("all", "things", "stuff"):
         group = getattr(scores, name)
-        yield f"{name:10} {_percent(group.pq)} {_percent(group.sq)} {_percent(group.rq)} {group.num_classes:4}"
+        quality = " ".join(map(_percent, (group.pq, group.sq, group.rq)))
+        yield f"{name:10} {quality} {group.num_classes:4} {group.false_positives:6.2f}"
+    yield f"{'':10} FP: false positives per image"
     yield ""
     yield f"{'mIoU':10} {_percent(scores.mean_iou)}"
     box_ap = scores.box_ap
@@ -110,13 +116,13 @@ def _summary(scores: Scores) -> Iterator[str]:
 def _classes(scores: Scores, categories: CategorySet) -> Iterator[str]:
     width = max((len(category.name) for category in categories.categories), default=0)
     yield ""
-    yield f"{'class':{width}} {'':5} {'PQ':>6} {'SQ':>6} {'RQ':>6} {'IoU':>6}"
+    yield f"{'class':{width}} {'':5} {'PQ':>6} {'SQ':>6} {'RQ':>6} {'IoU':>6} {'FP':>6}"
     for category in categories.categories:
         if category.id in scores.per_class:
             row = scores.per_class[category.id]
             kind = "thing" if category.is_thing else "stuff"
             values = " ".join(map(_percent, (row.pq, row.sq, row.rq, row.iou)))
-            yield f"{category.name:{width}} {kind} {values}"
+            yield f"{category.name:{width}} {kind} {values} {row.false_positives:6.2f}"
 
 
 def _percent(score: float) -> str:

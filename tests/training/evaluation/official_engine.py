@@ -39,11 +39,12 @@ def score_segments(truth: PanopticAnnotations, results: PanopticAnnotations) -> 
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     iou = _class_iou(truth, results)
+    count = len(truth.annotations)
     return SegmentScores(
-        all=_average(counts, categories, None),
-        things=_average(counts, categories, True),
-        stuff=_average(counts, categories, False),
-        per_class=_per_class(counts, categories, iou),
+        all=_average(counts, categories, None, count),
+        things=_average(counts, categories, True, count),
+        stuff=_average(counts, categories, False, count),
+        per_class=_per_class(counts, categories, iou, count),
     )
 
 
@@ -66,23 +67,25 @@ def score_boxes(truth: dict[str, Any], detections: list[dict[str, Any]]) -> BoxA
     return BoxAP(*(math.nan if score < 0 else float(score) for score in evaluation.stats[:3]))
 
 
-def _average(counts: PQStat, categories: dict[int, dict[str, Any]], things: bool | None) -> Quality:
+def _average(counts: PQStat, categories: dict[int, dict[str, Any]], things: bool | None, count: int) -> Quality:
+    own = (key for key, entry in categories.items() if things is None or bool(entry["isthing"]) == things)
+    false_positives = sum(counts[key].fp for key in own) / count
     try:
         average, _ = counts.pq_average(categories, isthing=things)
     except ZeroDivisionError:  # No class of the group occurs.
-        return Quality(math.nan, math.nan, math.nan, 0)
-    return Quality(float(average["pq"]), float(average["sq"]), float(average["rq"]), average["n"])
+        return Quality(math.nan, math.nan, math.nan, 0, false_positives)
+    return Quality(float(average["pq"]), float(average["sq"]), float(average["rq"]), average["n"], false_positives)
 
 
 def _per_class(
-    counts: PQStat, categories: dict[int, dict[str, Any]], class_iou: dict[int, float]
+    counts: PQStat, categories: dict[int, dict[str, Any]], class_iou: dict[int, float], count: int
 ) -> dict[int, ClassScores]:
     per_class = {}
     for category_id, entry in categories.items():
-        quality = _average(counts, {category_id: entry}, None)
+        quality = _average(counts, {category_id: entry}, None, count)
         iou = class_iou.get(category_id, math.nan)
         if quality.num_classes or not math.isnan(iou):
-            per_class[category_id] = ClassScores(quality.pq, quality.sq, quality.rq, iou)
+            per_class[category_id] = ClassScores(quality.pq, quality.sq, quality.rq, iou, quality.false_positives)
     return per_class
 
 

@@ -79,14 +79,8 @@ def test_written_results_are_what_the_official_evaluator_reads(
     path = results_path(tmp_path / "output", annotations)
     with redirect_stdout(io.StringIO()):
         official = pq_compute(str(annotations.path), str(path))
-    assert vars(scores.all) == pytest.approx(
-        {
-            "pq": official["All"]["pq"],
-            "sq": official["All"]["sq"],
-            "rq": official["All"]["rq"],
-            "num_classes": official["All"]["n"],
-        }
-    )
+    quality = (scores.all.pq, scores.all.sq, scores.all.rq, scores.all.num_classes)
+    assert quality == pytest.approx(tuple(official["All"][name] for name in ("pq", "sq", "rq", "n")))
     content = json.loads(path.read_text())
     assert [entry["image_id"] for entry in content["annotations"]] == [1, 2, 3]
     image = cv2.imread(str(tmp_path / "data" / "tiny" / "0002.png"))

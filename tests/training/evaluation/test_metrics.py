@@ -184,14 +184,36 @@ def test_scores_of_a_scene_worked_out_by_hand(tmp_path: Path, engine: Engine) ->
     write_results([(1, "0001.png", result)], tmp_path / "results.json", truth)
     scores = compute_scores(truth, tmp_path / "results.json", engine)
     # One car found, one missed: RQ is 1 / (1 + 1 / 2). The person lies in void and does not count.
-    assert vars(scores.per_class[CAR]) == pytest.approx({"pq": 2 / 3, "sq": 1.0, "rq": 2 / 3, "iou": 0.8})
-    assert vars(scores.per_class[ROAD]) == pytest.approx({"pq": 5 / 6, "sq": 5 / 6, "rq": 1.0, "iou": 5 / 6})
+    assert vars(scores.per_class[CAR]) == pytest.approx(
+        {"pq": 2 / 3, "sq": 1.0, "rq": 2 / 3, "iou": 0.8, "false_positives": 0.0}
+    )
+    assert vars(scores.per_class[ROAD]) == pytest.approx(
+        {"pq": 5 / 6, "sq": 5 / 6, "rq": 1.0, "iou": 5 / 6, "false_positives": 0.0}
+    )
     assert scores.per_class.keys() == {CAR, ROAD}
     assert scores.things.num_classes == scores.stuff.num_classes == 1
     assert scores.all.pq == pytest.approx((2 / 3 + 5 / 6) / 2)
     assert scores.mean_iou == pytest.approx((0.8 + 5 / 6) / 2)
     # Precision is 1 at the 51 of 101 recall thresholds up to 0.5.
     assert scores.box_ap.ap == pytest.approx(51 / 101)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__.rpartition(".")[2])
+def test_invented_things_are_counted(tmp_path: Path, engine: Engine) -> None:
+    """Two images show nothing but sky; in the first one, two cars and a person are found."""
+    ids = np.ones((10, 20), np.int64)
+    info = {"id": 1, "category_id": SKY, "area": 200, "bbox": [0, 0, 20, 10], "iscrowd": 0}
+    truth = write_split(tmp_path, {1: (ids, [info]), 2: (ids, [info])})
+    found = ids.copy()
+    found[:2, :3], found[:2, 5:8], found[5:8, :4] = 2, 3, 4
+    categories, rng = {1: SKY, 2: CAR, 3: CAR, 4: PERSON}, np.random.default_rng(0)
+    results = [(1, "0001.png", result_of(found, categories, CATEGORIES, rng))]
+    results.append((2, "0002.png", result_of(ids, {1: SKY}, CATEGORIES, rng)))
+    write_results(results, tmp_path / "results.json", truth)
+    scores = compute_scores(truth, tmp_path / "results.json", engine)
+    assert (scores.all.false_positives, scores.things.false_positives, scores.stuff.false_positives) == (1.5, 1.5, 0)
+    assert {key: one.false_positives for key, one in scores.per_class.items()} == {SKY: 0, CAR: 1.0, PERSON: 0.5}
+    assert "car    thing    0.0    0.0    0.0    0.0   1.00" in format_scores(scores, CATEGORIES)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__.rpartition(".")[2])
@@ -272,8 +294,8 @@ def test_classes_with_the_same_name_are_distinguished(tiny: PanopticAnnotations,
 
 def test_table_shows_percent(tiny: PanopticAnnotations, tmp_path: Path) -> None:
     scores = compute_scores(tiny, write_perfect(tiny, tmp_path / "results.json"))
-    scores.per_class[CAR] = ClassScores(0.125, 0.25, 0.5, math.nan)
+    scores.per_class[CAR] = ClassScores(0.125, 0.25, 0.5, math.nan, 1.5)
     lines = format_scores(scores, CATEGORIES).splitlines()
-    assert lines[1].split() == ["all", "100.0", "100.0", "100.0", "4"]
-    assert "car    thing   12.5   25.0   50.0      -" in lines
+    assert lines[1].split() == ["all", "100.0", "100.0", "100.0", "4", "0.00"]
+    assert "car    thing   12.5   25.0   50.0      -   1.50" in lines
     assert len(format_scores(scores, CATEGORIES, per_class=False).splitlines()) == len(lines) - 6
