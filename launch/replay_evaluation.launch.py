@@ -25,7 +25,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("bag", description="rosbag2 folder, or .mcap or .db3 file."),
     DeclareLaunchArgument("cameras", description="Topics of images in the bag, as [/front/image_raw]."),
     DeclareLaunchArgument("camera_names", default_value="", description="Namespaces of several cameras' outputs."),
-    DeclareLaunchArgument("model", default_value="camvid_light", description="As the parameter of panoptic_node."),
+    DeclareLaunchArgument("model", default_value="scenes_light", description="As the parameter of panoptic_node."),
     DeclareLaunchArgument("ground_truth", default_value="", description="Folder, JSON file, or topics in the bag."),
     DeclareLaunchArgument("rate", default_value="1.0", description="Playback rate relative to the recording."),
     DeclareLaunchArgument("output", default_value="out/replay_node", description="Folder for run and report."),

@@ -309,9 +309,37 @@ MUTATIONS = (
     Mutation(
         "labels: unconfirmed instances are kept",
         "training/labeling/voting.py",
-        "instance.support >= thresholds.min_agreement and ",
+        "instance.support >= thresholds.support and ",
         "",
         "tests/training/labeling/test_voting.py",
+    ),
+    Mutation(
+        "labels: the annotation does not limit them",
+        "training/labeling/annotated.py",
+        "ids = np.where(agrees[self._dense, voted], voted, 0)",
+        "ids = voted.copy()",
+        "tests/training/labeling/test_annotated.py",
+    ),
+    Mutation(
+        "labels: objects are extended to what the annotation refutes",
+        "training/labeling/annotated.py",
+        "permitted = self._agreement(segment.category) & self._only_things",
+        "permitted = self._only_things",
+        "tests/training/labeling/test_annotated.py",
+    ),
+    Mutation(
+        "mixture: all data sets have the same share",
+        "training/data/dataset.py",
+        "rng.choices(epochs, shares)",
+        "rng.choices(epochs)",
+        "tests/training/data/test_mixture.py",
+    ),
+    Mutation(
+        "training: depthwise convolutions in bf16",
+        "training/engine/precision.py",
+        "args[1].shape[1] > 1",
+        "True",
+        "tests/training/engine/test_precision.py",
     ),
     Mutation(
         "labels: those of a mirrored view are not turned back",

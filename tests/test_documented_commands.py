@@ -114,7 +114,7 @@ def street_scene(number: int) -> tuple[np.ndarray, Infos]:
     """Return segment ids and `segments_info` with the categories of the shipped model."""
     ids, infos = scene(number, crowd=False)
     id_of = {category.name: category.id for category in MODEL.categories.by_id.values()}
-    names = {ROAD: "road", SKY: "sky", CAR: "car", PERSON: "pedestrian"}
+    names = {ROAD: "road", SKY: "sky", CAR: "car", PERSON: "person"}
     return ids, [info | {"category_id": id_of[names[info["category_id"]]]} for info in infos]
 
 

@@ -48,7 +48,7 @@ CIAE_FUSION, ASSIGNMENT, REFERENCE_IMPLEMENTATION, MASK2FORMER, EOMT, MERGING = 
 NOTES = [
     "Fusion: from proposals and embedding map to label map and segments on the host, as the paper defines it.",
     "The network's shorter side is 800, or the image's if that is shorter, its longer side at most 1333. Random: "
-    "smooth random embeddings of 32 dimensions, 53 stuff classes, boxes of up to half the image. Real: camvid_light "
+    "smooth random embeddings of 32 dimensions, 53 stuff classes, boxes of up to half the image. Real: scenes_light "
     "at 512 on a real image, with the highest scores.",
     "Undecided cells: those of the stride-4 map whose four corners have different queries; more are slower on a CPU.",
     "Literal: Eq. 16 alone, at full size (up-sample, normalise, multiply, mask by boxes, argmax), without the "

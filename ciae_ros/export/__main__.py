@@ -46,7 +46,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ciae_ros.export",
         description="Export a checkpoint as one ONNX file, which panoptic_node accepts as its model.",
-        epilog="example: python -m ciae_ros.export camvid_light --onnx camvid_light.onnx --camera 1280x720",
+        epilog="example: python -m ciae_ros.export scenes_light --onnx scenes_light.onnx --camera 1280x720",
     )
     parser.add_argument("checkpoint", help="name of a shipped model, path of a .safetensors file, or untrained/PRESET")
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT", help="the file to write")

@@ -36,7 +36,7 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
     assert frames["published"] == 12
     assert frames["received"] == frames["segmented"] + sum(frames["dropped"].values())
     assert frames["recorded"] == frames["segmented"] > 0
-    assert "camvid_light" in summary["model"]
+    assert "scenes_light" in summary["model"]
     video = cv2.VideoCapture(str(output / "overlay.mp4"))
     assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (80, 60)
     assert cv2.imread(str(output / "contact_sheet.png")).shape[1] == 3 * 640

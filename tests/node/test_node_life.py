@@ -103,13 +103,13 @@ def test_two_interrupts_before_it_is_up_end_it_with_exit_code_0(ros: None, place
 
 
 REFUSED = {
-    "model:=''": "no model: give the path of a checkpoint (.safetensors), or camvid_light",
+    "model:=''": "no model: give the path of a checkpoint (.safetensors), or scenes_light",
     "model:=untrained/r18": "preset 'r18' does not exist: use untrained/ and one of r50_512,",
     "model:=/no/such/file.safetensors": "no checkpoint at /no/such/file.safetensors",
     "score_treshold:=0.5": "unknown parameters: score_treshold",
     "score_threshold:=1.5": "parameter score_threshold:",
     "precision:=fp12": "parameter precision: 'fp12' must be one of auto, fp32, fp16, bf16",
-    "backend:=onnx": "backend onnx needs an .onnx file, and the model is camvid_light: write one with",
+    "backend:=onnx": "backend onnx needs an .onnx file, and the model is scenes_light: write one with",
     "backend:=caffe": "parameter backend: 'caffe' must be one of auto, torch, onnx, tensorrt",
     "device:=cuda:9": "device 'cuda:9' does not exist",
     "cameras:=[a, a]": "parameter cameras: 'a' is repeated",

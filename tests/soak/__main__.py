@@ -247,7 +247,7 @@ def _parse_arguments() -> argparse.Namespace:
         epilog="example: python -m tests.soak --minutes 480 --device cuda --input-size 0",
     )
     parser.add_argument("--minutes", type=float, default=30.0, help="length (default: 30)")
-    parser.add_argument("--model", default="camvid_light", help="name or path of the model (default: camvid_light)")
+    parser.add_argument("--model", default="scenes_light", help="name or path of the model (default: scenes_light)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--input-size", type=int, default=256, help="shorter side in the network; 0: the model's (default: 256)"

@@ -16,8 +16,8 @@ from ciae_ros.inference.loading.huggingface.reference import is_reference
 from ciae_ros.inference.loading.onnx_model import OnnxModel, load_onnx_model
 from ciae_ros.model import PRESETS
 
-DEFAULT_MODEL = "camvid_light"
-"""The model that is shipped with the package; `ciae_ros/weights/camvid_light.md` is its model card."""
+DEFAULT_MODEL = "scenes_light"
+"""The model that is shipped with the package; `ciae_ros/weights/scenes_light.md` is its model card."""
 
 UNTRAINED_PREFIX = "untrained/"
 

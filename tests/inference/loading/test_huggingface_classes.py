@@ -255,7 +255,7 @@ def test_folders_are_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     assert is_reference("model") and is_reference("model?things=t.yaml") and is_reference("hf://a/b")
-    assert not is_reference("") and not is_reference("camvid_light") and not is_reference("model.safetensors")
+    assert not is_reference("") and not is_reference("scenes_light") and not is_reference("model.safetensors")
     assert with_absolute_paths("model?things=t.yaml") == f"{tmp_path}/model?things={tmp_path}/t.yaml"
     assert with_absolute_paths("hf://a/b@c?base=model") == f"hf://a/b@c?base={tmp_path}/model"
     assert with_absolute_paths("hf://a/b?base=hf://c/d") == "hf://a/b?base=hf://c/d"

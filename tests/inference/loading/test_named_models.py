@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ciae_ros.inference import DEFAULT_MODEL, UNTRAINED, CheckpointError, Predictor, load_model
+from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.loading.named_models import shipped_models
 
 ROOT = Path(__file__).parents[3]
@@ -26,12 +27,16 @@ def test_default_model_is_shipped_with_its_card() -> None:
     assert all(word in card for word in ("CC BY-NC", "mIoU", "training.train", "Limits"))
     checkpoint = load_model(DEFAULT_MODEL)
     assert checkpoint.digest != UNTRAINED
-    assert [category.name for category in checkpoint.categories.things] == ["car", "pedestrian", "bicyclist"]
+    things = ["car", "truck", "person", "bicycle", "motorcycle", "animal"]
+    assert [category.name for category in checkpoint.categories.things] == things
+    scenes = CategoryMap.load(ROOT / "config" / "label_maps" / "scenes.yaml")
+    assert checkpoint.categories == scenes.categories
 
 
 def test_default_model_knows_a_road_when_it_sees_one(data: Path) -> None:
     """On some test images of CamVid, more than half of the pixels of each class are correct."""
-    predictor = Predictor(load_model(DEFAULT_MODEL))
+    camvid = CategoryMap.load(ROOT / "config" / "label_maps" / "camvid.yaml")
+    predictor = Predictor(load_model(DEFAULT_MODEL), category_map=camvid)
     folder = data / "camvid_480x360"
     paths = sorted((folder / "test").glob("*.jpg"))
     right, of_class, cars = np.zeros(13), np.zeros(13), 0

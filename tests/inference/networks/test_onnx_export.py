@@ -57,7 +57,7 @@ def with_deformed_taps(checkpoint: Checkpoint) -> Checkpoint:
 
 
 CHECKPOINTS = {
-    "camvid_light": lambda: load_model("camvid_light"),
+    "scenes_light": lambda: load_model("scenes_light"),
     "light_512": lambda: checkpoint_of(PRESETS["light_512"]),
     "r50_512": lambda: checkpoint_of(PRESETS["r50_512"]),
     "light_beyond_the_paper": lambda: checkpoint_of(
@@ -123,10 +123,10 @@ def by_place(candidates: Candidates, image: int) -> dict[tuple[int, ...], torch.
 
 
 def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "camvid_light.onnx"
-    assert main(["camvid_light", "--onnx", str(path), "--size", "192x256"]) == 0
+    path = tmp_path / "scenes_light.onnx"
+    assert main(["scenes_light", "--onnx", str(path), "--size", "192x256"]) == 0
     exported = Predictor(load_for_backend(str(path)))
-    original = Predictor(load_model("camvid_light"), input_size=192)
+    original = Predictor(load_model("scenes_light"), input_size=192)
     paths = sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[::12]
     images = [cv2.imread(str(path)) for path in paths]
     results, _ = exported.predict_batch([(image, "bgr") for image in images])
@@ -139,10 +139,10 @@ def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp
 
 
 def test_duplicates_are_suppressed_as_by_pytorch(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "camvid_light.onnx"
-    assert main(["camvid_light", "--onnx", str(path), "--size", "192x256"]) == 0
+    path = tmp_path / "scenes_light.onnx"
+    assert main(["scenes_light", "--onnx", str(path), "--size", "192x256"]) == 0
     exported = Predictor(load_for_backend(str(path)))
-    original = Predictor(load_model("camvid_light"), input_size=192)
+    original = Predictor(load_model("scenes_light"), input_size=192)
     images = [cv2.imread(str(path)) for path in sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[::12]]
     things = {}
     for similarity in (1.0, 0.9):
@@ -175,7 +175,7 @@ def test_labels_of_random_weights_are_the_same_on_real_images(data: Path, export
 
 def test_half_precision_is_close(tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
-    assert 1e-5 < export_onnx(load_model("camvid_light"), path, SIZE, SIZE[0], "fp16") < onnx_export.TOLERANCE["fp16"]
+    assert 1e-5 < export_onnx(load_model("scenes_light"), path, SIZE, SIZE[0], "fp16") < onnx_export.TOLERANCE["fp16"]
     assert load_onnx_model(path).precision == "fp16"
 
 
@@ -185,7 +185,7 @@ def test_a_network_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(torch.onnx, "export", fail)
     with pytest.raises(ExportError, match=r"cannot be exported \(No decompositions registered for the operator\): use"):
-        export_onnx(load_model("camvid_light"), tmp_path / "model.onnx", SIZE, SIZE[0])
+        export_onnx(load_model("scenes_light"), tmp_path / "model.onnx", SIZE, SIZE[0])
 
 
 def test_a_file_that_differs_from_pytorch_does_not_replace_another(
@@ -196,7 +196,7 @@ def test_a_file_that_differs_from_pytorch_does_not_replace_another(
     monkeypatch.setattr(onnx_export, "_write", lambda network, image, metadata, path: path.write_text("after"))
     monkeypatch.setattr(onnx_export, "_compare", lambda *arguments: float("nan"))
     with pytest.raises(ExportError, match=r"differs from PyTorch's by .* use the checkpoint with PyTorch"):
-        export_onnx(load_model("camvid_light"), path, SIZE, SIZE[0])
+        export_onnx(load_model("scenes_light"), path, SIZE, SIZE[0])
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -204,8 +204,8 @@ def test_a_file_that_differs_from_pytorch_does_not_replace_another(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["camvid_light", "--onnx", "m.onnx", "--size", "100x128"], "multiples of 32, not 100x128: use 128x128"),
-        (["camvid_light", "--onnx", "no/such/m.onnx"], "folder no/such does not exist"),
+        (["scenes_light", "--onnx", "m.onnx", "--size", "100x128"], "multiples of 32, not 100x128: use 128x128"),
+        (["scenes_light", "--onnx", "no/such/m.onnx"], "folder no/such does not exist"),
         (["untrained/r18", "--onnx", "m.onnx"], "preset 'r18' does not exist"),
         (["m.onnx", "--onnx", "m.onnx"], "m.onnx is an ONNX file, and this needs a checkpoint"),
     ],
@@ -221,16 +221,16 @@ def test_refusals_are_one_line_and_exit_code_1(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(onnx_export.util, "find_spec", lambda name: None if name == "onnxscript" else name)
-    assert main(["camvid_light", "--onnx", "m.onnx"]) == 1
+    assert main(["scenes_light", "--onnx", "m.onnx"]) == 1
     assert capsys.readouterr().err == ("export: onnxscript not installed: type pip install -r requirements-onnx.txt\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["camvid_light"], "the following arguments are required: --onnx"),
-        (["camvid_light", "--onnx", "m.onnx", "--size", "512"], "'512' is not HEIGHTxWIDTH, such as 512x928"),
-        (["camvid_light", "--onnx", "m.onnx", "--size", "64x64", "--camera", "64x64"], "not allowed with argument"),
+        (["scenes_light"], "the following arguments are required: --onnx"),
+        (["scenes_light", "--onnx", "m.onnx", "--size", "512"], "'512' is not HEIGHTxWIDTH, such as 512x928"),
+        (["scenes_light", "--onnx", "m.onnx", "--size", "64x64", "--camera", "64x64"], "not allowed with argument"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(

@@ -219,7 +219,7 @@ def _about(bags: dict[str, int], truth: bool) -> dict[str, Any]:
     return {
         "format": 1,
         "kind": "lock-step",
-        "model": {"name": "camvid_light", "hash": "0123456789abcdef" * 4},
+        "model": {"name": "scenes_light", "hash": "0123456789abcdef" * 4},
         "device": "a test's CPU",
         "settings": {"score_threshold": 0.4, "precision": "fp32"},
         "categories": CATEGORIES.to_coco(),

@@ -36,7 +36,7 @@ def test_json_has_every_metric_and_no_nan(made: tuple[EvaluationRun, Drawn, Path
     values = json.loads((path.parent / "report.json").read_text(), parse_constant=pytest.fail)
     assert values["summary"]["frames"] == 60
     assert 0 < values["summary"]["pq"] < 100
-    assert values["run"]["model"]["name"] == "camvid_light"
+    assert values["run"]["model"]["name"] == "scenes_light"
     by_name = {row["name"]: row for row in values["classes"]}
     assert by_name["sky"]["tp"] > 0
     assert by_name[UNUSED_CATEGORY]["pq"] is None

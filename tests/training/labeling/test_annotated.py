@@ -27,21 +27,23 @@ COLOR = (9, 9, 9)
 ROAD, GROUND, BUILDING, TREE = (
     Category(number, name, False, COLOR) for number, name in enumerate(("road", "grass", "building", "tree"), start=1)
 )
-CAR, TRUCK = Category(5, "car", True, COLOR), Category(6, "truck", True, COLOR)
-OWN = CategorySet((ROAD, GROUND, BUILDING, TREE, CAR, TRUCK))
+CAR, TRUCK, PERSON = (Category(number, name, True, COLOR) for number, name in ((5, "car"), (6, "truck"), (7, "person")))
+OWN = CategorySet((ROAD, GROUND, BUILDING, TREE, CAR, TRUCK, PERSON))
 CLASSES = {
     "drivable": [ROAD],
     "beyond": [BUILDING, TREE],
     "vehicle": [CAR, TRUCK],
     "verge": [GROUND],
+    "people": [PERSON],
 }
+THINGS = ("vehicle", "people")
 LOW = Thresholds(min_area=1)
 WIDTH = 4
 """Pixels of an element of a row in these tests."""
 
 
 def annotated_folder(folder: Path, rows: list[list[int]], name: str = "000") -> Annotated:
-    """Return annotations with the classes 1 drivable, 2 beyond, 3 vehicle, 4 verge, and 0 void."""
+    """Return annotations with the classes 1 drivable, 2 beyond, 3 vehicle, 4 verge, 5 people, and 0 void."""
     path = folder / "panoptic_train.json"
     path.with_suffix("").mkdir(parents=True)
     ids = np.repeat(np.array(rows), WIDTH, axis=1)
@@ -61,7 +63,7 @@ def annotated_folder(folder: Path, rows: list[list[int]], name: str = "000") -> 
         "images": [{"id": 1, "file_name": f"{name}.jpg", "height": ids.shape[0], "width": ids.shape[1]}],
         "annotations": [{"image_id": 1, "file_name": f"{name}.png", "segments_info": segments}],
         "categories": [
-            {"id": number, "name": one, "isthing": int(one == "vehicle"), "color": COLOR}
+            {"id": number, "name": one, "isthing": int(one in THINGS), "color": COLOR}
             for number, one in enumerate(names, start=1)
         ],
     }
@@ -74,7 +76,7 @@ def comparison(folder: Path) -> CategoryMap:
         {
             "id": number,
             "name": name,
-            "kind": "thing" if name == "vehicle" else "stuff",
+            "kind": "thing" if name in THINGS else "stuff",
             "color": list(COLOR),
             "from": [name, *(one.name for one in categories)],
         }
@@ -126,6 +128,12 @@ def test_an_object_is_cut_and_extended_to_the_annotation(tmp_path: Path) -> None
     labels = combined(annotated, vote([[1, 5, 1, 5, 1], [5, 5, 5, 5, 3]], CAR))
     assert names(labels) == [["road", "car", "car", "car", "-"], ["road", "road", "car", "car", "building"]]
     assert len([one for one in labels.segments if one.category == CAR]) == 1
+
+
+def test_an_object_is_not_extended_to_another_kind_of_things(tmp_path: Path) -> None:
+    annotated = annotated_folder(tmp_path, [[3, 5, 3], [3, 3, 3]])
+    # The teacher does not see the person in front of the car.
+    assert names(combined(annotated, vote([[5, 0, 5], [5, 5, 5]], CAR))) == [["car", "person*", "car"], ["car"] * 3]
 
 
 def test_of_two_objects_the_smaller_one_takes_the_pixels_in_both_boxes(tmp_path: Path) -> None:

@@ -265,9 +265,9 @@ def test_a_model_of_the_hub_is_a_teacher(family: str, tmp_path: Path) -> None:
 def test_scales_vote(tmp_path: Path) -> None:
     options = ("--scales", "1", "0.5", "--interval", "10")
     output = tmp_path / "labels"
-    assert label(write_drive(tmp_path / "drive"), "--teacher", "camvid_light", output=output, options=options) == 0
+    assert label(write_drive(tmp_path / "drive"), "--teacher", "scenes_light", output=output, options=options) == 0
     names = [one["name"] for one in annotations(output)["info"]["teachers"]]
-    assert names == ["camvid_light", "camvid_light at 0.5 of its size"]
+    assert names == ["scenes_light", "scenes_light at 0.5 of its size"]
 
 
 FAULTS = {
@@ -286,7 +286,7 @@ FAULTS = {
     "agreement": (["DRIVE", "--teacher", "TEACHER", "--min-agreement", "2"], "min_agreement must be in 0..1"),
     "topic": (["DRIVE", "--teacher", "TEACHER", "--topics", "/rear"], "has no images on /rear"),
     "other categories": (
-        ["DRIVE", "--teacher", "TEACHER", "--teacher", "camvid_light"],
+        ["DRIVE", "--teacher", "TEACHER", "--teacher", "scenes_light"],
         "the teachers have different categories: give a --map",
     ),
 }

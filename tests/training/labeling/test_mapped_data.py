@@ -73,7 +73,7 @@ def test_a_model_is_evaluated_in_other_categories(
     """The labels of a model, mapped, are its own mapped results."""
     bag, labels = write_drive(tmp_path / "drive"), tmp_path / "labels"
     options = ["--map", str(ROADS)]
-    teacher = ["--teacher", "camvid_light", "--min-area", "1", "--min-score", "0", "--output", str(labels)]
+    teacher = ["--teacher", "scenes_light", "--min-area", "1", "--min-score", "0", "--output", str(labels)]
     assert label.main([str(bag), *teacher, *options, "--interval", "0.3"]) == 0
     truth = labels / "annotations" / "panoptic_train.json"
     run = tmp_path / "run"
@@ -82,11 +82,11 @@ def test_a_model_is_evaluated_in_other_categories(
     summary = json.loads((run / "report.json").read_text())["summary"]
     # JPEG changes the image that training.evaluate reads, but not the bag's.
     assert summary["pq"] == pytest.approx(100.0)
-    assert evaluate.main(["camvid_light", str(truth), *options, "--json", str(tmp_path / "scores.json")]) == 0
+    assert evaluate.main(["scenes_light", str(truth), *options, "--json", str(tmp_path / "scores.json")]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["map"] == str(ROADS)
     capsys.readouterr()
-    assert evaluate.main(["camvid_light", str(truth)]) == 1
-    assert "the categories of the network (11) differ" in capsys.readouterr().err
+    assert evaluate.main(["scenes_light", str(truth)]) == 1
+    assert "the categories of the network (21) differ" in capsys.readouterr().err
     assert replay(["evaluate", *arguments]) == 1
     elsewhere = [str(bag), "--output", str(run), "--device", "cpu", "--map", str(own_map)]
     assert replay(["evaluate", *elsewhere]) == 1

@@ -112,7 +112,7 @@ def test_the_best_thresholds_are_found_and_scored_as_by_the_official_code(
 def test_thresholds_are_found_again(data: Path, tmp_path: Path) -> None:
     """The ground truth is the model's own result with other thresholds, on street images with people and cars."""
     photos = sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[10::20]
-    predictor = Predictor(load_model("camvid_light"), settings=InferenceSettings(0.3, min_stuff_area=256))
+    predictor = Predictor(load_model("scenes_light"), settings=InferenceSettings(0.3, min_stuff_area=256))
     results = [(path.stem, f"{path.stem}.png", predictor.predict(read_rgb(path))) for path in photos]
     images = {path.stem: {"id": path.stem, "file_name": path.name} for path in photos}
     categories = predictor.categories
@@ -201,12 +201,12 @@ def test_what_cannot_be_calibrated_is_refused_and_stays(
     strict: Path, data_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = strict.read_bytes()
-    assert "comes with the package" in _refused(capsys, "camvid_light", data_set)
+    assert "comes with the package" in _refused(capsys, "scenes_light", data_set)
     assert "untrained/light_512 has no file" in _refused(capsys, "untrained/light_512", data_set)
     assert "no checkpoint at" in _refused(capsys, tmp_path / "no.safetensors", data_set)
     assert "the folder of" in _refused(capsys, strict, data_set, "--output", tmp_path / "no" / "file.safetensors")
     assert "differ from those of the data" in _refused(
-        capsys, "camvid_light", data_set, "--output", tmp_path / "copy.safetensors"
+        capsys, "scenes_light", data_set, "--output", tmp_path / "copy.safetensors"
     )
     assert "is missing" in _refused(capsys, strict, data_set, "--images", tmp_path)
     assert strict.read_bytes() == before
