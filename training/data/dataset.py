@@ -80,6 +80,7 @@ class Part(NamedTuple):
     """Images of a data set that are drawn with a share of their own."""
 
     positions: range
+    """Positions of its images in the data set."""
     share: float
     """Share of the images of all batches, relative to the other parts'."""
 

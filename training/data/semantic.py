@@ -33,10 +33,10 @@ from ciae_ros.core.categories import Category, CategorySet
 from ciae_ros.core.coco_panoptic import image_folder_of, write_segment_ids
 from ciae_ros.core.images.files import SUFFIXES, ImageFileError, read_classes, read_segment_ids
 from ciae_ros.core.text_file import read_text
+from ciae_ros.inference.category_map import KINDS, STUFF
 from training.data.camvid import MIN_AREA, panoptic_segments
 from training.data.sample import DataError, read_rgb
 
-KINDS = {"stuff": 0, "thing": 1}
 RED, GREEN, BLUE = 1, 256, 65536
 """Factors of the channels in the value of a colour."""
 
@@ -149,21 +149,22 @@ def _select(folder: Path, only: Sequence[str] | None, without: Sequence[str]) ->
     """Return the paths of the images by name.
 
     Raises:
-        DataError: the folder has no such images, or a name is not that of one.
+        DataError: the folder does not exist, has no image of a name in `only`, or no image is left.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     paths = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
-    if missing := sorted({*(only or ())} - paths.keys()):
+    wanted = paths.keys() if only is None else set(only)
+    if missing := sorted(wanted - paths.keys()):
         raise DataError(f"{folder} has no image {missing[0]}")
-    chosen = [path for name, path in paths.items() if (only is None or name in set(only)) and name not in set(without)]
+    chosen = wanted - set(without)
     if not chosen:
         raise DataError(f"{folder} has no images to convert")
-    return chosen
+    return [path for name, path in paths.items() if name in chosen]
 
 
 def _category(entry: Mapping[str, Any]) -> Category:
-    return Category.from_coco({**entry, "isthing": KINDS[entry.get("kind", "stuff")]})
+    return Category.from_coco({**entry, "isthing": KINDS[entry.get("kind", STUFF)]})
 
 
 def _value(value: Any) -> int:

@@ -61,9 +61,10 @@ class Thresholds:
     """Minimum share of votes that confirm an instance, if not that of `min_agreement`."""
 
     def __post_init__(self) -> None:
-        for name in ("min_score", "min_agreement", "support"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"min_{name.removeprefix('min_')} must be in 0..1, not {getattr(self, name)}")
+        shares = {"min_score": self.min_score, "min_agreement": self.min_agreement, "min_support": self.support}
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in 0..1, not {value}")
         if self.min_area < 1:
             raise ValueError(f"min_area must be at least 1, not {self.min_area}")
 

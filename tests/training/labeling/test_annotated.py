@@ -162,9 +162,9 @@ def test_images_without_fitting_annotation_are_refused(
 
 
 def test_a_class_that_no_label_agrees_with_is_refused(tmp_path: Path) -> None:
-    path = annotated_folder(tmp_path, [[1, 1]])._annotations.path
+    annotated_folder(tmp_path, [[1, 1]])
     with pytest.raises(ValueError, match="no category of the labels agrees with 'beyond'"):
-        Annotated(path, comparison(tmp_path), CategorySet((ROAD, GROUND, CAR)))
+        Annotated(tmp_path / "panoptic_train.json", comparison(tmp_path), CategorySet((ROAD, GROUND, CAR)))
 
 
 def test_the_command_completes_annotations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,15 @@ def test_instances_that_others_see_otherwise_become_a_crowd() -> None:
     assert [one.is_crowd for one in labels.segments] == [True]
 
 
+def test_instances_may_need_less_support_than_pixels() -> None:
+    """Both votes agree about the pixels; the second one takes two cars for one."""
+    votes = [vote([[3, 3, 4, 4]]), vote([[3, 3, 3, 3]])]
+    labels = combine(votes, Thresholds(min_agreement=0.6, min_support=0.5, min_area=1))
+    assert [one.is_crowd for one in labels.segments] == [False, False]
+    with pytest.raises(ValueError, match=r"min_support must be in 0..1, not 1.5"):
+        Thresholds(min_support=1.5)
+
+
 def test_an_object_that_a_neighbour_does_not_show_is_kept() -> None:
     labels = combine([vote([[1, 3, 3]]), vote([[1, 0, 0]], is_base=False)], LOW)
     assert categories(labels) == [["road", "car", "car"]]
