@@ -238,7 +238,7 @@ MUTATIONS = (
     ),
     Mutation(
         "calibration: binning is not applied",
-        "ciae_ros/node/camera_calibration.py",
+        "ciae_ros/spatial/camera_model.py",
         "if binning > 1:",
         "if False:",
         "tests/node/test_camera_calibration.py",
@@ -273,14 +273,14 @@ MUTATIONS = (
     ),
     Mutation(
         "bound: a failed process ends before its responses are sent",
-        "ciae_ros/node/worker.py",
+        "ciae_ros/node/lifecycle/worker.py",
         "        return sent.wait(end - time.monotonic())",
         "        return False",
         "tests/node/test_process_end.py",
     ),
     Mutation(
         "executor: a topic that is destroyed meanwhile ends the process",
-        "ciae_ros/node/process_end.py",
+        "ciae_ros/node/lifecycle/process_end.py",
         "            except InvalidHandle:\n                continue",
         "            except InvalidHandle:\n                raise",
         "tests/node/test_process_end.py",

@@ -13,7 +13,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ciae_ros.node.parameters.definitions import NAMES, NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
+from ciae_ros.node.parameters.fields import field_names
 
 HEAD = """# Parameters of `panoptic_node`
 
@@ -34,7 +35,7 @@ TYPES = {bool: "true, false", int: "integer", float: "number", str: "text", tupl
 
 def page() -> str:
     """The whole page."""
-    by_field = {field: name for name, field in NAMES.items()}
+    by_field = {field: name for name, field in field_names(NodeParameters).items()}
     return HEAD + "".join(_row(by_field[item.name], item) for item in fields(NodeParameters))
 
 

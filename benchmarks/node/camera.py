@@ -17,7 +17,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from ciae_ros.node.signals import until_interrupted
+from ciae_ros.node.lifecycle.signals import until_interrupted
 
 
 def main(topic: str, width: int, height: int) -> int:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ciae_ros.inference.compiled import compiled, for_row_blocks
+from ciae_ros.core.compiled import compiled
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.row_blocks import for_row_blocks
 
 ChannelOrder = Literal["rgb", "bgr", "mono"]
 

@@ -17,6 +17,7 @@ from ciae_ros.core.diagnostics import NodeDiagnostics
 from ciae_ros.inference import Predictor
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.diagnostics.status import (
+    DIAGNOSTICS_PERIOD,
     ERROR,
     OK,
     Finding,
@@ -28,9 +29,6 @@ from ciae_ros.node.diagnostics.status import (
 )
 from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.segmenter import Segmenter
-
-DIAGNOSTICS_PERIOD = 1.0
-"""Seconds between messages on /diagnostics."""
 
 
 @dataclass(frozen=True)

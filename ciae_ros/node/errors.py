@@ -10,9 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import rclpy
-import torch
 from rclpy.exceptions import NameValidationException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -48,13 +46,6 @@ class DeviceLostError(Exception):
 
 class DeviceHungError(Exception):
     """The device has not responded in time."""
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error means too little memory; PyTorch's CPU allocator has no exception class for it."""
-    if isinstance(error, cv2.error):
-        return error.code == cv2.Error.StsNoMem
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def describe_error(error: Exception) -> str:

@@ -1,12 +1,13 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Loading of the predictor that the parameters specify, warm-up of its pipeline, and release of its memory."""
+"""Loading of the predictor that the parameters specify, warm-up of its pipeline, and its memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import torch
 
 from ciae_ros.inference import Predictor
@@ -77,6 +78,13 @@ def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, 
         for batch_size in range(1, max_batch + 1):
             prepare(size, batch_size)
     return max_batch
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error means too little memory; PyTorch's CPU allocator has no exception class for it."""
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def release_unused_memory() -> None:

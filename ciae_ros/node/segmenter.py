@@ -44,8 +44,9 @@ from ciae_ros.node.diagnostics.frame_statistics import (
     STOPPED,
     FrameTimes,
 )
-from ciae_ros.node.errors import DeviceLostError, describe_error, is_out_of_memory
+from ciae_ros.node.errors import DeviceLostError, describe_error
 from ciae_ros.node.frame_scheduler import FrameScheduler
+from ciae_ros.node.model_loading import is_out_of_memory
 from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.publishing.result_publisher import SegmentedFrame
 

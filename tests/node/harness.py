@@ -32,9 +32,9 @@ from std_msgs.msg import Header
 from torch import Tensor
 
 from ciae_ros.inference.fusion.fused_image import FusedImage
+from ciae_ros.node.lifecycle.process_end import NodeExecutor
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
-from ciae_ros.node.process_end import NodeExecutor
 
 START_TIMEOUT = 120.0
 """Timeout in seconds of a start, including the import of PyTorch on a busy machine with two cores."""

@@ -13,9 +13,8 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from ciae_ros.node.errors import is_out_of_memory
 from ciae_ros.node.exit_codes import DEVICE_FAILURE, INTERNAL_ERROR
-from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.model_loading import is_out_of_memory, load_predictor
 from tests.node.faulty_node import (
     BROKEN_HEIGHT,
     EXCEPTION,

@@ -74,7 +74,7 @@ def test_signals_end_it_with_exit_code_0_in_the_middle_of_a_frame(
 
 INTERRUPTED = """
 import os, signal, sys, threading
-from ciae_ros.node import panoptic_node
+from ciae_ros.node.lifecycle import managed_node
 from ciae_ros.node.cli.panoptic_node import main
 
 def interrupt_twice(*args):
@@ -84,7 +84,7 @@ def interrupt_twice(*args):
         os.kill(os.getpid(), signal.SIGINT)
 
 if sys.argv[1] == "constructor":
-    panoptic_node.declare_parameters = interrupt_twice
+    managed_node.declare_parameters = interrupt_twice
 
 def load(parameters):
     interrupt_twice()

@@ -14,8 +14,9 @@ import yaml
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from rclpy.node import Node
 
-from ciae_ros.node.parameters.definitions import CHANGEABLE, NAMES, NodeParameters
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.parameters.errors import ParameterError
+from ciae_ros.node.parameters.fields import changeable_names, field_names
 from ciae_ros.node.parameters.values import declare_parameters, read_parameters
 
 CONFIG = Path(__file__).parents[2] / "config" / "panoptic.yaml"
@@ -25,15 +26,15 @@ def test_parameter_file_lists_every_parameter_with_its_default() -> None:
     listed = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
     defaults = asdict(NodeParameters())
     as_yaml = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-    assert listed == {name: as_yaml[key] for name, key in NAMES.items()}
+    assert listed == {name: as_yaml[key] for name, key in field_names(NodeParameters).items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", field_names(NodeParameters))
 def test_every_parameter_has_a_comment_that_marks_changeable_ones(name: str) -> None:
     (line,) = (line for line in CONFIG.read_text().splitlines() if line.strip().startswith(f"{name}:"))
     _, _, comment = line.partition(" # ")
     assert comment
-    assert comment.startswith("(*)") == (name in CHANGEABLE)
+    assert comment.startswith("(*)") == (name in changeable_names(NodeParameters))
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,8 @@ def test_every_parameter_has_a_comment_that_marks_changeable_ones(name: str) -> 
 def test_values_that_no_range_can_refuse_are_refused(ros: None, changes: dict, message: str) -> None:
     node = Node("parameters")
     try:
-        declare_parameters(node)
+        declare_parameters(node, NodeParameters)
         with pytest.raises(ParameterError, match=message):
-            read_parameters(node, changes)
+            read_parameters(node, NodeParameters, changes)
     finally:
         node.destroy_node()

@@ -22,9 +22,9 @@ from std_srvs.srv import Trigger
 
 from ciae_ros.core.processes import stop
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR, DEVICE_FAILURE, INTERNAL_ERROR, NO_RESTART, NORMAL_EXIT
+from ciae_ros.node.lifecycle.process_end import NodeExecutor, ProcessEnd, serve
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.parameters.definitions import NodeParameters
-from ciae_ros.node.process_end import NodeExecutor, ProcessEnd, serve
 from tests.node.faulty_node import HANG
 from tests.node.harness import SMALL, Client, node_in_this_process, start_node
 
@@ -39,7 +39,9 @@ def test_codes_of_failures_are_none_after_which_the_node_stays_down() -> None:
 
 def test_the_first_fault_decides_the_exit_code_also_after_an_orderly_request(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[int] = []
-    monkeypatch.setattr("ciae_ros.node.process_end.end_process_after", lambda seconds, code: ended.append(code))
+    monkeypatch.setattr(
+        "ciae_ros.node.lifecycle.process_end.end_process_after", lambda seconds, code: ended.append(code)
+    )
     end = ProcessEnd()
     assert end.request()
     assert not end.request(CONFIGURATION_ERROR)
@@ -103,7 +105,7 @@ def test_an_exception_in_a_callback_or_on_a_thread_is_an_internal_error(
     node, end = Node("faulty"), ProcessEnd()
     faults: list[tuple[int, str]] = []
     create(node, client, fail)
-    serve(node, end, lambda code, fault: faults.append((code, fault)))
+    serve([node], end, lambda code, fault: faults.append((code, fault)))
     client.wait(lambda: faults, 60)
     assert faults[0] == (INTERNAL_ERROR, "internal error: KeyError: 'injected'")
     if create is not broken_thread:
@@ -114,7 +116,7 @@ def test_an_exception_in_a_callback_or_on_a_thread_is_an_internal_error(
 SLOW_EXECUTOR = """
 import sys
 import time
-from ciae_ros.node import process_end
+from ciae_ros.node.lifecycle import process_end
 from ciae_ros.node.cli.panoptic_node import main
 
 spin = process_end.NodeExecutor.spin

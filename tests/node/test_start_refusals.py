@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 
 from ciae_ros.node.cli import image_player, panoptic_node
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR
+from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.parameters.values import declare_parameters, read_parameters
 
 EXECUTABLES: dict[str, Callable[[list[str]], int]] = {
@@ -105,7 +106,7 @@ def test_parameters(executable: str, argument: str, message: str, capfd: pytest.
 def declared(arguments: list[str]) -> Node:
     rclpy.init(args=["--ros-args", *arguments])
     node = Node("panoptic_node")
-    declare_parameters(node)
+    declare_parameters(node, NodeParameters)
     return node
 
 
@@ -122,7 +123,7 @@ def test_files_of_other_editors_are_read(content: str, tmp_path: Path) -> None:
     path.write_bytes(content.encode())
     try:
         node = declared(["--params-file", str(path)])
-        parameters = read_parameters(node)
+        parameters = read_parameters(node, NodeParameters)
         assert (parameters.max_rate, parameters.cameras, parameters.camera_names) == (5.0, ("/front",), ("",))
         assert isinstance(parameters.max_rate, float)
         node.destroy_node()
@@ -134,7 +135,7 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     (tmp_path / "parameters.yaml").touch()
     try:
         node = declared(["--params-file", str(tmp_path / "parameters.yaml")])
-        assert read_parameters(node).cameras == ("image",)
+        assert read_parameters(node, NodeParameters).cameras == ("image",)
         node.destroy_node()
     finally:
         rclpy.try_shutdown()

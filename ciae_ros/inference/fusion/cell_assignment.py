@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ciae_ros.inference.compiled import compiled, for_row_blocks, inlined
+from ciae_ros.core.compiled import compiled, inlined
 from ciae_ros.inference.fusion.sampling_grid import SampledAxis, SamplingGrid
+from ciae_ros.inference.row_blocks import for_row_blocks
 
 
 def assign_by_cells(similarity: Tensor, boxes: Tensor, grid: SamplingGrid) -> np.ndarray:

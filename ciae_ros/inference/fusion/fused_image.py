@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ciae_ros.core.categories import CategorySet
+from ciae_ros.core.compiled import compiled
 from ciae_ros.core.result import PanopticResult, Segment
-from ciae_ros.inference.compiled import compiled, for_row_blocks
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics
 from ciae_ros.inference.fusion.triton_support import runs_triton
+from ciae_ros.inference.row_blocks import for_row_blocks
 
 
 class NotFiniteError(ValueError):

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.compiled import compiled, for_row_blocks, inlined, num_row_blocks
+from ciae_ros.core.compiled import compiled, inlined
 from ciae_ros.inference.fusion.sampling_grid import SampledAxis, SamplingGrid
+from ciae_ros.inference.row_blocks import for_row_blocks, num_row_blocks
 
 PIXELS_PER_CHUNK = 1 << 16
 """Bound on the pixels whose logits of all queries are held at once by `assign_masks_by_rows`."""

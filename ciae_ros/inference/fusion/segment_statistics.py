@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ciae_ros.inference.compiled import compiled, for_row_blocks, num_row_blocks
+from ciae_ros.core.compiled import compiled
+from ciae_ros.inference.row_blocks import for_row_blocks, num_row_blocks
 
 
 class SegmentStatistics(NamedTuple):

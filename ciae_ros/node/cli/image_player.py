@@ -12,7 +12,7 @@ import rclpy
 from ciae_ros.camera.frames import SourceError
 from ciae_ros.node.cli.startup import REFUSALS, refuse
 from ciae_ros.node.image_player import ImagePlayer
-from ciae_ros.node.signals import until_interrupted
+from ciae_ros.node.lifecycle.signals import until_interrupted
 
 
 def main(args: list[str] | None = None) -> int:

@@ -29,6 +29,10 @@ OK, WARN, ERROR, STALE = (
 )
 
 
+DIAGNOSTICS_PERIOD = 1.0
+"""Seconds between messages on /diagnostics."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A diagnostic level and its reason."""

@@ -1,61 +1,66 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Declaration of the node's parameters, and their validated values."""
+"""Declaration of a node's parameters, and their validated values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ciae_ros.inference import CategorySet
 from ciae_ros.node.parameters.declaration import accept_whole_numbers, declare, refuse_unknown
-from ciae_ros.node.parameters.definitions import CHANGEABLE, NAMES, NodeParameters
 from ciae_ros.node.parameters.errors import ParameterError
+from ciae_ros.node.parameters.fields import ParameterSet, changeable_names, field_names
+
+Values = TypeVar("Values", bound=ParameterSet)
 
 
-def declare_parameters(node: Node) -> None:
+def declare_parameters(node: Node, kind: type[Values]) -> None:
     """Declare all parameters.
+
+    Args:
+        node: node without them.
+        kind: what they are.
 
     Raises:
         ParameterError: an initial value has the wrong type or is out of range, or its name is unknown.
     """
-    defaults = NodeParameters()
-    for name, key in NAMES.items():
-        metadata = next(item.metadata for item in fields(NodeParameters) if item.name == key)
-        default = getattr(defaults, key)
-        declare(node, name, list(default) if isinstance(default, tuple) else default, _descriptor(metadata))
-    refuse_unknown(node, NAMES)
+    names = field_names(kind)
+    by_field = {item.name: item for item in fields(kind)}
+    for name, key in names.items():
+        default, descriptor = by_field[key].default, _descriptor(by_field[key].metadata)
+        declare(node, name, list(default) if isinstance(default, tuple) else default, descriptor)
+    refuse_unknown(node, names)
     accept_whole_numbers(node)
 
 
-def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> NodeParameters:
+def read_parameters(node: Node, kind: type[Values], changes: Mapping[str, Any] | None = None) -> Values:
     """Read and validate the current values of the parameters.
 
     Args:
         node: node that has declared them.
+        kind: what they are.
         changes: values by ROS name that override current ones.
 
     Raises:
-        ParameterError: a value is not one of its choices, or a size is invalid or missing.
+        ParameterError: a value is not one of its choices, or is refused by `ParameterSet.check`.
     """
     changes = changes or {}
-    values = {key: _immutable(changes.get(name, node.get_parameter(name).value)) for name, key in NAMES.items()}
-    for item in fields(NodeParameters):
+    names = field_names(kind)
+    values = {key: _immutable(changes.get(name, node.get_parameter(name).value)) for name, key in names.items()}
+    for item in fields(kind):
         choices = item.metadata["choices"]
         value = values[item.name]
         if choices and value not in choices:
             name = item.metadata["name"] or item.name
             raise ParameterError(f"parameter {name}: {value!r} must be one of {', '.join(choices)}")
-    parameters = NodeParameters(**values)
-    if not parameters.sizes:
-        raise ParameterError("parameter expected_sizes: give at least one WIDTHxHEIGHT")
-    _ = parameters.merged_classes
+    parameters = kind(**values)
+    parameters.check()
     return parameters
 
 
@@ -73,25 +78,31 @@ def _descriptor(metadata: Mapping[str, Any]) -> ParameterDescriptor:
 
 
 def check_changes(
-    node: Node, changes: Sequence[Parameter], *, is_configured: bool, categories: CategorySet | None
+    node: Node,
+    kind: type[Values],
+    changes: Sequence[Parameter],
+    is_configured: bool,
+    check: Callable[[Values], object] | None = None,
 ) -> SetParametersResult:
     """Refuse invalid values, and changes of fixed parameters while the node is configured.
 
     Args:
         node: node that has declared them.
+        kind: what they are.
         changes: the parameters to be set.
         is_configured: whether the node is configured or being configured.
-        categories: categories of the model, if it is loaded.
+        check: raises ParameterError if the node in its state cannot use the new values.
     """
-    ours = {parameter.name: parameter.value for parameter in changes if parameter.name in NAMES}
-    fixed = [name for name in ours if name not in CHANGEABLE]
+    names, changeable = field_names(kind), changeable_names(kind)
+    ours = {parameter.name: parameter.value for parameter in changes if parameter.name in names}
+    fixed = [name for name in ours if name not in changeable]
     if fixed and is_configured:
         reason = f"{', '.join(fixed)} can be set only while the node is unconfigured: clean it up first"
         return SetParametersResult(successful=False, reason=reason)
     try:
-        parameters = read_parameters(node, ours)
-        if categories is not None:
-            parameters.category_selection(categories)
+        parameters = read_parameters(node, kind, ours)
+        if check is not None:
+            check(parameters)
     except ParameterError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

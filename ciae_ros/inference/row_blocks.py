@@ -1,37 +1,15 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Numba-compiled loops that PyTorch has no operator for, run on as many threads as PyTorch uses."""
+"""Kernels on blocks of rows, run on as many threads as PyTorch uses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
 
-import numba
 import torch
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-
-# Sums and maxima may be taken in any order, which lets them be vectorised; infinities keep their meaning.
-_OPTIONS: Any = {"nogil": True, "fastmath": {"nnan", "nsz", "reassoc"}}
-
-
-def compiled(function: Kernel) -> Kernel:
-    """Compile a function at its first call, without the GIL; the machine code is cached for later processes."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # No cache folder is writable: compile in every process.
-        return numba.njit(**_OPTIONS)(function)
-
-
-def inlined(function: Kernel) -> Kernel:
-    """Inline a function into every kernel that calls it: a call would count the references of all its arrays."""
-    return numba.njit(inline="always", **_OPTIONS)(function)
-
 
 BLOCKS_PER_THREAD = 6
 """More blocks than threads balance the load: PyTorch's own threads spin for a while after each operator, and a thread

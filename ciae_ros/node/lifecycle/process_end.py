@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
@@ -86,11 +86,11 @@ class NodeExecutor(SingleThreadedExecutor):
                 continue
 
 
-def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> threading.Thread:
-    """Serve the node with an executor on its own thread.
+def serve(nodes: Sequence[Node], end: ProcessEnd, fail: Callable[[int, str], None]) -> threading.Thread:
+    """Serve nodes with an executor on its own thread.
 
     Args:
-        node: node without an executor.
+        nodes: nodes without an executor, at least one.
         end: requested when ROS is shut down.
         fail: called with exit code and fault after an unhandled exception in a callback or on any other thread.
 
@@ -99,13 +99,14 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> thre
         stops within rclpy aborts the process.
     """
     executor = NodeExecutor()
-    executor.add_node(node)
+    for node in nodes:
+        executor.add_node(node)
 
     def fail_after(error: BaseException | None) -> None:
         # A signal shuts ROS down immediately, even during a call, which then fails without a context.
-        if error is not None and rclpy.ok(context=node.context):
+        if error is not None and rclpy.ok(context=nodes[0].context):
             text = "".join(traceback.format_exception(error))
-            node.get_logger().fatal(f"an exception on the thread {threading.current_thread().name}:\n{text}")
+            nodes[0].get_logger().fatal(f"an exception on the thread {threading.current_thread().name}:\n{text}")
             fail(INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error}")
 
     def spin() -> None:
@@ -115,7 +116,8 @@ def serve(node: Node, end: ProcessEnd, fail: Callable[[int, str], None]) -> thre
             pass
         except Exception as error:
             # So that no thread waits for this executor; rclpy accepts None despite its annotation.
-            node.executor = None  # type: ignore[assignment]
+            for node in nodes:
+                node.executor = None  # type: ignore[assignment]
             fail_after(error)
         end.request()
 
