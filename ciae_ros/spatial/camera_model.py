@@ -17,6 +17,8 @@ FISHEYE = ("equidistant", "fisheye")
 """Distortion models of OpenCV's fisheye camera."""
 UNDISTORTED_MODELS = ("plumb_bob", "rational_polynomial", "thin_prism_fisheye", "")
 """Distortion models of OpenCV's pinhole camera, which may have any of its 4 to 14 coefficients."""
+ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-4)
+"""Most iterations of the inversion of a distortion, and its accuracy in pixels."""
 SIZE_TOLERANCE = 0.01
 """Largest relative difference between the aspect ratios of an image and of its calibration."""
 
@@ -71,8 +73,11 @@ class CameraModel:
             rays[..., 1] = ((rows - self.matrix[1, 2]) / self.matrix[1, 1])[:, None]
             return rays
         pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float64)
-        undistort = cv2.fisheye.undistortPoints if self.is_fisheye else cv2.undistortPoints
-        return undistort(pixels, self.matrix, self.distortion).reshape(self.height, self.width, 2).astype(np.float32)
+        if self.is_fisheye:
+            rays = cv2.fisheye.undistortPoints(pixels, self.matrix, self.distortion)
+        else:
+            rays = cv2.undistortPointsIter(pixels, self.matrix, self.distortion, np.eye(3), np.eye(3), ITERATIONS)
+        return rays.reshape(self.height, self.width, 2).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return x and y, (N, 2) float32, of the pixels that points (N, 3) with positive z appear at."""
