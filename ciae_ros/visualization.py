@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ciae_ros.core.result import PanopticResult, Segment
+from ciae_ros.core.segment_colors import segment_color
 from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 
 
@@ -42,7 +43,7 @@ def draw_overlay(
     style = style or OverlayStyle()
     palette = np.zeros((len(result.segments) + 1, 3), np.uint8)
     for segment in result.segments:
-        palette[segment.id] = segment_color(segment)
+        palette[segment.id] = segment_color(segment.id, segment.category)
     blended = cv2.addWeighted(palette[result.label_map], style.opacity, image, 1 - style.opacity, 0)
     unlabelled = result.label_map == 0
     blended[unlabelled] = image[unlabelled]
@@ -95,13 +96,6 @@ def embedding_colors(embedding: np.ndarray, size: tuple[int, int]) -> np.ndarray
     low, high = np.percentile(components, (1, 99), axis=0)
     scaled = np.clip((components - low) / np.maximum(high - low, 1e-12), 0, 1) * 255
     return cv2.resize(scaled.astype(np.uint8).reshape(height, width, 3), size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def segment_color(segment: Segment) -> tuple[int, int, int]:
-    """Return B, G, R of the category's colour, varied with the id for things to distinguish neighbours."""
-    red, green, blue = segment.category.color
-    shift = (segment.id * 47 % 64) - 32 if segment.category.is_thing else 0
-    return min(max(blue + shift, 0), 255), min(max(green - shift, 0), 255), min(max(red + shift, 0), 255)
 
 
 def _boundaries(label_map: np.ndarray) -> np.ndarray:

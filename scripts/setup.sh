@@ -125,14 +125,20 @@ install_browser() {
     printf 'set-up: Chromium cannot be installed; the tests of the reports in a browser will be skipped\n' >&2
 }
 
+# The wheels lack tf2_msgs, which every ROS distribution has.
 build_messages() {
-  rm -rf build/ciae_msgs install/ciae_msgs
+  local folders=(ciae_msgs) packages=(ciae_msgs)
+  if [[ "$MODE" == wheels ]]; then
+    folders+=(scripts/wheels/tf2_msgs)
+    packages+=(tf2_msgs)
+  fi
+  rm -rf build/{ciae,tf2}_msgs install/{ciae,tf2}_msgs
   (
     if [[ "$MODE" == wheels ]]; then
       export AMENT_PREFIX_PATH="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv"
     fi
-    logged "ciae_msgs cannot be built; type: rm -rf .venv build install" \
-      colcon --log-base build/log build --paths ciae_msgs --packages-select ciae_msgs
+    logged "the messages cannot be built; type: rm -rf .venv build install" \
+      colcon --log-base build/log build --paths "${folders[@]}" --packages-select "${packages[@]}"
   )
 }
 
@@ -173,7 +179,8 @@ main() {
       uv_install -r requirements.txt -r requirements-models.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
-  once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg -- build_messages
+  once messages ciae_msgs/package.xml ciae_msgs/CMakeLists.txt ciae_msgs/msg/*.msg \
+    scripts/wheels/tf2_msgs/{package.xml,CMakeLists.txt,msg/TFMessage.msg} -- build_messages
 }
 
 main

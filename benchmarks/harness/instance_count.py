@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference import Predictor
-from ciae_ros.inference.preprocessing import ChannelOrder
 
 
 def target_instance_count(

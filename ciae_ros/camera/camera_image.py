@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.core.images.channel_order import ChannelOrder
 
 MAX_PIXELS = 36_000_000
 """Default maximum number of pixels of an image; an 8K camera has 33 million."""

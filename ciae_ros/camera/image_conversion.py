@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ciae_ros.camera.camera_image import MAX_PIXELS, CameraImage, RawImage, UnusableImageError, check_number_of_pixels
-from ciae_ros.inference.preprocessing import ChannelOrder
+from ciae_ros.core.images.channel_order import ChannelOrder
 
 try:
     from cv_bridge import CvBridge

@@ -55,10 +55,18 @@ class CameraDiagnostics:
 
     def to_values(self) -> dict[str, str]:
         """Return the keys and values of the diagnostic status."""
+        return self._values("segmented")
+
+    def to_values_in_3d(self) -> dict[str, str]:
+        """Return the keys and values of the diagnostic status of panoptic_3d, whose frames are labelled images."""
+        return self._values("published")
+
+    def _values(self, result: str) -> dict[str, str]:
+        """Return the keys and values; `result` is what happens to a frame that is not dropped."""
         values = {
             "topic": self.topic,
             "received": str(self.received),
-            "segmented": str(self.segmented),
+            result: str(self.segmented),
             "unfinished": str(self.unfinished),
         }
         values |= {f"{DROPPED}{reason}": str(count) for reason, count in sorted(self.dropped.items())}
@@ -72,7 +80,7 @@ class CameraDiagnostics:
     @classmethod
     def from_values(cls, values: Mapping[str, str]) -> CameraDiagnostics | None:
         """Parse the keys and values of a diagnostic status; None if they are not those of a camera."""
-        if not {"topic", "unfinished"} <= values.keys():
+        if not {"topic", "segmented", "unfinished"} <= values.keys():
             return None
         return cls(
             topic=values["topic"],

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.backends.backend import ResultSize, Settings, result_geometry
 from ciae_ros.inference.backends.building import build_backend
@@ -20,7 +21,7 @@ from ciae_ros.inference.fusion.fused_image import FusedImage, result_from_table
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.loading.named_models import Model
-from ciae_ros.inference.preprocessing import ChannelOrder, preprocess
+from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
 

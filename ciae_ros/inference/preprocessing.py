@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ciae_ros.core.compiled import compiled
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.row_blocks import for_row_blocks
-
-ChannelOrder = Literal["rgb", "bgr", "mono"]
 
 
 class Normalization(Protocol):

@@ -74,10 +74,12 @@ class CameraModel:
             return rays
         pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float64)
         if self.is_fisheye:
-            rays = cv2.fisheye.undistortPoints(pixels, self.matrix, self.distortion)
+            undistorted = cv2.fisheye.undistortPoints(pixels, self.matrix, self.distortion)
         else:
-            rays = cv2.undistortPointsIter(pixels, self.matrix, self.distortion, np.eye(3), np.eye(3), ITERATIONS)
-        return rays.reshape(self.height, self.width, 2).astype(np.float32)
+            undistorted = cv2.undistortPointsIter(
+                pixels, self.matrix, self.distortion, np.eye(3), np.eye(3), ITERATIONS
+            )
+        return undistorted.reshape(self.height, self.width, 2).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return x and y, (N, 2) float32, of the pixels that points (N, 3) with positive z appear at."""

@@ -14,6 +14,11 @@ from ciae_ros.core.compiled import compiled, inlined
 from ciae_ros.spatial.object_range import DepthGap, object_range
 from ciae_ros.spatial.surfaces import continues
 
+MAX_SURFACE_STEP = 0.025
+"""Largest relative difference in depth between neighbouring pixels of a surface."""
+NOISE_FACTOR = 4.0
+"""Allowed difference between neighbouring pixels, relative to the usual one within an object."""
+
 
 @dataclass(frozen=True)
 class MaskTrimming:
@@ -21,8 +26,9 @@ class MaskTrimming:
 
     border: int = 4
     """Width in pixels of the border whose pixels must continue the surface of the pixels within it."""
-    surface_step: float = 0.012
-    """Largest relative difference in depth between neighbouring pixels of a surface."""
+    surface_step: float = 0.008
+    """Relative difference in depth between neighbouring pixels of a surface that is always allowed; up to
+    `MAX_SURFACE_STEP`, the sensor's noise allows more."""
     gap: DepthGap = field(default_factory=DepthGap)
     max_samples: int = 2000
     """Number of points that a large segment is measured by."""
@@ -57,7 +63,7 @@ def surface_points(
     """
     x, y, width, height = box
     window = slice(y, y + height), slice(x, x + width)
-    depth, rays, step = depth[window], rays[window], np.float32(trimming.surface_step)
+    depth, rays = depth[window], rays[window]
     distance = _border_distances(labels, segment_id, window, trimming.border)
     accepted = np.empty((height, width), np.bool_)
     for border in range(trimming.border, -1, -1):
@@ -67,10 +73,23 @@ def surface_points(
     if not inside:
         return np.empty((0, 3), np.float32), 0
     nearest, farthest = object_range(depth[accepted], trimming.gap)
+    step = _step_between_pixels(depth, accepted, trimming)
     total = _accept_surface(depth, distance, border, step, nearest, farthest, accepted)
     points = np.empty((min(total, trimming.max_samples), 3), np.float32)
     _collect(depth, rays, accepted, total, step, points)
     return points, total
+
+
+def _step_between_pixels(depth: np.ndarray, accepted: np.ndarray, trimming: MaskTrimming) -> np.float32:
+    """Return the relative difference in depth that neighbouring pixels of the surface may have."""
+    pairs = accepted[:, 1:] & accepted[:, :-1]
+    nearer = depth[:, 1:][pairs]
+    if not len(nearer):
+        return np.float32(trimming.surface_step)
+    every = max(1, len(nearer) // trimming.max_samples)
+    differences = np.abs(depth[:, :-1][pairs][::every] / nearer[::every] - 1)
+    typical = float(np.median(differences))
+    return np.float32(max(min(NOISE_FACTOR * typical, MAX_SURFACE_STEP), trimming.surface_step))
 
 
 def _border_distances(labels: np.ndarray, segment_id: int, window: tuple[slice, slice], border: int) -> np.ndarray:

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference import Predictor
 from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.node.cli.panoptic_node import main
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.parameters.definitions import NodeParameters

@@ -11,10 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.stage_executors import StageTask
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import StageTimes
 

@@ -11,11 +11,11 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference.fusion.fused_image import TABLE_COLUMNS
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images, InFlightBatch
 from ciae_ros.inference.pipeline.cuda_batch import CudaBatch
@@ -25,7 +26,6 @@ from ciae_ros.inference.pipeline.host_batch import HostBatch
 from ciae_ros.inference.pipeline.network_availability import NetworkAvailability
 from ciae_ros.inference.pipeline.stage_executors import StageExecutor, StreamExecutor, ThreadExecutor
 from ciae_ros.inference.predictor import Predictor
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.stage_times import StageTimes
 
 DEPTH = 3

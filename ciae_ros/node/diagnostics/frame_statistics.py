@@ -42,8 +42,17 @@ WINDOW = 10.0
 
 
 @dataclass(frozen=True)
-class FrameTimes:
+class StageDurations:
     """Seconds that a frame spent in each stage; their sum is the time from its arrival to its last message."""
+
+    @property
+    def total(self) -> float:
+        return sum(getattr(self, item.name) for item in fields(self))
+
+
+@dataclass(frozen=True)
+class FrameTimes(StageDurations):
+    """Seconds that a frame spent in each stage of the segmentation."""
 
     wait: float
     """Waiting for the network, and for other frames of the same batch."""
@@ -54,13 +63,6 @@ class FrameTimes:
     """Proposals, assignment of pixels, and transfer of the result to the host."""
     message: float
     publish: float
-
-    @property
-    def total(self) -> float:
-        return sum(getattr(self, item.name) for item in fields(self))
-
-
-STAGES = tuple(item.name for item in fields(FrameTimes))
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class FrameStatistics:
         self._received = self._segmented = self._over_budget = 0
         self._dropped: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
-        self._times: deque[FrameTimes] = deque(maxlen=FRAMES_REMEMBERED)
+        self._times: deque[StageDurations] = deque(maxlen=FRAMES_REMEMBERED)
         self._last_arrival = time.monotonic()
         self._history: deque[_Counts] = deque([self._counts()])
 
@@ -133,7 +135,7 @@ class FrameStatistics:
             self._received += 1
             self._last_arrival = time.monotonic()
 
-    def count_segmented(self, times: FrameTimes, latency_budget: float = 0.0) -> bool:
+    def count_segmented(self, times: StageDurations, latency_budget: float = 0.0) -> bool:
         """Count a published result; returns True for the first one over the latency budget."""
         with self._lock:
             self._segmented += 1
@@ -185,10 +187,11 @@ class FrameStatistics:
         return _Counts(time.monotonic(), self._received, self._segmented, bad, self._over_budget, self._events.copy())
 
 
-def _summaries(times: list[FrameTimes]) -> dict[str, StageSummary]:
+def _summaries(times: list[StageDurations]) -> dict[str, StageSummary]:
     if not times:
         return {}
-    columns = {stage: np.array([getattr(frame, stage) for frame in times]) for stage in STAGES}
+    stages = [item.name for item in fields(times[0])]
+    columns = {stage: np.array([getattr(frame, stage) for frame in times]) for stage in stages}
     columns["frame"] = sum(columns.values(), np.zeros(len(times)))
     return {stage: _summary(values) for stage, values in columns.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -17,9 +17,6 @@ from std_msgs.msg import Header
 from ciae_ros.core.diagnostics import CameraDiagnostics
 from ciae_ros.node.diagnostics.frame_statistics import EXPECTED_DROPS, Snapshot
 from ciae_ros.node.qos import INCOMPATIBLE
-
-if TYPE_CHECKING:  # Parameters import PyTorch, which the image player does not need.
-    from ciae_ros.node.parameters.definitions import NodeParameters
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -33,6 +30,25 @@ DIAGNOSTICS_PERIOD = 1.0
 """Seconds between messages on /diagnostics."""
 
 
+class Thresholds(Protocol):
+    """The parameters that findings depend on."""
+
+    @property
+    def stale_after(self) -> float: ...
+
+    @property
+    def warn_bad_share(self) -> float: ...
+
+    @property
+    def error_bad_share(self) -> float: ...
+
+    @property
+    def latency_budget(self) -> float: ...
+
+    @property
+    def min_rate(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class Finding:
     """A diagnostic level and its reason."""
@@ -41,7 +57,7 @@ class Finding:
     text: str
 
 
-def camera_findings(snapshot: Snapshot, parameters: NodeParameters, no_images_reason: str) -> list[Finding]:
+def camera_findings(snapshot: Snapshot, parameters: Thresholds, no_images_reason: str) -> list[Finding]:
     """Return the problems of a camera of an active node.
 
     Args:

@@ -14,11 +14,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ciae_ros.inference import CategorySet, Segment
+from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.types import BagError, BagFrame, FrameKey, GroundTruth, GroundTruthError, TrueSegments
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
-from ciae_ros.visualization import segment_color
 
 
 @dataclass(frozen=True)
@@ -144,4 +144,4 @@ def _painted(ids: np.ndarray, colors: dict[int, tuple[int, int, int]]) -> np.nda
 def _color(categories: CategorySet, segment_id: int, category_id: int) -> tuple[int, int, int]:
     category = categories.by_id[category_id]
     # Ids of the ground truth have up to 24 bits; the colour only needs to differ from that of neighbours.
-    return segment_color(Segment(segment_id % 1024, category, 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))
+    return segment_color(segment_id % 1024, category)

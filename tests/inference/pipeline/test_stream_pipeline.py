@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference import PanopticResult, Predictor, coco_categories, untrained_checkpoint
 from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.pipeline.network_availability import NetworkAvailability
 from ciae_ros.inference.pipeline.stream_pipeline import DEPTH, StreamPipeline
-from ciae_ros.inference.preprocessing import ChannelOrder
 from ciae_ros.inference.stage_times import StageTimes
 from ciae_ros.model import PRESETS
 

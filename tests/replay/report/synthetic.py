@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ciae_ros.core.result import PanopticResult, Segment
+from ciae_ros.core.segment_colors import segment_color
 from ciae_ros.inference import Category, CategorySet
 from ciae_ros.replay.bags.types import FrameKey, TrueSegment, TrueSegments
 from ciae_ros.replay.metrics.matching import score_frame, unscored_frame
 from ciae_ros.replay.metrics.run_tables import EvaluationRun, confusion_table, frames_table, segments_table
 from ciae_ros.replay.report.frame_images import FrameImages
-from ciae_ros.visualization import segment_color
 
 CATEGORIES = CategorySet(
     (
@@ -248,7 +248,7 @@ def _photo(ids: np.ndarray, categories: list[int]) -> np.ndarray:
 def _painted(ids: np.ndarray, categories: list[int]) -> np.ndarray:
     palette = np.zeros((len(categories) + 1, 3), np.uint8)
     for number, category in enumerate(categories, 1):
-        palette[number] = segment_color(Segment(number, CATEGORIES.by_id[category], 1.0, 1, (0, 0, 1, 1), (0.0, 0.0)))
+        palette[number] = segment_color(number, CATEGORIES.by_id[category])
     return palette[ids]
 
 

@@ -1,0 +1,166 @@
+# Copyright 2026 ciae_ros maintainers
+# SPDX-License-Identifier: Apache-2.0
+
+"""Messages of labelled points and objects."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from ciae_msgs.msg import PanopticSegments
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from ciae_ros.core.categories import Category
+from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.spatial import point_layout
+from ciae_ros.spatial.objects import MeasuredObject
+from ciae_ros.spatial.point_layout import LabelledSegment
+from ciae_ros.spatial.rigid_transform import quaternion_of
+
+try:
+    from vision_msgs.msg import (
+        BoundingBox3D,
+        Detection3D,
+        Detection3DArray,
+        ObjectHypothesis,
+        ObjectHypothesisWithPose,
+    )
+except ImportError:
+    Detection3DArray = None
+
+DATATYPES: dict[type[np.generic], int] = {
+    np.float32: PointField.FLOAT32,
+    np.uint16: PointField.UINT16,
+    np.uint32: PointField.UINT32,
+}
+BOX_OPACITY = 0.4
+TEXT_HEIGHT = 0.25
+"""In metres."""
+POSITION_SIZE = 0.1
+"""Diameter of the sphere at an object's position in metres."""
+
+
+def labelled_segments(segments: PanopticSegments) -> list[LabelledSegment]:
+    """Return the segments of a message."""
+    found = []
+    for segment in segments.segments:
+        box = segment.box.x_offset, segment.box.y_offset, segment.box.width, segment.box.height
+        # The message does not have the data set's colours.
+        category = Category.from_coco({"id": segment.category_id, "name": "", "isthing": segment.is_thing})
+        found.append(
+            LabelledSegment(
+                id=segment.id,
+                category_id=segment.category_id,
+                category_name=segment.category_name,
+                is_thing=segment.is_thing,
+                score=segment.score,
+                box=box,
+                color=segment_color(segment.id, category),
+            )
+        )
+    return found
+
+
+def cloud_message(header: Header, points: np.ndarray, shape: tuple[int, int], packed_label: bool) -> PointCloud2:
+    """Create the cloud of points.
+
+    Args:
+        header: stamp of the image and frame of the points.
+        points: (height * width, words) float32 in the layout of `point_fields`.
+        shape: height and width; a cloud without the form of an image has the height 1.
+        packed_label: whether the points have the field `label`.
+    """
+    height, width = shape
+    step = 4 * points.shape[1]
+    # rclpy uses an array of bytes directly; other types would be checked and copied element by element.
+    data = array("B")
+    data.frombytes(points.data.cast("B"))
+    return PointCloud2(
+        header=header,
+        height=height,
+        width=width,
+        fields=[
+            PointField(name=field.name, offset=field.offset, datatype=DATATYPES[field.kind], count=1)
+            for field in point_layout.point_fields(packed_label)
+        ],
+        is_bigendian=False,
+        point_step=step,
+        row_step=step * width,
+        data=data,
+        is_dense=height == 1 and not bool(np.isnan(points[:, 0]).any()),
+    )
+
+
+def detections_message(header: Header, objects: Iterable[MeasuredObject]) -> Detection3DArray:
+    """Create the message of vision_msgs: the pose of a hypothesis is the median position, the box is in `bbox`."""
+    return Detection3DArray(header=header, detections=[_detection(header, one) for one in objects])
+
+
+def markers_message(header: Header, objects: Sequence[MeasuredObject]) -> MarkerArray:
+    """Create boxes, median positions and names for RViz; the previous ones are deleted."""
+    markers = [Marker(header=header, action=Marker.DELETEALL)]
+    for number, one in enumerate(objects):
+        blue, green, red = (channel / 255 for channel in one.segment.color)
+        markers.append(
+            Marker(
+                header=header,
+                ns="boxes",
+                id=number,
+                type=Marker.CUBE,
+                pose=_pose(one.box.center, one.box.rotation),
+                # RViz complains about flat boxes.
+                scale=_vector(np.maximum(one.box.size, 1e-3)),
+                color=ColorRGBA(r=red, g=green, b=blue, a=BOX_OPACITY),
+            )
+        )
+        position = Marker(
+            header=header,
+            ns="positions",
+            id=number,
+            type=Marker.SPHERE,
+            pose=_pose(one.box.position, np.eye(3)),
+            scale=Vector3(x=POSITION_SIZE, y=POSITION_SIZE, z=POSITION_SIZE),
+            color=ColorRGBA(r=red, g=green, b=blue, a=1.0),
+        )
+        height = float(np.abs(one.box.rotation @ np.diag(one.box.size)).sum(axis=1).max())
+        name = Marker(
+            header=header,
+            ns="names",
+            id=number,
+            type=Marker.TEXT_VIEW_FACING,
+            pose=_pose(one.box.center, np.eye(3)),
+            scale=Vector3(z=max(TEXT_HEIGHT, 0.1 * height)),
+            color=ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0),
+            text=f"{one.segment.category_name} {one.segment.score:.2f}",
+        )
+        markers += [position, name]
+    return MarkerArray(markers=markers)
+
+
+def _detection(header: Header, one: MeasuredObject) -> Detection3D:
+    hypothesis = ObjectHypothesisWithPose(
+        hypothesis=ObjectHypothesis(class_id=str(one.segment.category_id), score=one.segment.score)
+    )
+    hypothesis.pose.pose = _pose(one.box.position, one.box.rotation)
+    return Detection3D(
+        header=header,
+        results=[hypothesis],
+        bbox=BoundingBox3D(center=_pose(one.box.center, one.box.rotation), size=_vector(one.box.size)),
+        id=str(one.segment.track_id) if one.segment.track_id else "",
+    )
+
+
+def _pose(position: np.ndarray, rotation: np.ndarray) -> Pose:
+    x, y, z = map(float, position)
+    qx, qy, qz, qw = map(float, quaternion_of(rotation))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def _vector(values: np.ndarray) -> Vector3:
+    x, y, z = map(float, values)
+    return Vector3(x=x, y=y, z=z)
