@@ -74,6 +74,7 @@ setup(
     entry_points={
         "console_scripts": [
             "panoptic_node = ciae_ros.node.cli.panoptic_node:main",
+            "panoptic_3d = ciae_ros.node.cli.panoptic_3d:main",
             "image_player = ciae_ros.node.cli.image_player:main",
             "replay = ciae_ros.replay.__main__:main",
         ],

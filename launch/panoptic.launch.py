@@ -1,8 +1,9 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Start `panoptic_node` on one or several cameras, and restart it after a crash."""
+"""Start `panoptic_node` on one or several cameras, and `panoptic_3d` if wished, and restart them after a crash."""
 
+import json
 import os
 from typing import Any
 
@@ -14,10 +15,13 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJ
 from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
+from ciae_ros.node.cli.arguments import END_OF_3D, WITH_3D
 from ciae_ros.node.exit_codes import NO_RESTART
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
+DEFAULT_PARAMETERS_3D = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic_3d.yaml"])
 FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "fastdds.xml"])
 # Jazzy's Fast DDS knows the older name.
 PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS") + "_DEFAULT_PROFILES_FILE"
@@ -45,6 +49,23 @@ PARAMETERS: dict[str, tuple[str, Any, str]] = {
 }
 """Parameter, type and description of the arguments that set a parameter of the node."""
 
+PARAMETERS_3D: dict[str, tuple[str, Any, str]] = {
+    "depth": ("depth", str, "Topic of depth images, raw or /compressedDepth."),
+    "depth_info": ("depth_info", str, "Topic of the CameraInfo of the depth images."),
+    "points": ("points", str, "Topic of a lidar's points, instead of depth images."),
+    "outputs": ("outputs", str, "Namespace of the camera's outputs, as panoptic_node/front."),
+    "color_image": ("image", str, "Topic of the images that colour the points."),
+    "output_frame": ("output_frame", str, "Frame of points and boxes."),
+    "gravity_frame": ("gravity_frame", str, "Frame whose z axis is up."),
+    "boxes": ("boxes.alignment", str, "Axes of the boxes: camera, gravity or oriented."),
+    "use_sim_time": PARAMETERS["use_sim_time"],
+    "autostart": PARAMETERS["autostart"],
+}
+"""Parameter, type and description of the arguments that set a parameter of `panoptic_3d`."""
+
+NONE, PROCESS, SAME_PROCESS = "none", "process", "same_process"
+"""Values of the argument panoptic_3d."""
+
 ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file", default_value=DEFAULT_PARAMETERS, description="Parameters of the node (YAML)."
@@ -53,6 +74,21 @@ ARGUMENTS = [
     *(
         DeclareLaunchArgument(argument, default_value="", description=f"{text} Default: as in params_file.")
         for argument, (_, _, text) in PARAMETERS.items()
+    ),
+    DeclareLaunchArgument(
+        "panoptic_3d",
+        default_value=NONE,
+        choices=[NONE, PROCESS, SAME_PROCESS],
+        description="Labelled points and boxes from depth: none, in a process of its own, or in that of panoptic_node, "
+        "so that no label image crosses processes.",
+    ),
+    DeclareLaunchArgument(
+        "params_file_3d", default_value=DEFAULT_PARAMETERS_3D, description="Parameters of panoptic_3d (YAML)."
+    ),
+    *(
+        DeclareLaunchArgument(argument, default_value="", description=f"{text} Default: as in params_file_3d.")
+        for argument, (_, _, text) in PARAMETERS_3D.items()
+        if argument not in PARAMETERS
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
     DeclareLaunchArgument("enclave", default_value="", description="SROS2 enclave of the node."),
@@ -71,21 +107,48 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[object]:
-    parameters, enclave = _chosen_parameters(context), _argument(context, "enclave")
-    node = Node(
+    parameters = _chosen_parameters(context, PARAMETERS)
+    if "cameras" not in parameters and (topic := _argument(context, "image_topic")):
+        parameters["cameras"] = [topic]
+    where = _argument(context, "panoptic_3d")
+    arguments = _arguments_of_3d(context) if where == SAME_PROCESS else []
+    nodes = [_node(context, "panoptic_node", _argument(context, "params_file"), parameters, arguments)]
+    if where == PROCESS:
+        parameters_3d = _chosen_parameters(context, PARAMETERS_3D)
+        nodes.append(_node(context, "panoptic_3d", _argument(context, "params_file_3d"), parameters_3d, []))
+    return nodes
+
+
+def _node(
+    context: LaunchContext, name: str, params_file: str, parameters: dict[str, object], arguments: list[str]
+) -> Node:
+    enclave = _argument(context, "enclave")
+    return Node(
         package="ciae_ros",
-        executable="panoptic_node",
-        name="panoptic_node",
+        executable=name,
+        name=name,
         namespace=_argument(context, "namespace"),
         output="screen",
-        parameters=[_argument(context, "params_file"), *([parameters] if parameters else [])],
+        parameters=[params_file, *([parameters] if parameters else [])],
+        arguments=arguments,
         ros_arguments=["--enclave", enclave] if enclave else [],
         # A restart preserves namespace, remappings and environment of the node's group.
         respawn=_argument(context, "respawn", bool),
         respawn_delay=max(_argument(context, "respawn_delay", float), MIN_RESTART_DELAY),
         on_exit=_after_exit if _argument(context, "respawn", bool) else None,
     )
-    return [node]
+
+
+def _arguments_of_3d(context: LaunchContext) -> list[str]:
+    """Return the arguments of `panoptic_node` that run `panoptic_3d` in the same process."""
+    group = context.launch_configurations.get("ros_namespace")
+    namespace = make_namespace_absolute(prefix_namespace(group, _argument(context, "namespace")))
+    arguments = ["--params-file", _argument(context, "params_file_3d")]
+    if namespace:
+        arguments += ["-r", f"__ns:={namespace}"]
+    for name, value in _chosen_parameters(context, PARAMETERS_3D).items():
+        arguments += ["-p", f"{name}:={json.dumps(value)}"]
+    return [WITH_3D, "--ros-args", *arguments, END_OF_3D]
 
 
 def _after_exit(event: ProcessExited, context: LaunchContext) -> list[object]:
@@ -94,19 +157,17 @@ def _after_exit(event: ProcessExited, context: LaunchContext) -> list[object]:
         return []
     if event.returncode in NO_RESTART:
         return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action)))]
-    return [LogInfo(msg=f"panoptic_node exited with code {event.returncode}; restarting it")]
+    name, _, _ = event.process_name.rpartition("-")
+    return [LogInfo(msg=f"{name} exited with code {event.returncode}; restarting it")]
 
 
-def _chosen_parameters(context: LaunchContext) -> dict[str, object]:
+def _chosen_parameters(context: LaunchContext, declared: dict[str, tuple[str, Any, str]]) -> dict[str, object]:
     """Return the parameters whose arguments are set."""
-    chosen = {
+    return {
         parameter: _argument(context, argument, kind)
-        for argument, (parameter, kind, _) in PARAMETERS.items()
+        for argument, (parameter, kind, _) in declared.items()
         if _argument(context, argument)
     }
-    if "cameras" not in chosen and (topic := _argument(context, "image_topic")):
-        chosen["cameras"] = [topic]
-    return chosen
 
 
 def _argument(context: LaunchContext, name: str, kind: Any = str) -> Any:

@@ -37,25 +37,33 @@ from ciae_ros.node.model_loading import (
 from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.parameters.fields import field_names
 from ciae_ros.node.parameters.values import check_changes, read_parameters
+from ciae_ros.node.publishing.result_publisher import OnResult
 from ciae_ros.node.segmenter import Segmenter
 
 
 class PanopticNode(ManagedNode):
     """A managed node that segments the newest images of its cameras and publishes the results with their headers."""
 
-    def __init__(self, load: LoadPredictor = load_predictor, end: ProcessEnd | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        load: LoadPredictor = load_predictor,
+        end: ProcessEnd | None = None,
+        on_result: OnResult | None = None,
+        **options: Any,
+    ) -> None:
         """Declare the parameters.
 
         Args:
             load: creates the predictor when the node is configured; tests inject faults here.
             end: the end of the process, if another node in the same process may request it, too.
+            on_result: called with each result, on a thread of the segmenter, which it must not block.
             options: options of `rclpy.node.Node`, for a node that shares its process with others.
 
         Raises:
             ParameterError: a parameter is invalid.
         """
         super().__init__("panoptic_node", NodeParameters, end, **options)
-        self._load = load
+        self._load, self._on_result = load, on_result
         self._node_parameters = NodeParameters()
         self._predictor: Predictor | None = None
         self._pipeline: StreamPipeline | None = None
@@ -101,6 +109,7 @@ class PanopticNode(ManagedNode):
             logger=self.get_logger(),
             on_fatal=self._on_fatal_error,
             max_batch=self._max_batch,
+            on_result=self._on_result,
             note="untrained weights: the segments are meaningless" if self._predictor.digest == UNTRAINED else "",
         )
         for stream in self._streams.values():

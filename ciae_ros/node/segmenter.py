@@ -48,7 +48,7 @@ from ciae_ros.node.errors import DeviceLostError, describe_error
 from ciae_ros.node.frame_scheduler import FrameScheduler
 from ciae_ros.node.model_loading import is_out_of_memory
 from ciae_ros.node.parameters.definitions import NodeParameters
-from ciae_ros.node.publishing.result_publisher import SegmentedFrame
+from ciae_ros.node.publishing.result_publisher import OnResult, SegmentedFrame
 
 
 @dataclass
@@ -94,6 +94,7 @@ class Segmenter:
         on_fatal: Callable[[Exception], None],
         max_batch: int = 1,
         note: str = "",
+        on_result: OnResult | None = None,
     ) -> None:
         """Start the threads.
 
@@ -109,13 +110,14 @@ class Segmenter:
             on_fatal: called with a `DeviceLostError` or an internal error on one of the threads, which then end.
             max_batch: maximum number of frames in a batch.
             note: a line of text for the overlays.
+            on_result: called with each result before it is published; must not block.
         """
         self.scheduler: FrameScheduler[PendingFrame] = FrameScheduler(list(streams))
         self._predictor, self._pipeline = predictor, pipeline
         self._streams, self._parameters, self._selection = streams, parameters, selection
         self._clock, self._logger = clock, logger
         self._on_fatal = on_fatal
-        self._max_batch, self._note = max_batch, note
+        self._max_batch, self._note, self._on_result = max_batch, note, on_result
         self._preparation = 0.0
         self._may_submit = threading.Semaphore(BATCHES_AHEAD)
         self._submitted: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -284,6 +286,8 @@ class Segmenter:
         stream = job.stream
         try:
             frame = SegmentedFrame(job.frame.message.header, job.image, self._selection().apply(result))
+            if self._on_result is not None:
+                self._on_result(stream.camera, frame, stream.calibration)
             message, publish = stream.publisher.publish(
                 frame, self._predictor.name, stream.calibration, parameters.overlay_style, self._note
             )

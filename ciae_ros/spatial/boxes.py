@@ -74,8 +74,10 @@ def order_statistics(values: np.ndarray, tail: float) -> tuple[np.ndarray, np.nd
     """Return lower quantile, median and upper quantile of each column of (n, d) values, n > 0."""
     last = len(values) - 1
     places = [int(tail * last), last // 2, last - int(tail * last)]
-    ordered = np.partition(values, sorted(set(places)), axis=0)
-    low, median, high = (ordered[place] for place in places)
+    # NumPy sorts a row of memory faster than it finds three places in it.
+    columns = np.ascontiguousarray(values.T)
+    columns.sort(axis=1)
+    low, median, high = columns[:, places].T
     return low, median, high
 
 

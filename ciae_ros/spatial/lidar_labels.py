@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from ciae_ros.core.compiled import compiled
 from ciae_ros.spatial.camera_model import CameraModel
 from ciae_ros.spatial.object_range import DepthGap, object_range
 from ciae_ros.spatial.point_layout import COORDINATES
+from ciae_ros.spatial.point_memory import PointMemory
 from ciae_ros.spatial.rigid_transform import RigidTransform
 
 NEAREST = 0.05
@@ -71,19 +72,33 @@ def label_lidar_points(
     seen = ahead[inside]
     visible[seen] = True
     pixels[seen] = np.rint(projected[inside]).astype(np.int32)
-    found = labels[pixels[seen, 1], pixels[seen, 0]]
-    is_inside = _is_inside(labels, pixels[seen])
+    found, is_inside = np.empty(len(seen), np.uint16), np.empty(len(seen), np.bool_)
+    _look_up(labels, pixels[seen], found, is_inside)
     hidden = _clear_hidden(found, in_camera[seen, 2], is_inside, is_thing, gap)
     ids[seen] = found
     return LidarLabels(ids, visible, pixels, hidden)
 
 
-def _is_inside(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return which pixels (n, 2) are farther than the border from all pixels of other segments."""
-    square = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
-    low, high = cv2.erode(labels, square), cv2.dilate(labels, square)
-    columns, rows = pixels.T
-    return low[rows, columns] == high[rows, columns]
+@compiled
+def _look_up(labels: np.ndarray, pixels: np.ndarray, ids: np.ndarray, is_inside: np.ndarray) -> None:
+    """Write the labels at pixels (n, 2), and whether those around them at the distance of the border are equal."""
+    height, width = labels.shape
+    for index in range(len(pixels)):
+        column, row = pixels[index, 0], pixels[index, 1]
+        own = labels[row, column]
+        top, bottom = max(row - BORDER, 0), min(row + BORDER, height - 1)
+        left, right = max(column - BORDER, 0), min(column + BORDER, width - 1)
+        ids[index] = own
+        is_inside[index] = (
+            labels[top, left] == own
+            and labels[top, column] == own
+            and labels[top, right] == own
+            and labels[row, left] == own
+            and labels[row, right] == own
+            and labels[bottom, left] == own
+            and labels[bottom, column] == own
+            and labels[bottom, right] == own
+        )
 
 
 def _clear_hidden(
@@ -104,7 +119,12 @@ def _clear_hidden(
 
 
 def write_lidar_points(
-    points: np.ndarray, found: LidarLabels, table: np.ndarray, colors: np.ndarray | None, chosen: np.ndarray
+    points: np.ndarray,
+    found: LidarLabels,
+    table: np.ndarray,
+    colors: np.ndarray | None,
+    chosen: np.ndarray,
+    memory: PointMemory,
 ) -> np.ndarray:
     """Return labelled points.
 
@@ -114,11 +134,13 @@ def write_lidar_points(
         table: (S + 1, words - 3) uint32 of `segment_words`.
         colors: (H, W, 3) uint8 BGR of the camera's image, instead of those in the table.
         chosen: (M,) indices of the points in the result.
+        memory: memory of the result.
 
     Returns:
         (M, words) float32 in the layout of `point_fields`.
     """
-    words = np.empty((len(chosen), COORDINATES + table.shape[1]), np.uint32)
+    result = memory.reserve(len(chosen), COORDINATES + table.shape[1])
+    words = result.view(np.uint32)
     words[:, :COORDINATES] = points[chosen].view(np.uint32)
     words[:, COORDINATES:] = table[found.ids[chosen]]
     if colors is not None:
@@ -126,4 +148,4 @@ def write_lidar_points(
         columns, rows = found.pixels[chosen[seen]].T
         blue, green, red = colors[rows, columns].T.astype(np.uint32)
         words[seen, COORDINATES] = red << 16 | green << 8 | blue
-    return words.view(np.float32)
+    return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_SAMPLES = 2000
+MAX_SAMPLES = 1000
 """Number of depths that a large object's range is determined from."""
 
 

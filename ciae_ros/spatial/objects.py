@@ -99,11 +99,9 @@ def measure_in_depth(
     for segment in segments:
         if not segment.is_thing or segment.box[2] * segment.box[3] < minimum:
             continue
-        points, total = surface_points(labels, depth, rays, segment.id, segment.box, settings.trimming, minimum)
-        x, y, width, height = segment.box
-        area = np.count_nonzero(labels[y : y + height, x : x + width] == segment.id)
-        if total >= max(minimum, settings.boxes.min_share * area):
-            box = measure_box(points, total, axes.axes, axes.oriented, settings.boxes.tail)
+        surface = surface_points(labels, depth, rays, segment.id, segment.box, settings.trimming, minimum)
+        if surface.num_pixels >= max(minimum, settings.boxes.min_share * surface.area):
+            box = measure_box(surface.points, surface.num_pixels, axes.axes, axes.oriented, settings.boxes.tail)
             found.append(MeasuredObject(segment, box))
     return found
 

@@ -87,8 +87,3 @@ def segment_words(segments: Iterable[LabelledSegment], packed_label: bool) -> np
             instance = segment.id if segment.is_thing else 0
             words[segment.id, 3] = segment.category_id << 16 | instance
     return words
-
-
-def new_points(count: int, packed_label: bool) -> np.ndarray:
-    """Return memory for points, (count, words) float32."""
-    return np.empty((count, point_words(packed_label)), np.float32)

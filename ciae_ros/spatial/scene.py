@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ from ciae_ros.spatial.objects import (
     measure_in_cloud,
     measure_in_depth,
 )
-from ciae_ros.spatial.point_layout import LabelledSegment, new_points, segment_words
+from ciae_ros.spatial.point_layout import LabelledSegment, segment_words
+from ciae_ros.spatial.point_memory import PointMemory
 from ciae_ros.spatial.rigid_transform import RigidTransform
 
 
@@ -98,6 +100,8 @@ class Scene:
     points: np.ndarray | None
     """(h * w, words) float32 in the layout of `point_fields`; None if they were not wanted. The memory is used again
     for the next frame."""
+    data: array[int]
+    """The bytes of the points."""
     shape: tuple[int, int]
     """h and w of the points; h is 1 unless they are organised."""
     objects: list[MeasuredObject]
@@ -108,7 +112,17 @@ class SceneBuilder:
     """Builds the scenes of a stream of frames. Keeps memory from one frame for the next."""
 
     def __init__(self) -> None:
-        self._memory = np.empty((0, 0), np.float32)
+        self._memory = PointMemory()
+
+    def warm_up(self, settings: SceneSettings) -> None:
+        """Compile everything, which would delay the first frame by seconds, for 16-bit and for floating-point depth."""
+        camera = CameraModel(16, 16, np.array([[16.0, 0, 7.5], [0, 16, 7.5], [0, 0, 1]]), np.zeros(0))
+        segment = LabelledSegment(1, 1, "", True, 1.0, (0, 0, 16, 16), (0, 0, 0))
+        image = LabelledImage(np.ones((16, 16), np.uint16), [segment], camera, np.zeros((16, 16, 3), np.uint8))
+        known, beside = RigidTransform(), RigidTransform(translation=np.array([0.1, 0.0, 0.0]))
+        for kind, metres in ((np.uint16, 1e-3), (np.float32, 1.0)):
+            values = np.full((16, 16), 1 / metres, kind)
+            self.build(image, DepthView(values, metres, camera, beside), known, known, settings)
 
     def build(
         self,
@@ -157,9 +171,7 @@ class SceneBuilder:
         points, shape = None, (0, 0)
         if with_points:
             stride = settings.stride
-            height, width = -(-depth.shape[0] // stride), -(-depth.shape[1] // stride)
-            points = self._points(height * width, settings.packed_label)
-            count = label_depth_points(
+            points = label_depth_points(
                 depth,
                 rays,
                 image.labels,
@@ -169,12 +181,14 @@ class SceneBuilder:
                 settings.organised,
                 stride,
                 settings.unlabelled,
-                points,
+                self._memory,
             )
-            points, shape = points[:count], (height, width) if settings.organised else (1, count)
+            shape = 1, len(points)
+            if settings.organised:
+                shape = -(-depth.shape[0] // stride), -(-depth.shape[1] // stride)
         end = time.perf_counter()
         times = SceneTimes(depth=cleaned_at - start, boxes=measured_at - cleaned_at, points=end - measured_at)
-        return Scene(points, shape, objects, times)
+        return Scene(points, self._memory.data, shape, objects, times)
 
     def _from_lidar(
         self,
@@ -202,18 +216,11 @@ class SceneBuilder:
             wanted = found.visible & (settings.unlabelled | (found.ids > 0))
             chosen = np.arange(len(wanted)) if settings.organised else np.flatnonzero(wanted)
             coordinates = result_from_lidar.apply(view.points)
-            points = write_lidar_points(coordinates, found, table, _colors_of(image), chosen)
+            points = write_lidar_points(coordinates, found, table, _colors_of(image), chosen, self._memory)
             shape = view.shape if settings.organised else (1, len(points))
         end = time.perf_counter()
         times = SceneTimes(depth=labelled_at - start, boxes=measured_at - labelled_at, points=end - measured_at)
-        return Scene(points, shape, objects, times)
-
-    def _points(self, count: int, packed_label: bool) -> np.ndarray:
-        """Return memory for points; a new one would be cleared by the operating system, page by page."""
-        wanted = new_points(0, packed_label).shape[1]
-        if self._memory.shape[0] < count or self._memory.shape[1] != wanted:
-            self._memory = new_points(count, packed_label)
-        return self._memory[:count]
+        return Scene(points, self._memory.data, shape, objects, times)
 
 
 def _colors_of(image: LabelledImage) -> np.ndarray | None:

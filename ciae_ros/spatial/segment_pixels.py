@@ -34,6 +34,18 @@ class MaskTrimming:
     """Number of points that a large segment is measured by."""
 
 
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points on the surface of a segment."""
+
+    points: np.ndarray
+    """(n, 3) float32 in the camera's coordinates, chosen evenly."""
+    num_pixels: int
+    """Number of pixels that they stand for."""
+    area: int
+    """Number of pixels of the segment."""
+
+
 def surface_points(
     labels: np.ndarray,
     depth: np.ndarray,
@@ -42,7 +54,7 @@ def surface_points(
     box: Sequence[int],
     trimming: MaskTrimming,
     min_points: int,
-) -> tuple[np.ndarray, int]:
+) -> SurfacePoints:
     """Return points on the surface of a segment.
 
     The mask is eroded, and what was eroded returns as far as it continues the surface in depth: of an exact mask
@@ -57,122 +69,164 @@ def surface_points(
         box: x, y, width and height of its pixels.
         trimming: border and continuity of surfaces.
         min_points: number of pixels within the border that are enough.
-
-    Returns:
-        Evenly chosen points (n, 3) float32 in the camera's coordinates, and the number of pixels that they stand for.
     """
     x, y, width, height = box
     window = slice(y, y + height), slice(x, x + width)
     depth, rays = depth[window], rays[window]
-    distance = _border_distances(labels, segment_id, window, trimming.border)
-    accepted = np.empty((height, width), np.bool_)
-    for border in range(trimming.border, -1, -1):
-        inside = _accept_inside(depth, distance, border, accepted)
-        if inside >= min_points:
-            break
+    distance = _frame_of_distances(labels.shape, window, trimming.border)
+    counts = _measure_distance(labels[window], depth, segment_id, trimming.border + 1, distance)
+    area = int(counts[0, 1:].sum())
+    deeper = counts[1, ::-1].cumsum()[::-1]
+    border = next((width for width in range(trimming.border, 0, -1) if deeper[width + 1] >= min_points), 0)
+    inside = int(deeper[border + 1])
     if not inside:
-        return np.empty((0, 3), np.float32), 0
-    nearest, farthest = object_range(depth[accepted], trimming.gap)
-    step = _step_between_pixels(depth, accepted, trimming)
-    total = _accept_surface(depth, distance, border, step, nearest, farthest, accepted)
+        return SurfacePoints(np.empty((0, 3), np.float32), 0, area)
+    every = max(1, inside // trimming.max_samples)
+    samples, differences = _sample_inside(depth, distance, border, every, inside // every + 1)
+    nearest, farthest = object_range(samples, trimming.gap)
+    step = trimming.surface_step
+    if len(differences):
+        step = max(min(NOISE_FACTOR * float(np.sort(differences)[len(differences) // 2]), MAX_SURFACE_STEP), step)
+    accepted = np.empty(depth.shape, np.bool_)
+    band = np.empty((int(counts[1, 1 : border + 1].sum()), 3), np.int32)
+    total = _accept(depth, distance, border, np.float32(nearest), np.float32(farthest), accepted, band)
+    total += _grow(depth, band, border, np.float32(step), accepted)
     points = np.empty((min(total, trimming.max_samples), 3), np.float32)
-    _collect(depth, rays, accepted, total, step, points)
-    return points, total
+    _collect(depth, rays, accepted, total, np.float32(step), points)
+    return SurfacePoints(points, total, area)
 
 
-def _step_between_pixels(depth: np.ndarray, accepted: np.ndarray, trimming: MaskTrimming) -> np.float32:
-    """Return the relative difference in depth that neighbouring pixels of the surface may have."""
-    pairs = accepted[:, 1:] & accepted[:, :-1]
-    nearer = depth[:, 1:][pairs]
-    if not len(nearer):
-        return np.float32(trimming.surface_step)
-    every = max(1, len(nearer) // trimming.max_samples)
-    differences = np.abs(depth[:, :-1][pairs][::every] / nearer[::every] - 1)
-    typical = float(np.median(differences))
-    return np.float32(max(min(NOISE_FACTOR * typical, MAX_SURFACE_STEP), trimming.surface_step))
+def _frame_of_distances(size: tuple[int, ...], window: tuple[slice, slice], border: int) -> np.ndarray:
+    """Return memory for distances to the outside of a mask, (h + 2, w + 2) uint8, with a frame around the window.
 
-
-def _border_distances(labels: np.ndarray, segment_id: int, window: tuple[slice, slice], border: int) -> np.ndarray:
-    """Return the distance of the pixels in a window to the outside of a mask, in steps to any of eight neighbours.
-
-    Returns:
-        (h + 2, w + 2) uint8, with a frame of one pixel around the window; border + 1 stands for all that is farther.
-        Where the window is at an edge of the image, the mask is taken to continue beyond it.
+    Where the window is at an edge of the image, the mask is taken to continue beyond it.
     """
     rows, columns = window
     distance = np.zeros((rows.stop - rows.start + 2, columns.stop - columns.start + 2), np.uint8)
-    distance[1:-1, 1:-1] = (labels[window] == segment_id) * np.uint8(border + 1)
     if rows.start == 0:
         distance[0] = border + 1
-    if rows.stop == labels.shape[0]:
+    if rows.stop == size[0]:
         distance[-1] = border + 1
     if columns.start == 0:
         distance[:, 0] = border + 1
-    if columns.stop == labels.shape[1]:
+    if columns.stop == size[1]:
         distance[:, -1] = border + 1
-    _relax(distance)
     return distance
 
 
 @compiled
-def _relax(distance: np.ndarray) -> None:
-    """Let no pixel be farther than a neighbour by more than a step, in one pass down and one up."""
-    height, width = distance.shape
-    for row in range(1, height - 1):
-        for column in range(1, width - 1):
-            near = min(
-                min(distance[row, column - 1], distance[row - 1, column]),
-                min(distance[row - 1, column - 1], distance[row - 1, column + 1]),
-            )
-            distance[row, column] = min(distance[row, column], near + 1)
-    for row in range(height - 2, 0, -1):
-        for column in range(width - 2, 0, -1):
-            near = min(
-                min(distance[row, column + 1], distance[row + 1, column]),
-                min(distance[row + 1, column - 1], distance[row + 1, column + 1]),
-            )
-            distance[row, column] = min(distance[row, column], near + 1)
+def _measure_distance(
+    labels: np.ndarray, depth: np.ndarray, segment_id: int, most: int, distance: np.ndarray
+) -> np.ndarray:
+    """Write the distance of each pixel to the outside of a mask, in steps to any of eight neighbours, up to `most`.
+
+    No pixel of the mask may be farther than a neighbour by more than a step, which takes one pass down and one up.
+
+    Args:
+        labels: (h, w) of the window.
+        depth: (h, w) of the window.
+        segment_id: the mask.
+        most: stands for all larger distances.
+        distance: (h + 2, w + 2), written except for its frame.
+
+    Returns:
+        (2, most + 1): numbers of pixels by distance, and of those with a depth.
+    """
+    height, width = labels.shape
+    for row in range(1, height + 1):
+        before = distance[row, 0]
+        for column in range(1, width + 1):
+            near = np.uint8(0)
+            if labels[row - 1, column - 1] == segment_id:
+                above = min(distance[row - 1, column - 1], distance[row - 1, column])
+                near = min(min(before, above), min(distance[row - 1, column + 1], np.uint8(most - 1)))
+                near = np.uint8(near + 1)
+            distance[row, column] = near
+            before = near
+    counts = np.zeros((2, most + 1), np.int64)
+    for row in range(height, 0, -1):
+        after = distance[row, width + 1]
+        for column in range(width, 0, -1):
+            near = distance[row, column]
+            if near > 1:
+                below = min(distance[row + 1, column - 1], distance[row + 1, column])
+                near = min(near, np.uint8(1 + min(min(after, below), distance[row + 1, column + 1])))
+                distance[row, column] = near
+            after = near
+            counts[0, near] += 1
+            counts[1, near] += depth[row - 1, column - 1] > 0
+    return counts
 
 
 @compiled
-def _accept_inside(depth: np.ndarray, distance: np.ndarray, border: int, accepted: np.ndarray) -> int:
-    """Accept the measured pixels deeper than the border; returns their number."""
-    count = 0
+def _sample_inside(
+    depth: np.ndarray, distance: np.ndarray, border: int, every: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return depths of evenly chosen pixels deeper than the border, and relative differences to the next pixel."""
+    samples, differences = np.empty(most, np.float32), np.empty(most, np.float32)
+    count = pairs = skip = 0
     for row in range(depth.shape[0]):
         for column in range(depth.shape[1]):
-            is_inside = distance[row + 1, column + 1] > border and depth[row, column] > 0
-            accepted[row, column] = is_inside
-            count += is_inside
-    return count
+            z = depth[row, column]
+            if distance[row + 1, column + 1] > border and z > 0:
+                if skip == 0:
+                    skip = every
+                    samples[count] = z
+                    count += 1
+                    if distance[row + 1, column + 2] > border and depth[row, column + 1] > 0:
+                        differences[pairs] = abs(depth[row, column + 1] / z - 1)
+                        pairs += 1
+                skip -= 1
+    return samples[:count], differences[:pairs]
 
 
 @compiled
-def _accept_surface(
+def _accept(
     depth: np.ndarray,
     distance: np.ndarray,
     border: int,
-    step: np.float32,
-    nearest: float,
-    farthest: float,
+    nearest: np.float32,
+    farthest: np.float32,
     accepted: np.ndarray,
+    band: np.ndarray,
 ) -> int:
-    """Of the accepted pixels keep those in a range, then add those of the border that continue them, outwards.
+    """Accept the pixels deeper than the border that are in the range, and list the measured ones of the border.
+
+    Args:
+        depth: (h, w) of the window.
+        distance: (h + 2, w + 2) distances to the outside of the mask.
+        border: width of the border.
+        nearest: smallest depth of the object.
+        farthest: largest depth of the object.
+        accepted: (h, w), written.
+        band: (n, 3), written: row, column and distance of the pixels of the border.
 
     Returns:
         The number of accepted pixels.
     """
-    height, width = depth.shape
+    count = listed = 0
+    for row in range(depth.shape[0]):
+        for column in range(depth.shape[1]):
+            near, z = distance[row + 1, column + 1], depth[row, column]
+            is_inside = near > border and nearest <= z <= farthest and z > 0
+            accepted[row, column] = is_inside
+            count += is_inside
+            if 0 < near <= border and z > 0:
+                band[listed, 0], band[listed, 1], band[listed, 2] = row, column, near
+                listed += 1
+    return count
+
+
+@compiled
+def _grow(depth: np.ndarray, band: np.ndarray, border: int, step: np.float32, accepted: np.ndarray) -> int:
+    """Accept the pixels of the border that continue accepted ones, outwards; returns their number."""
     count = 0
-    for row in range(height):
-        for column in range(width):
-            accepted[row, column] &= nearest <= depth[row, column] <= farthest
-            count += accepted[row, column]
     for level in range(border, 0, -1):
-        for row in range(height):
-            for column in range(width):
-                if distance[row + 1, column + 1] == level:
-                    accepted[row, column] = _continues(depth, accepted, row, column, step)
-                    count += accepted[row, column]
+        for index in range(len(band)):
+            row, column = band[index, 0], band[index, 1]
+            if band[index, 2] == level and _continues(depth, accepted, row, column, step):
+                accepted[row, column] = True
+                count += 1
     return count
 
 
@@ -181,7 +235,6 @@ def _continues(depth: np.ndarray, accepted: np.ndarray, row: int, column: int, s
     """Whether a pixel continues the surface of accepted ones in one of eight directions."""
     height, width = depth.shape
     z = depth[row, column]
-    found = False
     for down in range(-1, 2):
         for right in range(-1, 2):
             next_row, next_column = row + down, column + right
@@ -189,8 +242,9 @@ def _continues(depth: np.ndarray, accepted: np.ndarray, row: int, column: int, s
                 second = np.float32(0)
                 if 0 <= next_row + down < height and 0 <= next_column + right < width:
                     second = depth[next_row + down, next_column + right]
-                found |= continues(z, depth[next_row, next_column], second, step)
-    return found
+                if continues(z, depth[next_row, next_column], second, step):
+                    return True
+    return False
 
 
 @compiled
@@ -198,33 +252,37 @@ def _collect(
     depth: np.ndarray, rays: np.ndarray, accepted: np.ndarray, total: int, step: np.float32, points: np.ndarray
 ) -> None:
     """Write points of the accepted pixels, chosen evenly among all `total` of them."""
-    seen = count = 0
+    count = 0
+    wanted = len(points)
+    # A fraction of `total` for each pixel; a point is due when it reaches 1.
+    due = total
     for row in range(depth.shape[0]):
         for column in range(depth.shape[1]):
             if accepted[row, column]:
-                if seen * len(points) >= count * total and count < len(points):
+                if due >= total and count < wanted:
+                    due -= total
                     z = _smoothed(depth, accepted, row, column, step)
                     points[count, 0] = rays[row, column, 0] * z
                     points[count, 1] = rays[row, column, 1] * z
                     points[count, 2] = z
                     count += 1
-                seen += 1
+                due += wanted
 
 
 @inlined
-def _smoothed(depth: np.ndarray, accepted: np.ndarray, row: int, column: int, step: np.float32) -> float:
-    """Average the depth of a pixel with its accepted neighbours on the same surface, which reduces noise.
+def _smoothed(depth: np.ndarray, accepted: np.ndarray, row: int, column: int, step: np.float32) -> np.float32:
+    """Average the depth of a pixel with accepted ones around it on the same surface, which reduces noise.
 
     Inverse depth is averaged because it is linear in the pixels of a plane.
     """
-    inverse = 1 / depth[row, column]
-    allowed = 2 * step * inverse
-    total, count = inverse * 0, 0
-    for other_row in range(max(row - 2, 0), min(row + 3, depth.shape[0])):
-        for other in range(max(column - 2, 0), min(column + 3, depth.shape[1])):
-            if accepted[other_row, other]:
-                value = 1 / depth[other_row, other]
-                if abs(value - inverse) <= allowed:
-                    total += value
+    z = depth[row, column]
+    allowed = 2 * step * z
+    total, count = np.float32(0), 0
+    for other_row in range(row - 2, row + 3):
+        for other in range(column - 2, column + 3):
+            if 0 <= other_row < depth.shape[0] and 0 <= other < depth.shape[1] and accepted[other_row, other]:
+                other_z = depth[other_row, other]
+                if abs(other_z - z) <= allowed:
+                    total += 1 / other_z
                     count += 1
-    return count / total
+    return np.float32(count / total)

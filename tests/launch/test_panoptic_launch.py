@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -31,30 +29,11 @@ from std_srvs.srv import Trigger
 
 from ciae_ros.replay.bags.bag_writing import write_bag
 from tests.inference.loading.huggingface_models import write_model
+from tests.launch.harness import ROOT, ROS2, interrupt, launch, ros2, run_command
 from tests.node.faulty_node import HANG
 from tests.node.harness import START_TIMEOUT, Client
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
-ROOT = Path(__file__).parents[2]
-ROS2 = [sys.executable, "-c", "from ros2cli.cli import main; raise SystemExit(main())"]
-
-
-@pytest.fixture(scope="module")
-def workspace(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Install both packages with `colcon build`; returns the environment of a shell that has sourced them."""
-    folder = tmp_path_factory.mktemp("workspace")
-    arguments = ["--build-base", folder / "build", "--install-base", folder / "install"]
-    colcon = shutil.which("colcon")
-    assert colcon, "colcon is not on the PATH"
-    subprocess.run([colcon, "--log-base", folder / "log", "build", *arguments], cwd=ROOT, check=True)
-    shell = subprocess.run(
-        ["bash", "-c", f"source {folder}/install/local_setup.bash && env -0"],
-        env=os.environ | ros_environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
 
 
 @pytest.fixture
@@ -65,31 +44,6 @@ def client() -> Iterator[Client]:
     yield client
     client.destroy_node()
     rclpy.try_shutdown()
-
-
-def launch(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return run_command([*ROS2, "launch", "ciae_ros", *arguments], environment, folder)
-
-
-def run_command(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ros2(environment: dict[str, str], *arguments: str) -> str:
-    """Return the output of `ros2 ARGUMENTS`."""
-    # Discovery takes a moment without the daemon, which would outlive the test.
-    command = [*ROS2, *arguments, "--no-daemon", "--spin-time", "10"]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
 
 
 def write_parameters(folder: Path, **values: object) -> Path:
@@ -106,12 +60,6 @@ def node_process(launcher: subprocess.Popen[str]) -> psutil.Process | None:
         if "panoptic_node" in " ".join(child.cmdline()):
             return child
     return None
-
-
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Send Ctrl-C as a terminal does, to the launcher and the nodes."""
-    os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=60)[0]
 
 
 def test_launch_brings_the_node_up_and_ctrl_c_ends_it_with_code_0(

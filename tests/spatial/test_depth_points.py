@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ciae_ros.spatial.depth_points import label_depth_points
-from ciae_ros.spatial.point_layout import LabelledSegment, new_points, point_fields, segment_words
+from ciae_ros.spatial.point_layout import LabelledSegment, point_fields, segment_words
+from ciae_ros.spatial.point_memory import PointMemory
 from ciae_ros.spatial.rigid_transform import RigidTransform
 
 TURNED = RigidTransform(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.array([1.0, 2, 3]))
@@ -44,10 +45,9 @@ def test_each_measured_pixel_becomes_its_point(
     scene: tuple[np.ndarray, ...], organised: bool, unlabelled: bool, stride: int
 ) -> None:
     depth, rays, labels, image = scene
-    points = new_points(depth.size, packed_label=True)
     table = segment_words(SEGMENTS, packed_label=True)
-    count = label_depth_points(depth, rays, labels, table, image, TURNED, organised, stride, unlabelled, points)
-    found = read(points[:count], packed=True)
+    points = label_depth_points(depth, rays, labels, table, image, TURNED, organised, stride, unlabelled, PointMemory())
+    found = read(points, packed=True)
     thinned = np.zeros(depth.shape, bool)
     thinned[::stride, ::stride] = True
     wanted = (depth > 0) & ((labels > 0) | unlabelled)
@@ -65,8 +65,26 @@ def test_each_measured_pixel_becomes_its_point(
 
 def test_without_an_image_points_have_the_colours_of_their_segments(scene: tuple[np.ndarray, ...]) -> None:
     depth, rays, labels, _ = scene
-    points, table = new_points(depth.size, packed_label=False), segment_words(SEGMENTS, packed_label=False)
-    count = label_depth_points(depth, rays, labels, table, None, RigidTransform(), False, 1, True, points)
+    table = segment_words(SEGMENTS, packed_label=False)
+    points = label_depth_points(depth, rays, labels, table, None, RigidTransform(), False, 1, True, PointMemory())
     assert points.shape[1] == 6
     colors = np.array([0x808080, 30 << 16 | 20 << 8 | 10, 3 << 16 | 2 << 8 | 1])
-    np.testing.assert_array_equal(read(points[:count])["rgb"].view(np.uint32), colors[labels[depth > 0]])
+    np.testing.assert_array_equal(read(points)["rgb"].view(np.uint32), colors[labels[depth > 0]])
+
+
+def test_memory_is_used_again_and_always_exactly_full() -> None:
+    memory = PointMemory()
+    for count in (5, 9, 9, 2, 0, 7):
+        points = memory.reserve(count, 6)
+        points[:] = count
+        assert len(memory.data) == 24 * count
+        np.testing.assert_array_equal(np.frombuffer(memory.data, np.float32), np.full(6 * count, count))
+        del points
+
+
+def test_memory_that_is_still_in_use_is_not_overwritten() -> None:
+    memory = PointMemory()
+    first = memory.reserve(3, 6)
+    first[:] = 1
+    memory.reserve(4, 6)[:] = 2
+    assert set(first.ravel()) == {1}

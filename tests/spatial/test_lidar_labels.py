@@ -15,6 +15,7 @@ from ciae_ros.spatial.lidar_labels import label_lidar_points, write_lidar_points
 from ciae_ros.spatial.object_range import DepthGap
 from ciae_ros.spatial.objects import ObjectSettings, box_axes, measure_in_cloud
 from ciae_ros.spatial.point_layout import segment_words
+from ciae_ros.spatial.point_memory import PointMemory
 from ciae_ros.spatial.rigid_transform import RigidTransform
 
 pytest.importorskip("tests.rendering.drive", reason="needs MuJoCo, of requirements-dev.txt")
@@ -103,6 +104,6 @@ def test_points_that_the_camera_does_not_see_stay_unlabelled() -> None:
     image[9, 9] = 1, 2, 3
     table = segment_words([], packed_label=False)
     table = np.concatenate([table, table])
-    written = write_lidar_points(points, found, table, image, np.array([6, 1]))
+    written = write_lidar_points(points, found, table, image, np.array([6, 1]), PointMemory())
     np.testing.assert_array_equal(written[:, :3], points[[6, 1]])
     np.testing.assert_array_equal(written.view(np.uint32)[:, 3], [3 << 16 | 2 << 8 | 1, 0x808080])

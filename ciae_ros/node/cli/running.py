@@ -49,9 +49,9 @@ def run_nodes(executable: str, args: Sequence[str] | None, create: CreateNodes) 
         rclpy.init(args=None if args is None else list(args))
         with until_interrupted():
             nodes = create(end)
-            for node in nodes:
-                if node.autostart:
-                    node.start()
+            # All parameters are read before the first node starts.
+            for node in [node for node in nodes if node.autostart]:
+                node.start()
             executor = serve(nodes, end, nodes[0].fail)
             end.wait()
     except REFUSALS as error:

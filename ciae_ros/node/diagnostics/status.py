@@ -57,23 +57,28 @@ class Finding:
     text: str
 
 
-def camera_findings(snapshot: Snapshot, parameters: Thresholds, no_images_reason: str) -> list[Finding]:
+def camera_findings(
+    snapshot: Snapshot, parameters: Thresholds, no_images_reason: str, what: str = "image"
+) -> list[Finding]:
     """Return the problems of a camera of an active node.
 
     Args:
         snapshot: counters of the camera.
         parameters: thresholds.
-        no_images_reason: reason to report if no images arrive.
+        no_images_reason: reason to report if none arrive.
+        what: what is received.
     """
     findings = []
     if snapshot.silent_for > parameters.stale_after:
-        findings.append(Finding(STALE, f"no image for {snapshot.silent_for:.0f} s: {no_images_reason}"))
+        findings.append(Finding(STALE, f"no {what} for {snapshot.silent_for:.0f} s: {no_images_reason}"))
     if snapshot.bad_share > parameters.warn_bad_share:
         level = ERROR if snapshot.bad_share > parameters.error_bad_share else WARN
         reasons = ", ".join(
             f"{reason} {count}" for reason, count in snapshot.dropped.items() if reason not in EXPECTED_DROPS
         )
-        findings.append(Finding(level, f"{snapshot.bad_share:.0%} of the images could not be used (in all: {reasons})"))
+        findings.append(
+            Finding(level, f"{snapshot.bad_share:.0%} of the {what}s could not be used (in all: {reasons})")
+        )
     if snapshot.over_budget_share > 0:
         level = ERROR if snapshot.over_budget_share > parameters.error_bad_share else WARN
         text = f"{snapshot.over_budget_share:.0%} of the results took longer than {parameters.latency_budget} s"

@@ -31,8 +31,8 @@ class LabelSource:
     """Returns labels (H, W) uint16 and segments; raises `UnusableImageError`."""
     calibration: CameraInfo | None = None
     """Calibration for this image; None: that of the topic."""
-    colors: np.ndarray | None = None
-    """(h, w, 3) uint8 BGR image, if it is known without a topic."""
+    colors: Callable[[], np.ndarray] | None = None
+    """Returns the (h, w, 3) uint8 BGR image, if it is known without a topic."""
 
 
 DepthMessage = Image | CompressedImage | PointCloud2

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -17,10 +16,12 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ciae_ros.core.categories import Category
 from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.node.publishing.byte_data import message_with_data
 from ciae_ros.spatial import point_layout
 from ciae_ros.spatial.objects import MeasuredObject
 from ciae_ros.spatial.point_layout import LabelledSegment
 from ciae_ros.spatial.rigid_transform import quaternion_of
+from ciae_ros.spatial.scene import Scene
 
 try:
     from vision_msgs.msg import (
@@ -66,33 +67,32 @@ def labelled_segments(segments: PanopticSegments) -> list[LabelledSegment]:
     return found
 
 
-def cloud_message(header: Header, points: np.ndarray, shape: tuple[int, int], packed_label: bool) -> PointCloud2:
-    """Create the cloud of points.
+def cloud_message(header: Header, scene: Scene) -> PointCloud2:
+    """Create the cloud of the points of a scene, whose memory it uses.
 
     Args:
         header: stamp of the image and frame of the points.
-        points: (height * width, words) float32 in the layout of `point_fields`.
-        shape: height and width; a cloud without the form of an image has the height 1.
-        packed_label: whether the points have the field `label`.
+        scene: a scene with points.
     """
-    height, width = shape
-    step = 4 * points.shape[1]
-    # rclpy uses an array of bytes directly; other types would be checked and copied element by element.
-    data = array("B")
-    data.frombytes(points.data.cast("B"))
-    return PointCloud2(
+    assert scene.points is not None
+    height, width = scene.shape
+    words = scene.points.shape[1]
+    is_packed = words == point_layout.point_words(packed_label=True)
+    return message_with_data(
+        PointCloud2,
+        scene.data,
         header=header,
         height=height,
         width=width,
         fields=[
             PointField(name=field.name, offset=field.offset, datatype=DATATYPES[field.kind], count=1)
-            for field in point_layout.point_fields(packed_label)
+            for field in point_layout.point_fields(is_packed)
         ],
         is_bigendian=False,
-        point_step=step,
-        row_step=step * width,
-        data=data,
-        is_dense=height == 1 and not bool(np.isnan(points[:, 0]).any()),
+        point_step=4 * words,
+        row_step=4 * words * width,
+        # Only points in the form of an image include some of NaN.
+        is_dense=height == 1,
     )
 
 
@@ -104,42 +104,31 @@ def detections_message(header: Header, objects: Iterable[MeasuredObject]) -> Det
 def markers_message(header: Header, objects: Sequence[MeasuredObject]) -> MarkerArray:
     """Create boxes, median positions and names for RViz; the previous ones are deleted."""
     markers = [Marker(header=header, action=Marker.DELETEALL)]
+    if not objects:
+        return MarkerArray(markers=markers)
+    positions = Marker(
+        header=header,
+        ns="positions",
+        type=Marker.SPHERE_LIST,
+        scale=Vector3(x=POSITION_SIZE, y=POSITION_SIZE, z=POSITION_SIZE),
+    )
+    positions.pose.orientation.w = 1.0
     for number, one in enumerate(objects):
         blue, green, red = (channel / 255 for channel in one.segment.color)
-        markers.append(
-            Marker(
-                header=header,
-                ns="boxes",
-                id=number,
-                type=Marker.CUBE,
-                pose=_pose(one.box.center, one.box.rotation),
-                # RViz complains about flat boxes.
-                scale=_vector(np.maximum(one.box.size, 1e-3)),
-                color=ColorRGBA(r=red, g=green, b=blue, a=BOX_OPACITY),
-            )
-        )
-        position = Marker(
-            header=header,
-            ns="positions",
-            id=number,
-            type=Marker.SPHERE,
-            pose=_pose(one.box.position, np.eye(3)),
-            scale=Vector3(x=POSITION_SIZE, y=POSITION_SIZE, z=POSITION_SIZE),
-            color=ColorRGBA(r=red, g=green, b=blue, a=1.0),
-        )
-        height = float(np.abs(one.box.rotation @ np.diag(one.box.size)).sum(axis=1).max())
-        name = Marker(
-            header=header,
-            ns="names",
-            id=number,
-            type=Marker.TEXT_VIEW_FACING,
-            pose=_pose(one.box.center, np.eye(3)),
-            scale=Vector3(z=max(TEXT_HEIGHT, 0.1 * height)),
-            color=ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0),
-            text=f"{one.segment.category_name} {one.segment.score:.2f}",
-        )
-        markers += [position, name]
-    return MarkerArray(markers=markers)
+        pose = _pose(one.box.center, one.box.rotation)
+        box = Marker(header=header, ns="boxes", id=number, type=Marker.CUBE, pose=pose)
+        # RViz complains about flat boxes.
+        box.scale = _vector(np.maximum(one.box.size, 1e-3))
+        box.color = ColorRGBA(r=red, g=green, b=blue, a=BOX_OPACITY)
+        name = Marker(header=header, ns="names", id=number, type=Marker.TEXT_VIEW_FACING, pose=pose)
+        name.scale.z = TEXT_HEIGHT
+        name.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+        name.text = f"{one.segment.category_name} {one.segment.score:.2f}"
+        x, y, z = map(float, one.box.position)
+        positions.points.append(Point(x=x, y=y, z=z))
+        positions.colors.append(ColorRGBA(r=red, g=green, b=blue, a=1.0))
+        markers += [box, name]
+    return MarkerArray(markers=[*markers, positions])
 
 
 def _detection(header: Header, one: MeasuredObject) -> Detection3D:

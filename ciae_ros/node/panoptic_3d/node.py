@@ -40,6 +40,7 @@ from ciae_ros.node.panoptic_3d.inputs import Inputs
 from ciae_ros.node.panoptic_3d.processor import FrameProcessor
 from ciae_ros.node.panoptic_3d.publisher import ScenePublisher
 from ciae_ros.node.parameters.values import check_changes, read_parameters
+from ciae_ros.spatial.scene import SceneBuilder
 from ciae_ros.spatial.transform_buffer import TransformBuffer
 
 LOG_PERIOD = 30.0
@@ -79,10 +80,11 @@ class Panoptic3dNode(ManagedNode):
             processor.put(source)
 
     def _configure(self) -> None:
-        """Create the output topics."""
+        """Compile what runs for each frame, and create the output topics."""
         parameters = self._parameters_now = read_parameters(self, Panoptic3dParameters)
         reliability = ReliabilityPolicy[parameters.output_reliability.upper()]
         qos = QoSProfile(depth=parameters.output_depth, reliability=reliability)
+        SceneBuilder().warm_up(parameters.scene_settings)
         self._publisher = ScenePublisher(self, qos, self._report)
 
     def _activate(self) -> None:
@@ -111,7 +113,7 @@ class Panoptic3dNode(ManagedNode):
         )
         self._last_line = time.monotonic()
         measured = self._parameters_now.points or self._parameters_now.depth
-        self.get_logger().info(f"combining labels of {self._label_topic} with {self.resolve_topic_name(measured)}")
+        self.get_logger().info(f"combining labels of {self.label_topic} with {self.resolve_topic_name(measured)}")
 
     def _stop(self) -> None:
         if self._inputs is not None:
@@ -140,7 +142,8 @@ class Panoptic3dNode(ManagedNode):
         return read_parameters(self, Panoptic3dParameters).autostart
 
     @property
-    def _label_topic(self) -> str:
+    def label_topic(self) -> str:
+        """Fully qualified name of the topic of the labels."""
         return self.resolve_topic_name(f"{self._parameters_now.outputs}/labels")
 
     @property
@@ -169,11 +172,11 @@ class Panoptic3dNode(ManagedNode):
     def _publish_diagnostics(self) -> None:
         parameters, snapshot = self._parameters_now, self._statistics.snapshot()
         is_active = self._processor is not None
-        name, topic = self.get_fully_qualified_name(), self._label_topic
+        name, topic = self.get_fully_qualified_name(), self.label_topic
         faults = [Finding(ERROR, self.end.fault)] if self.end.fault else []
         findings = [Finding(OK, self.state)]
         if is_active:
-            findings = camera_findings(snapshot, parameters, self._diagnose_no_labels())
+            findings = camera_findings(snapshot, parameters, self._diagnose_no_labels(), "labelled frame")
         statuses = (
             diagnostic_status(f"{name}: node", "", faults, NodeDiagnostics(self.state).to_values()),
             diagnostic_status(
@@ -190,10 +193,10 @@ class Panoptic3dNode(ManagedNode):
     def _diagnose_no_labels(self) -> str:
         """Return why no labels arrive, according to the ROS graph, and what to do."""
         if not self._with_labels:
-            return "panoptic_node, in the same process, publishes none"
-        if not self.get_publishers_info_by_topic(self._label_topic):
-            return f"{self._label_topic} has no publisher: start panoptic_node, or set outputs"
-        return f"the publisher of {self._label_topic} sends nothing, or its QoS is incompatible"
+            return f"panoptic_node, in the same process, publishes nothing on {self.label_topic}: check outputs"
+        if not self.get_publishers_info_by_topic(self.label_topic):
+            return f"{self.label_topic} has no publisher: start panoptic_node, or set outputs"
+        return f"the publisher of {self.label_topic} sends nothing, or its QoS is incompatible"
 
     def _wait_for_acknowledgements(self, seconds: float) -> None:
         self._diagnostics.wait_for_all_acked(Duration(seconds=seconds))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import PointCloud2
@@ -216,9 +217,7 @@ class FrameProcessor:
         parameters = self._parameters()
         labels, segments = found.source.read()
         camera = self._models.get(found.calibration, labels.shape, parameters.rectified)
-        colors = found.source.colors
-        if found.colors is not None and self._publisher.wants_points:
-            colors = read_colors(found.colors, parameters.max_pixels)
+        colors = self._read_colors(found, parameters) if self._publisher.wants_points else None
         image = LabelledImage(labels, segments, camera, colors)
         if isinstance(found.depth, PointCloud2):
             points = read_coordinates(found.depth, parameters.max_pixels)
@@ -228,6 +227,11 @@ class FrameProcessor:
         assert found.depth_calibration is not None
         camera = self._models.get(found.depth_calibration, depth.values.shape, parameters.rectified)
         return image, DepthView(depth.values, depth.metres, camera, found.camera_from_depth)
+
+    def _read_colors(self, found: AssembledFrame, parameters: Panoptic3dParameters) -> np.ndarray | None:
+        if found.colors is not None:
+            return read_colors(found.colors, parameters.max_pixels)
+        return found.source.colors() if found.source.colors is not None and parameters.image else None
 
     def _build(self, found: AssembledFrame, image: LabelledImage, view: DepthView | LidarView) -> Scene:
         return self._builder.build(

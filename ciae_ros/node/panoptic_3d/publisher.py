@@ -20,7 +20,6 @@ from ciae_ros.node.panoptic_3d.messages import (
     markers_message,
 )
 from ciae_ros.node.qos import Report, output_events
-from ciae_ros.spatial.point_layout import point_words
 from ciae_ros.spatial.scene import Scene
 
 
@@ -53,14 +52,29 @@ class ScenePublisher:
             frame: frame of its coordinates.
             scene: points and objects.
         """
+        for publisher, message in self.messages(stamp, frame, scene):
+            publisher.publish(message)
+
+    def messages(
+        self, stamp: Time, frame: str, scene: Scene, with_everything: bool = False
+    ) -> list[tuple[Publisher, object]]:
+        """Return publishers with their messages.
+
+        Args:
+            stamp: stamp of the image.
+            frame: frame of the coordinates.
+            scene: points and objects.
+            with_everything: also messages that are not subscribed to.
+        """
         header = Header(stamp=stamp, frame_id=frame)
+        found: list[tuple[Publisher, object]] = []
         if self._detections is not None:
-            self._detections.publish(detections_message(header, scene.objects))
-        if self._markers.get_subscription_count():
-            self._markers.publish(markers_message(header, scene.objects))
+            found.append((self._detections, detections_message(header, scene.objects)))
+        if with_everything or self._markers.get_subscription_count():
+            found.append((self._markers, markers_message(header, scene.objects)))
         if scene.points is not None:
-            packed = scene.points.shape[1] == point_words(packed_label=True)
-            self._points.publish(cloud_message(header, scene.points, scene.shape, packed))
+            found.append((self._points, cloud_message(header, scene)))
+        return found
 
     def destroy(self) -> None:
         """Destroy the publishers."""

@@ -12,6 +12,8 @@ import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from ciae_ros.node.publishing.byte_data import message_with_data
+
 
 def label_image(header: Header, labels: np.ndarray) -> Image:
     """Create a 16UC1 image of ids (H, W) uint16."""
@@ -25,15 +27,16 @@ def bgr_image(header: Header, pixels: np.ndarray) -> Image:
 
 def _image(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     height, width = pixels.shape[:2]
-    # rclpy uses an array of bytes directly; other types would be checked and copied element by element.
+    # Other types would be checked and copied element by element.
     data = array("B")
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
-    return Image(
+    return message_with_data(
+        Image,
+        data,
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         is_bigendian=sys.byteorder == "big",
         step=len(data) // height,
-        data=data,
     )

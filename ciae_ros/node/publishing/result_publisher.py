@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -44,6 +44,10 @@ class SegmentedFrame:
     header: Header
     image: CameraImage
     result: PanopticResult
+
+
+OnResult = Callable[[Camera, SegmentedFrame, CameraInfo | None], None]
+"""Takes a camera, a result, and the calibration of the camera if it is known."""
 
 
 class ResultPublisher:

@@ -29,6 +29,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ciae_ros.node.lifecycle.process_end import NodeExecutor
+from ciae_ros.node.panoptic_3d.messages import Detection3DArray
 from ciae_ros.node.panoptic_3d.node import Panoptic3dNode
 from ciae_ros.node.stamps import nanoseconds
 from tests.node.harness import TIMEOUT, start_node
@@ -92,6 +93,9 @@ class SceneClient(Node):
         self.create_subscription(MarkerArray, f"{namespace}/markers", self._keep_markers, qos)
         if with_points:
             self.create_subscription(PointCloud2, f"{namespace}/points", self._keep_cloud, qos)
+        self.detections: dict[int, Any] = {}
+        if Detection3DArray is not None:
+            self.create_subscription(Detection3DArray, f"{namespace}/detections_3d", self._keep_detections, qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._keep_statuses, qos)
 
     def advertise(self, *topics: tuple[str, type]) -> None:
@@ -104,8 +108,12 @@ class SceneClient(Node):
 
     def wait_for_subscribers(self, *topics: str) -> None:
         """Wait until the topics, or all that were advertised, have a subscriber."""
+        self.wait(lambda: self.has_subscribers(*topics))
+
+    def has_subscribers(self, *topics: str) -> bool:
+        """Whether the topics, or all that were advertised, have a subscriber."""
         wanted = topics or tuple(self._by_topic)
-        self.wait(lambda: all(self._by_topic[topic].get_subscription_count() for topic in wanted))
+        return all(self._by_topic[topic].get_subscription_count() for topic in wanted)
 
     @property
     def topics(self) -> list[str]:
@@ -147,6 +155,21 @@ class SceneClient(Node):
                 raise TimeoutError(f"after {timeout} s; the node's counts are {self.counts}")
             rclpy.spin_once(self, timeout_sec=0.02)
 
+    def serve_shortly(self) -> None:
+        """Serve the topics for a moment, so that messages arrive in the order in which they were published."""
+        rclpy.spin_once(self, timeout_sec=0.02)
+
+    def wait_quietly(self, seconds: float) -> None:
+        """Serve the topics for some time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.serve_shortly()
+
+    def forget(self) -> None:
+        """Forget the results so far."""
+        self.markers.clear()
+        self.clouds.clear()
+
     @property
     def counts(self) -> dict[str, str]:
         """Keys and values of the status of the labels."""
@@ -161,15 +184,18 @@ class SceneClient(Node):
 
     def objects(self, stamp: int) -> list[MarkedObject]:
         """Return the objects of a frame."""
-        by_kind: dict[str, dict[int, Marker]] = {"boxes": {}, "names": {}, "positions": {}}
         first, *others = self.markers[stamp].markers
         assert first.action == Marker.DELETEALL
+        if not others:
+            return []
+        by_kind: dict[str, dict[int, Marker]] = {"boxes": {}, "names": {}, "positions": {}}
         for marker in others:
             by_kind[marker.ns][marker.id] = marker
+        positions = by_kind["positions"][0].points
         return [
             MarkedObject(
                 name=by_kind["names"][number].text,
-                position=_array(by_kind["positions"][number].pose.position),
+                position=_array(positions[number]),
                 center=_array(box.pose.position),
                 size=_array(box.scale),
                 quaternion=np.array([getattr(box.pose.orientation, axis) for axis in "xyzw"]),
@@ -182,6 +208,9 @@ class SceneClient(Node):
 
     def _keep_cloud(self, message: PointCloud2) -> None:
         self.clouds[nanoseconds(message.header.stamp)] = message
+
+    def _keep_detections(self, message: Any) -> None:
+        self.detections[nanoseconds(message.header.stamp)] = message
 
     def _keep_statuses(self, message: DiagnosticArray) -> None:
         self.statuses |= {status.name: status for status in message.status}
