@@ -27,7 +27,7 @@ def measured_depth(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     near_edge = np.abs(cv2.dilate(depth, np.ones((3, 3))) - cv2.erode(depth, np.ones((3, 3)))) > 0.1 * depth
     values = np.where(near_edge & (rng.random(depth.shape) < 0.5), mixed, depth)
     values = values + rng.normal(0, 0.0012 * values**2)
-    lost = (rng.random(depth.shape) < 0.03) | (values > MAX_DEPTH) | (values < 0.1)
+    lost = (rng.random(depth.shape) < 0.03) | (values > MAX_DEPTH) | (values < 0.1) | (depth > MAX_DEPTH)
     return np.where(lost, 0, np.round(1000 * values)).astype(np.uint16)
 
 

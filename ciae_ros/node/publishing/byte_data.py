@@ -24,4 +24,4 @@ def message_with_data(kind: type[Message], data: array[int], **fields: Any) -> M
     checks = {"check_fields": True} if "_check_fields" in create.__slots__ else {}
     message = create(**fields, **checks)
     message.data = data
-    return message  # type: ignore[no-any-return]
+    return message
