@@ -109,3 +109,48 @@ def _panels_in(layout: str | dict[str, Any]) -> list[str]:
         return [layout]
     assert layout["direction"] in ("row", "column")
     return _panels_in(layout["first"]) + _panels_in(layout["second"])
+
+
+CLOUD, MARKERS = "sensor_msgs/msg/PointCloud2", "visualization_msgs/msg/MarkerArray"
+
+
+@pytest.fixture(scope="module")
+def graph_3d(ros: None) -> Graph:
+    """Topics and diagnostics of `panoptic_3d` with its default parameters."""
+    from tests.node.panoptic_3d.harness import SceneClient, panoptic_3d_in_this_process  # noqa: PLC0415
+
+    with panoptic_3d_in_this_process() as node:
+        client = SceneClient()
+        client.wait(lambda: "/panoptic_3d: labels" in client.statuses)
+        types = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
+        statuses = {
+            name: (status.hardware_id, {pair.key for pair in status.values}) for name, status in client.statuses.items()
+        }
+        client.destroy_node()
+    return Graph(types, statuses)
+
+
+def test_rviz_shows_points_and_objects(graph: Graph, graph_3d: Graph) -> None:
+    config = yaml.safe_load((CONFIG / "panoptic_3d.rviz").read_text())
+    kinds = {"PointCloud2": CLOUD, "MarkerArray": MARKERS, "Image": IMAGE}
+    displays = {
+        display["Class"].removeprefix("rviz_default_plugins/"): display
+        for display in config["Visualization Manager"]["Displays"]
+    }
+    assert displays.keys() == {*kinds, "Grid"}
+    for name, kind in kinds.items():
+        topic = displays[name]["Topic"]["Value"]
+        assert (graph.types | graph_3d.types).get(topic) == [kind], topic
+
+
+def test_foxglove_shows_points_and_objects(graph: Graph, graph_3d: Graph) -> None:
+    layout = json.loads((CONFIG / "foxglove_layout_3d.json").read_text())
+    panels, types = layout["configById"], graph.types | graph_3d.types
+    assert sorted(_panels_in(layout["layout"])) == sorted(panels)
+    assert {topic: types.get(topic) for topic in panels["3D!scene"]["topics"]} == {
+        "/panoptic_3d/points": [CLOUD],
+        "/panoptic_3d/markers": [MARKERS],
+    }
+    assert types[panels["Image!overlay"]["imageMode"]["imageTopic"]] == [IMAGE]
+    selected = panels["DiagnosticStatusPanel!labels"]
+    assert graph_3d.statuses[selected["selectedName"]][0] == selected["selectedHardwareId"]

@@ -35,7 +35,7 @@ STAGES = ("depth", "boxes", "points", "message")
 BESIDE = RigidTransform(translation=np.array([0.05, 0.0, 0.0]))
 """Of a depth camera beside the camera."""
 NOTES = [
-    f"{WIDTH} x {HEIGHT}, {THINGS} things that cover a quarter of the image, noisy 16-bit depth with holes, points with "
+    f"{WIDTH} x {HEIGHT}, {THINGS} things that cover a quarter of the image, noisy 16-bit depth with holes, points in "
     f"the colours of the image; a lidar has {LIDAR_POINTS} points. Times of one core, medians; beside the network.",
     "message: the cloud (24 bytes a point), markers and, with vision_msgs, detections. publish: to no subscriber.",
 ]

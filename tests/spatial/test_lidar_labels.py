@@ -19,63 +19,37 @@ from ciae_ros.spatial.point_memory import PointMemory
 from ciae_ros.spatial.rigid_transform import RigidTransform
 
 pytest.importorskip("tests.rendering.drive", reason="needs MuJoCo, of requirements-dev.txt")
+from tests.rendering.accuracy import CAMERA_FROM_LIDAR, lidar_directions, lidar_quality
 from tests.rendering.truth import labelled_frame, true_objects
 
 if TYPE_CHECKING:
     from tests.rendering.drive import Drive
 
-CAMERA_FROM_LIDAR = RigidTransform(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), np.array([0.0, -0.4, -0.3]))
-"""The lidar is 0.4 m above the camera and 0.3 m behind it; its x axis points forwards and its z axis up."""
-
-
-def directions() -> np.ndarray:
-    """Of a lidar with 64 layers, in front of the car."""
-    elevation, azimuth = np.meshgrid(
-        np.deg2rad(np.linspace(2, -24.8, 64)), np.deg2rad(np.arange(-60, 60, 0.17)), indexing="ij"
-    )
-    horizontal = np.cos(elevation)
-    rays = horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), np.sin(elevation)
-    return np.stack(rays, axis=-1).reshape(-1, 3)
-
-
-def labelled_scan(
-    drive: Drive, time: float, too_large: int, gap: DepthGap | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the objects that points get, those they are on, and whether the camera sees them."""
-    frame = drive.frame(time)
-    points, truth = drive.scan(time, frame.camera @ CAMERA_FROM_LIDAR, directions())
-    labelled = labelled_frame(frame, too_large)
-    is_thing = np.array([False, *(segment.is_thing for segment in labelled.segments)])
-    number = np.array([0, *(segment.track_id for segment in labelled.segments)])
-    options = {} if gap is None else {"gap": gap}
-    found = label_lidar_points(points, CAMERA_FROM_LIDAR, drive.camera, labelled.labels, is_thing, **options)
-    return number[found.ids], truth, found.visible
-
 
 @pytest.mark.parametrize(("too_large", "precision"), [(0, 0.995), (3, 0.94)])
 def test_points_behind_an_object_do_not_get_its_label(drive: Drive, too_large: int, precision: float) -> None:
-    found, truth, visible = (
-        np.concatenate(parts)
-        for parts in zip(*(labelled_scan(drive, time, too_large, None) for time in (0, 1, 2, 2.5)), strict=True)
-    )
-    labelled = found > 0
-    assert labelled.sum() > 10000
-    assert np.mean(found[labelled] == truth[labelled]) > precision
-    on_objects = visible & (truth > 0)
+    frames = list(drive.frames((0, 1, 2, 2.5)))
+    found_precision, recall = lidar_quality(drive, frames, too_large)
+    assert found_precision > precision
     # The others are hidden from the camera, or at the edge of the object.
-    assert np.mean(found[on_objects] == truth[on_objects]) > 0.9
+    assert recall > 0.9
 
 
 def test_without_ranges_many_points_would_be_wrong(drive: Drive) -> None:
-    found, truth, _ = labelled_scan(drive, 1.0, 0, DepthGap(metres=1e6))
-    labelled = found > 0
-    assert np.mean(found[labelled] == truth[labelled]) < 0.9
+    frame = drive.frame(1.0)
+    points, truth = drive.scan(1.0, frame.camera @ CAMERA_FROM_LIDAR, lidar_directions())
+    labelled = labelled_frame(frame)
+    is_thing = np.array([False, *(segment.is_thing for segment in labelled.segments)])
+    unlimited = DepthGap(metres=1e6)
+    found = label_lidar_points(points, CAMERA_FROM_LIDAR, drive.camera, labelled.labels, is_thing, unlimited)
+    numbers = np.array([0, *(segment.track_id for segment in labelled.segments)])[found.ids]
+    assert np.mean(numbers[numbers > 0] == truth[numbers > 0]) < 0.9
 
 
 def test_objects_are_measured_by_their_points(drive: Drive) -> None:
     frame = drive.frame(1.0)
     world_from_lidar = frame.camera @ CAMERA_FROM_LIDAR
-    points, _ = drive.scan(1.0, world_from_lidar, directions())
+    points, _ = drive.scan(1.0, world_from_lidar, lidar_directions())
     labelled = labelled_frame(frame)
     is_thing = np.array([False, *(segment.is_thing for segment in labelled.segments)])
     found = label_lidar_points(points, CAMERA_FROM_LIDAR, drive.camera, labelled.labels, is_thing)

@@ -15,9 +15,9 @@ from ciae_ros.spatial.depth_cleaning import DepthLimits, clean_depth
 from ciae_ros.spatial.objects import MeasuredObject, ObjectSettings, box_axes, measure_in_depth
 
 pytest.importorskip("tests.rendering.drive", reason="needs MuJoCo, of requirements-dev.txt")
+from tests.rendering.accuracy import box_errors
 from tests.rendering.drive import OBJECTS
-from tests.rendering.sensor import measured_depth
-from tests.rendering.truth import ObjectErrors, errors_of, labelled_frame, true_objects
+from tests.rendering.truth import labelled_frame
 
 if TYPE_CHECKING:
     from tests.rendering.drive import Drive, RenderedFrame
@@ -40,24 +40,11 @@ def measure(
     return {one.segment.track_id: one.transformed(frame.camera) for one in found}
 
 
-def compare(drive: Drive, frames: list[RenderedFrame], too_large: int, noisy: bool) -> list[ObjectErrors]:
-    """Compare all objects of all frames with the truth; every visible one must have been measured."""
-    rng = np.random.default_rng(0)
-    errors = []
-    for frame in frames:
-        millimetres = np.where(frame.depth < 60, np.rint(1e3 * frame.depth), 0).astype(np.uint16)
-        depth = clean_depth(measured_depth(frame.depth, rng) if noisy else millimetres, DepthLimits(), 1e-3)
-        found, truth = measure(drive, frame, depth, too_large), true_objects(frame, drive.camera)
-        assert truth.keys() <= found.keys()
-        errors += [errors_of(found[number], truth[number]) for number in truth]
-    return errors
-
-
 @pytest.mark.parametrize("too_large", [0, 3])
 def test_positions_and_sizes_are_exact_also_if_masks_are_too_large(
     drive: Drive, frames: list[RenderedFrame], too_large: int
 ) -> None:
-    errors = compare(drive, frames, too_large, noisy=False)
+    errors = box_errors(drive, frames, too_large, noisy=False)
     assert len(errors) > 60
     assert np.median([one.position for one in errors]) < 0.02
     assert np.median([one.extent for one in errors]) < 0.15
@@ -68,7 +55,7 @@ def test_positions_and_sizes_are_exact_also_if_masks_are_too_large(
 
 @pytest.mark.parametrize("too_large", [0, 3])
 def test_the_noise_of_a_stereo_camera_is_tolerated(drive: Drive, frames: list[RenderedFrame], too_large: int) -> None:
-    errors = compare(drive, frames, too_large, noisy=True)
+    errors = box_errors(drive, frames, too_large, noisy=True)
     # A pixel's own error is 2 cm at 4 m, 12 cm at 10 m and half a metre at 20 m.
     assert np.median([one.position for one in errors]) < 0.05
     near = [one.position for one in errors if one.distance < 5]
