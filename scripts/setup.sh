@@ -125,6 +125,17 @@ install_browser() {
     printf 'set-up: Chromium cannot be installed; the tests of the reports in a browser will be skipped\n' >&2
 }
 
+# Scenes with exact ground truth are rendered with Mesa's EGL; without it the tests that need them are skipped.
+install_renderer() {
+  ldconfig -p 2>/dev/null | grep -q 'libEGL_mesa\.so' && return
+  if [[ "$EUID" != 0 ]] || ! command -v apt-get >/dev/null; then
+    return
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri; } >>"$LOG" 2>&1 ||
+    printf 'set-up: EGL cannot be installed; the tests with rendered scenes will be skipped\n' >&2
+}
+
 # The wheels lack tf2_msgs, which every ROS distribution has.
 build_messages() {
   local folders=(ciae_msgs) packages=(ciae_msgs)
@@ -173,6 +184,7 @@ main() {
       requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
+    once "renderer" scripts/setup.sh -- install_renderer
   fi
   if [[ "$PURPOSE" == models ]]; then
     once "networks of the Hugging Face hub" requirements.txt requirements-models.txt -- \

@@ -198,6 +198,19 @@ def test_frame(tmp_path: Path, images: Path, ros_environment: dict[str, str]) ->
         assert 0 < row["all_but_network"] < 1
 
 
+def test_scene(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
+    results = measure("scene", tmp_path, images, rounds=1)
+    found = {row["name"]: row for row in results["rows"]}
+    assert found["all points"]["num_points"] > 800_000
+    assert 200_000 < found["every second row and column"]["num_points"] < 240_000
+    assert found["boxes only"]["num_points"] == 0
+    assert {row["objects"] for row in results["rows"]} == {20}
+    for row in results["rows"]:
+        assert row["total"]["median"] == pytest.approx(
+            sum(row[stage]["median"] for stage in ("depth", "boxes", "points", "message"))
+        )
+
+
 def test_pipeline(tmp_path: Path, images: Path) -> None:
     results = measure(
         "pipeline", tmp_path, images, "--models", "untrained/light_512", "--image-size", "64", "96",

@@ -81,6 +81,10 @@ class Inputs:
             kind = CompressedImage if parameters.image.endswith(COMPRESSED_SUFFIX) else Image
             self._subscribe(kind, parameters.image, assembly.put_image, sensor)
 
+    def clear(self) -> None:
+        """Forget labels without segments, and the reverse, after a backward jump of the clock."""
+        self._pairs = LabelMatcher(PAIRS)
+
     def destroy(self) -> None:
         """Unsubscribe."""
         self._transforms.destroy()

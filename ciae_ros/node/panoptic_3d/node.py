@@ -160,6 +160,8 @@ class Panoptic3dNode(ManagedNode):
     def _clock_has_jumped(self, jump: TimeJump) -> None:
         if (processor := self._processor) is not None:
             processor.on_clock_jump()
+        if (inputs := self._inputs) is not None:
+            inputs.clear()
 
     def _reset_statistics(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._statistics.reset()

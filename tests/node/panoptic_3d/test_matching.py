@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
+from rosgraph_msgs.msg import Clock
 from tf2_msgs.msg import TFMessage
 
 from ciae_ros.spatial.rigid_transform import RigidTransform
@@ -25,7 +26,7 @@ from tests.node.panoptic_3d.small_scene import (
     label_messages,
     send,
 )
-from tests.rendering.messages import transforms
+from tests.rendering.messages import header, transforms
 
 
 @pytest.fixture
@@ -171,6 +172,25 @@ def test_depth_of_another_time_is_moved_through_the_fixed_frame(client: SceneCli
         send(client, [*depth_messages(START + 100 * MS), *label_messages(START + 150 * MS)])
         send(client, depth_messages(START + 300 * MS))
         assert distance(client, START + 150 * MS) == 1.95
+
+
+def test_what_was_received_before_a_bag_restarts_is_forgotten(client: SceneClient) -> None:
+    with panoptic_3d_in_this_process(depth="/depth/image", use_sim_time=True, sync__timeout=30.0):
+        clock = client.create_publisher(Clock, "/clock", 10)
+        connect(client)
+        client.wait(clock.get_subscription_count)
+        clock.publish(Clock(clock=header(START + SECOND, "").stamp))
+        send_depth(client, t0=1.0)
+        # These wait for depth of their time, which does not come.
+        send(client, label_messages(START + SECOND))
+        client.wait(lambda: client.counts.get("unfinished") == "1")
+        clock.publish(Clock(clock=header(START, "").stamp))
+        client.wait(lambda: client.dropped("clock jumped back") == 1)
+        send(client, label_messages(START))
+        with pytest.raises(TimeoutError):
+            client.wait(lambda: START in client.clouds, timeout=0.5)
+        send_depth(client, t0=3.0)
+        assert distance(client, START) == 3.0
 
 
 def along_z(metres: float) -> RigidTransform:
