@@ -53,7 +53,7 @@ class Panoptic3dParameters(ParameterSet):
     max_difference: float = parameter(
         HALF_A_FRAME,
         "Largest difference in seconds between the stamps of labels and depth that are not equal; 0: only equal "
-        "stamps; below 0: half of the interval between depth images or clouds, as measured.",
+        "stamps; below 0: half of the interval between depth images or clouds, as measured, at most 0.1 s.",
         name="sync.max_difference",
         limits=(-1.0, 1.0),
         changeable=True,

@@ -16,6 +16,9 @@ Depth = TypeVar("Depth")
 INTERVALS = 10
 """Number of recent intervals between depth images whose median is the length of a frame."""
 
+MAX_HALF_FRAME = 100_000_000
+"""Nanoseconds: with slower sensors than 5 Hz, half of an interval would be too long for a robot that moves."""
+
 
 class LabelMatcher(Generic[Labels, Segments]):
     """Pairs label images with the segments of the same stamp, which may arrive in any order."""
@@ -60,8 +63,8 @@ class DepthBuffer(Generic[Depth]):
 
     @property
     def half_a_frame(self) -> int:
-        """Half of the usual interval between entries in nanoseconds; 0 while it is unknown."""
-        return int(median(self._intervals)) // 2 if self._intervals else 0
+        """Half of the usual interval between entries in nanoseconds, limited; 0 while it is unknown."""
+        return min(int(median(self._intervals)) // 2, MAX_HALF_FRAME) if self._intervals else 0
 
     def clear(self) -> None:
         """Forget the entries, as after a backward jump of the clock."""

@@ -28,6 +28,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
+from ciae_ros.core.processes import stop
+from ciae_ros.node.cli.arguments import END_OF_3D, WITH_3D
 from ciae_ros.node.lifecycle.process_end import NodeExecutor
 from ciae_ros.node.panoptic_3d.messages import Detection3DArray
 from ciae_ros.node.panoptic_3d.node import Panoptic3dNode
@@ -214,6 +216,22 @@ class SceneClient(Node):
 
     def _keep_statuses(self, message: DiagnosticArray) -> None:
         self.statuses |= {status.name: status for status in message.status}
+
+
+@contextmanager
+def both_nodes(camera: str, size: str, **parameters_3d: str) -> Iterator[SceneClient]:
+    """Run `panoptic_node` with the shipped model, and `panoptic_3d` in the same process."""
+    settings = [
+        argument for name, value in parameters_3d.items() for argument in ("-p", f"{name.replace('__', '.')}:={value}")
+    ]
+    program = "-m", "ciae_ros.node.cli.panoptic_node", WITH_3D, "--ros-args", *settings, END_OF_3D
+    node = start_node(*program, cameras=f"[{camera}]", expected_sizes=f"[{size}]")
+    client = SceneClient()
+    try:
+        yield client
+    finally:
+        client.destroy_node()
+        assert stop(node, 30) == 0
 
 
 def read_cloud(message: PointCloud2) -> np.ndarray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
-from ciae_ros.core.processes import stop
-from ciae_ros.node.cli.arguments import END_OF_3D, WITH_3D
-from tests.node.harness import start_node
-from tests.node.panoptic_3d.harness import SceneClient, bag_messages, read_cloud
+from tests.node.panoptic_3d.harness import bag_messages, both_nodes, read_cloud
 from tests.rendering.drive_bag import TimedMessage, write_bag
 from tests.rendering.messages import camera_info, cloud, header, image, transforms
 from tests.spatial.kitchen import KitchenFrame, read_kitchen
@@ -31,22 +27,6 @@ CAR = 16
 """Id of the category in the shipped model."""
 VOXEL = 0.05
 """In metres."""
-
-
-@contextmanager
-def both_nodes(camera: str, size: str, **parameters_3d: str) -> Iterator[SceneClient]:
-    """Run `panoptic_node` with the shipped model, and `panoptic_3d` in the same process."""
-    settings = [
-        argument for name, value in parameters_3d.items() for argument in ("-p", f"{name.replace('__', '.')}:={value}")
-    ]
-    program = "-m", "ciae_ros.node.cli.panoptic_node", WITH_3D, "--ros-args", *settings, END_OF_3D
-    node = start_node(*program, cameras=f"[{camera}]", expected_sizes=f"[{size}]")
-    client = SceneClient()
-    try:
-        yield client
-    finally:
-        client.destroy_node()
-        assert stop(node, 30) == 0
 
 
 def test_lidar_points_of_kitti_get_the_labels_of_the_cars_that_they_are_on(ros: None, data: Path) -> None:
