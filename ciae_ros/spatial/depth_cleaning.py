@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ciae_ros.core.compiled import compiled, compiled_with_nan
+from ciae_ros.core.compiled import compiled, compiled_with_nan, inlined
 from ciae_ros.spatial.surfaces import continues
 
 
@@ -61,24 +61,30 @@ def _convert(
 @compiled
 def _remove_flying_pixels(depth: np.ndarray, step: np.float32, cleaned: np.ndarray) -> None:
     height, width = depth.shape
+    is_clear = np.empty(width, np.bool_)
     for row in range(height):
-        for column in range(width):
+        cleaned[row] = depth[row]
+        if not 2 <= row < height - 2:
+            continue
+        # Most pixels have a neighbour on their surface along both axes. This loop has no branches and is vectorised.
+        for column in range(1, width - 1):
             z = depth[row, column]
-            if z > 0 and 2 <= row < height - 2 and 2 <= column < width - 2:
-                allowed = step * z
-                left, right = depth[row, column - 1], depth[row, column + 1]
-                up, down = depth[row - 1, column], depth[row + 1, column]
-                # Most pixels are decided by this test.
-                across = abs(left - z) <= allowed or abs(right - z) <= allowed
-                along = abs(up - z) <= allowed or abs(down - z) <= allowed
-                if not across and (left > 0 or right > 0):
-                    across = continues(z, left, depth[row, column - 2], step) or continues(
-                        z, right, depth[row, column + 2], step
-                    )
-                    z = z if across else np.float32(0)
-                if not along and (up > 0 or down > 0):
-                    along = continues(z, up, depth[row - 2, column], step) or continues(
-                        z, down, depth[row + 2, column], step
-                    )
-                    z = z if along else np.float32(0)
-            cleaned[row, column] = z
+            allowed = step * z
+            across = min(abs(depth[row, column - 1] - z), abs(depth[row, column + 1] - z))
+            along = min(abs(depth[row - 1, column] - z), abs(depth[row + 1, column] - z))
+            is_clear[column] = max(across, along) <= allowed
+        for column in range(2, width - 2):
+            if not is_clear[column] and _is_flying(depth, row, column, step):
+                cleaned[row, column] = 0
+
+
+@inlined
+def _is_flying(depth: np.ndarray, row: int, column: int, step: np.float32) -> bool:
+    """Whether a pixel at least two pixels from the image's edges is between two surfaces along an axis."""
+    z = depth[row, column]
+    left, right = depth[row, column - 1], depth[row, column + 1]
+    up, down = depth[row - 1, column], depth[row + 1, column]
+    across = continues(z, left, depth[row, column - 2], step) or continues(z, right, depth[row, column + 2], step)
+    along = continues(z, up, depth[row - 2, column], step) or continues(z, down, depth[row + 2, column], step)
+    # Two missing neighbours say nothing.
+    return (not across and (left > 0 or right > 0)) or (not along and (up > 0 or down > 0))
