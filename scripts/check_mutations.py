@@ -239,7 +239,7 @@ MUTATIONS = (
     Mutation(
         "3D: flying pixels stay",
         "ciae_ros/spatial/depth_cleaning.py",
-        "if not across and (left > 0 or right > 0):",
+        "if not is_clear[column] and _is_flying(depth, row, column, step):",
         "if False:",
         "tests/spatial/test_depth_cleaning.py",
     ),
