@@ -15,7 +15,7 @@ import numpy as np
 
 FISHEYE = ("equidistant", "fisheye")
 """Distortion models of OpenCV's fisheye camera."""
-UNDISTORTED_MODELS = ("plumb_bob", "rational_polynomial", "thin_prism_fisheye", "")
+PINHOLE = ("plumb_bob", "rational_polynomial", "")
 """Distortion models of OpenCV's pinhole camera, which may have any of its 4 to 14 coefficients."""
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-4)
 """Most iterations of the inversion of a distortion, and its accuracy in pixels."""
@@ -81,15 +81,46 @@ class CameraModel:
             )
         return undistorted.reshape(self.height, self.width, 2).astype(np.float32)
 
+    @cached_property
+    def has_ray(self) -> np.ndarray:
+        """Which pixels (H, W) have a ray: at the corners of a distorted image there may be none, as in a fisheye's."""
+        rays = self.rays.reshape(-1, 2)
+        pixels = self._distort(np.concatenate([rays, np.ones((len(rays), 1), np.float32)], axis=1))
+        rows, columns = np.indices((self.height, self.width)).reshape(2, -1)
+        return (np.hypot(*(pixels - np.stack([columns, rows], axis=1)).T) < 1).reshape(self.height, self.width)
+
+    @cached_property
+    def _ray_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest x / z and y / z that appear in the image, each (2,)."""
+        rays = self.rays[self.has_ray]
+        low, high = rays.min(axis=0), rays.max(axis=0)
+        pixel = (high - low) / (self.width, self.height)
+        return low - pixel, high + pixel
+
+    def with_rays_only(self, depth: np.ndarray) -> np.ndarray:
+        """Return a depth image (H, W) float32 with 0 at pixels without a ray."""
+        return np.where(self.has_ray, depth, np.float32(0)) if self.distortion.size else depth
+
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Return x and y, (N, 2) float32, of the pixels that points (N, 3) with positive z appear at."""
+        """Return x and y, (N, 2) float32, of the pixels that points (N, 3) with positive z appear at.
+
+        A point outside of the field of view of a distorted image becomes NaN: there the polynomials of distortion turn
+        back, so that it would appear within the image.
+        """
         if not self.distortion.size:
             matrix = self.matrix.astype(points.dtype)
             return points[:, :2] / points[:, 2:] * matrix.diagonal()[:2] + matrix[:2, 2]
+        pixels = self._distort(points)
+        low, high = self._ray_limits
+        rays = points[:, :2] / points[:, 2:]
+        pixels[~((rays >= low) & (rays <= high)).all(axis=1)] = np.nan
+        return pixels
+
+    def _distort(self, points: np.ndarray) -> np.ndarray:
+        """Project points (N, 3) into the distorted image, also those outside of its field of view."""
         zero, one_by_one = np.zeros(3), points.reshape(-1, 1, 3).astype(np.float64)
         project = cv2.fisheye.projectPoints if self.is_fisheye else cv2.projectPoints
-        pixels, _ = project(one_by_one, zero, zero, self.matrix, self.distortion)
-        return pixels.reshape(-1, 2).astype(np.float32)
+        return project(one_by_one, zero, zero, self.matrix, self.distortion)[0].reshape(-1, 2).astype(np.float32)
 
     def is_similar(self, other: CameraModel) -> bool:
         """Whether the other camera has the same rays for the same pixels, to within a tenth of a pixel."""
@@ -121,7 +152,7 @@ def camera_model(info: CalibrationMessage, height: int, width: int, rectified: b
         field = "P" if rectified else "K"
         raise UnusableCalibrationError(f"the camera is not calibrated: {field} of its CameraInfo has no focal length")
     distortion = np.zeros(0) if rectified else np.trim_zeros(np.array(info.d, np.float64), "b")
-    if len(distortion) and info.distortion_model not in (*FISHEYE, *UNDISTORTED_MODELS):
+    if len(distortion) and info.distortion_model not in (*FISHEYE, *PINHOLE):
         raise UnusableCalibrationError(f"the distortion model {info.distortion_model!r} is not supported: rectify")
     read_height, read_width = _image_size(info)
     if not read_height or not read_width:

@@ -48,8 +48,9 @@ def register_depth(
         points = transform.apply(np.concatenate([depth_camera.rays[rows, columns] * z, z], axis=1))
         ahead = points[:, 2] > NEAREST
         points, z = points[ahead], z[ahead, 0]
-        pixels = np.clip(camera.project(points), -LIMIT, LIMIT)
-        _splat(pixels, points[:, 2], half * z / points[:, 2], registered)
+        pixels = camera.project(points)
+        seen = (np.abs(pixels) < LIMIT).all(axis=1)
+        _splat(pixels[seen], points[seen, 2], (half * z / points[:, 2])[seen], registered)
     else:
         _project_and_splat(depth, depth_camera.rays, matrix, camera.matrix.astype(np.float32), half, registered)
     registered[np.isinf(registered)] = 0

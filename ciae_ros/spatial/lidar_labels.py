@@ -67,7 +67,6 @@ def label_lidar_points(
     pixels = np.zeros((len(points), 2), np.int32)
     ahead = np.flatnonzero(in_camera[:, 2] > NEAREST)
     projected = camera.project(in_camera[ahead])
-    # Beyond the image by more than its size the distortion's polynomial is meaningless, and integers may overflow.
     inside = ((projected > -0.5) & (projected < (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
     seen = ahead[inside]
     visible[seen] = True

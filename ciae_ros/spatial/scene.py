@@ -115,7 +115,7 @@ class SceneBuilder:
         self._memory = PointMemory()
 
     def warm_up(self, settings: SceneSettings) -> None:
-        """Compile everything, which would delay the first frame by seconds, for 16-bit and for floating-point depth."""
+        """Compile everything, which would delay the first frame by seconds."""
         camera = CameraModel(16, 16, np.array([[16.0, 0, 7.5], [0, 16, 7.5], [0, 0, 1]]), np.zeros(0))
         segment = LabelledSegment(1, 1, "", True, 1.0, (0, 0, 16, 16), (0, 0, 0))
         image = LabelledImage(np.ones((16, 16), np.uint16), [segment], camera, np.zeros((16, 16, 3), np.uint8))
@@ -123,6 +123,7 @@ class SceneBuilder:
         for kind, metres in ((np.uint16, 1e-3), (np.float32, 1.0)):
             values = np.full((16, 16), 1 / metres, kind)
             self.build(image, DepthView(values, metres, camera, beside), known, known, settings)
+        self.build(image, LidarView(np.ones((1, 3), np.float32), (1, 1), known), known, known, settings)
 
     def build(
         self,
@@ -160,8 +161,9 @@ class SceneBuilder:
         with_points: bool,
     ) -> Scene:
         start = time.perf_counter()
-        cleaned = clean_depth(view.values, settings.limits, view.metres)
-        depth = register_depth(cleaned, view.camera, image.camera, view.camera_from_depth)
+        cleaned = view.camera.with_rays_only(clean_depth(view.values, settings.limits, view.metres))
+        registered = register_depth(cleaned, view.camera, image.camera, view.camera_from_depth)
+        depth = image.camera.with_rays_only(registered)
         cleaned_at = time.perf_counter()
         axes = box_axes(settings.alignment, np.eye(3), gravity)
         rays = image.camera.rays

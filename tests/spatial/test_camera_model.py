@@ -76,12 +76,33 @@ def test_a_resized_image_has_the_same_field_of_view() -> None:
     np.testing.assert_allclose(half.rays, expected, atol=1e-5)
 
 
+def test_a_point_outside_of_the_field_of_view_does_not_appear_in_a_distorted_image() -> None:
+    camera = camera_model(info(d=[-0.2, 0.0, 0.0, 0.0, 0.0]), 480, 640, rectified=False)
+    assert camera.has_ray.all()
+    # At 62 degrees from the axis the polynomial has turned back into the image.
+    beyond = np.tan(np.deg2rad(62))
+    assert 500 * beyond * (1 - 0.2 * beyond**2) < 320
+    points = np.array([[beyond, 0, 1], [0, -beyond, 1], [0.5, 0, 1]])
+    np.testing.assert_array_equal(np.isnan(camera.project(points)).all(axis=1), [True, True, False])
+
+
+def test_pixels_that_no_point_appears_at_have_no_ray() -> None:
+    camera = camera_model(info(d=[-0.35, 0.0, 0.0, 0.0, 0.0]), 480, 640, rectified=False)
+    # The polynomial reaches 0.65 focal lengths; the corners are at 0.79.
+    rows, columns = np.indices((480, 640))
+    radius = np.hypot((columns - 320) / 500, (rows - 240) / 510)
+    assert camera.has_ray[radius < 0.6].all()
+    assert not camera.has_ray[radius > 0.7].any()
+    depth = camera.with_rays_only(np.ones((480, 640), np.float32))
+    np.testing.assert_array_equal(depth > 0, camera.has_ray)
+
+
 @pytest.mark.parametrize(
     ("fields", "size", "message"),
     [
         ({"k": [0.0] * 9}, (480, 640), "K of its CameraInfo has no focal length"),
         ({}, (480, 480), "480 x 480 pixels, and its CameraInfo describes 640 x 480"),
-        ({"distortion_model": "ours", "d": [0.1]}, (480, 640), "'ours' is not supported"),
+        ({"distortion_model": "thin_prism_fisheye", "d": [0.1]}, (480, 640), "'thin_prism_fisheye' is not supported"),
         ({"distortion_model": "equidistant", "d": [0.1] * 5}, (480, 640), "equidistant has no 5 coefficients"),
     ],
 )

@@ -68,3 +68,15 @@ def test_the_nearest_of_several_surfaces_is_seen() -> None:
     assert set(np.unique(found[:, 5:15])) == {2}
     assert set(np.unique(found[:, 16:])) == {4}
     assert set(np.unique(found[:, :5])) == {0}
+
+
+def test_a_distorted_camera_sees_the_depth_on_its_rays() -> None:
+    """A wall is at the same depth for both, also where the distortion's polynomial would turn back."""
+    wide = CameraModel(60, 200, np.array([[30.0, 0, 99.5], [0, 30, 29.5], [0, 0, 1]]), np.zeros(0))
+    matrix = np.array([[60.0, 0, 29.5], [0, 60, 19.5], [0, 0, 1]])
+    distorted = CameraModel(40, 60, matrix, np.array([-0.3, 0.0, 0.0, 0.0]))
+    depth = np.full((60, 200), 2, np.float32)
+    # What is far to the sides is nearer; it is outside of the camera's field of view.
+    depth[:, :50] = depth[:, 150:] = 1
+    found = register_depth(depth, wide, distorted, RigidTransform())
+    assert set(np.unique(found)) == {2}

@@ -100,11 +100,12 @@ class FrameAssembly:
             self._images.clear()
         self._transforms.clear()
 
-    def assemble(self, source: LabelSource, is_last_try: bool) -> AssembledFrame:
+    def assemble(self, source: LabelSource, with_colors: bool, is_last_try: bool) -> AssembledFrame:
         """Return the frame of a label image.
 
         Args:
             source: the label image.
+            with_colors: whether the image that colours the points is needed.
             is_last_try: do not wait for depth that could be nearer in time than what has been received.
 
         Raises:
@@ -141,7 +142,7 @@ class FrameAssembly:
             result_from_camera=result_from_camera,
             result_frame=result_frame,
             camera_from_gravity=camera_from_gravity,
-            colors=self._matching_image(source, stamp, parameters),
+            colors=self._matching_image(source, stamp, parameters) if with_colors else None,
         )
 
     def _matching_depth(

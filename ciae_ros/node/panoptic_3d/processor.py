@@ -163,7 +163,7 @@ class FrameProcessor:
         for frame in reversed(self._waiting):
             is_last_try = time.perf_counter() - frame.arrival >= self._parameters().sync_timeout
             try:
-                found = self._assembly.assemble(frame.source, is_last_try)
+                found = self._assembly.assemble(frame.source, self._publisher.wants_points, is_last_try)
             except IncompleteFrameError as error:
                 if is_last_try or not error.may_arrive:
                     self._waiting.remove(frame)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -46,13 +45,6 @@ from tests.node.panoptic_3d.small_scene import (
     send,
 )
 from tests.rendering.messages import camera_info, cloud, header, image, segments, transforms
-
-
-@pytest.fixture
-def client(ros: None) -> Iterator[SceneClient]:
-    client = SceneClient()
-    yield client
-    client.destroy_node()
 
 
 def points_of(client: SceneClient, stamp: int) -> np.ndarray:
@@ -130,6 +122,15 @@ def test_points_have_the_colours_of_the_image(client: SceneClient) -> None:
         red, green, blue = colors.reshape(-1, 3).T.astype(np.uint32)
         found = points_of(client, START)[0]["rgb"].view(np.uint32)
         np.testing.assert_array_equal(found, red << 16 | green << 8 | blue)
+
+
+def test_without_a_subscriber_of_the_points_the_image_is_not_needed(ros: None) -> None:
+    client = SceneClient(with_points=False)
+    with panoptic_3d_in_this_process(depth="/depth/image", image="/camera/image_raw"):
+        connect(client)
+        send(client, [*depth_messages(START), *label_messages(START)])
+        client.wait(lambda: client.is_answered(START))
+    client.destroy_node()
 
 
 def test_lidar_points_get_the_labels_of_the_camera(client: SceneClient) -> None:

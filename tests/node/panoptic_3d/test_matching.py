@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -27,13 +25,6 @@ from tests.node.panoptic_3d.small_scene import (
     send,
 )
 from tests.rendering.messages import header, transforms
-
-
-@pytest.fixture
-def client(ros: None) -> Iterator[SceneClient]:
-    client = SceneClient()
-    yield client
-    client.destroy_node()
 
 
 def distance(client: SceneClient, stamp: int) -> float:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,13 +20,6 @@ from tests.node.harness import SMALL, start_node
 from tests.node.panoptic_3d.harness import SceneClient, read_cloud
 from tests.node.panoptic_3d.small_scene import CAMERA, FRAME, HEIGHT, START, WIDTH, depth_messages
 from tests.rendering.messages import camera_info, image
-
-
-@pytest.fixture
-def client(ros: None) -> Iterator[SceneClient]:
-    client = SceneClient()
-    yield client
-    client.destroy_node()
 
 
 def arguments_3d(*parameters: str) -> list[str]:
