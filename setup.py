@@ -42,9 +42,11 @@ setup(
     install_requires=[
         "hotcoco",
         "jinja2",
+        "lapx",
         "markupsafe",
         "matplotlib",
         "mcap",
+        "motrics",
         "numba",
         "numpy",
         "opencv-python-headless",

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ciae_ros.core.result import PanopticResult, Segment
-from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.core.segment_display import segment_color, thing_name
 from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 
 
@@ -43,7 +43,7 @@ def draw_overlay(
     style = style or OverlayStyle()
     palette = np.zeros((len(result.segments) + 1, 3), np.uint8)
     for segment in result.segments:
-        palette[segment.id] = segment_color(segment.id, segment.category)
+        palette[segment.id] = segment_color(segment.track_id or segment.id, segment.category)
     blended = cv2.addWeighted(palette[result.label_map], style.opacity, image, 1 - style.opacity, 0)
     unlabelled = result.label_map == 0
     blended[unlabelled] = image[unlabelled]
@@ -109,7 +109,7 @@ def _boundaries(label_map: np.ndarray) -> np.ndarray:
 def _write_name(image: np.ndarray, segment: Segment) -> None:
     name = segment.category.name
     if segment.category.is_thing:
-        name += f" {segment.score:.2f}"
+        name = thing_name(name, segment.track_id, segment.score)
     (width, height), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
     if segment.area < 2 * width * height:
         return

@@ -101,7 +101,7 @@ def _have_batches_take(predictor: Predictor, pattern: list[float]) -> list[tuple
 def _segmenter(node: Node, predictor: Predictor, pipeline: StreamPipeline) -> Iterator[tuple[Segmenter, str]]:
     parameters = NodeParameters()
     (camera,) = parse_cameras(parameters)
-    streams = {camera.name: CameraStream(node, camera, parameters)}
+    streams = {camera.name: CameraStream(node, camera, parameters, itertools.count(1))}
     selection = parameters.category_selection(predictor.categories)
     failed = threading.Event()
     segmenter = Segmenter(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class Segment:
     """x, y, width, height in pixels of the bounding box of the segment's pixels."""
     centroid: tuple[float, float]
     """Mean x, y of the pixels; the centre of pixel (0, 0) is at 0, 0."""
+    track_id: int = 0
+    """Identity of a thing through time, from 1; 0 if it is not tracked."""
+    query: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """(D,) float32 query embedding of unit length (Sec. IV-C); None from networks without pixel embeddings."""
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def write_side_by_side(path: Path, image: np.ndarray, predictor: Predictor) -> N
         predictor: segments the image.
     """
     panels = [image, draw_overlay(image, predictor.predict(image, "bgr"))]
-    if predictor.backend.has_embedding:
+    if predictor.backend.embedding_dim:
         geometry = predictor.geometry(*image.shape[:2])
         embedding = embedding_colors(predictor.embed(image, "bgr"), geometry.resized)
         panels.append(cv2.resize(embedding, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))

@@ -169,7 +169,7 @@ class Predictor:
         Raises:
             ValueError: the array is not such an image, or the network has no embedding.
         """
-        if not self.backend.has_embedding:
+        if not self.backend.embedding_dim:
             raise ValueError(f"the network of {self.name} has no embedding of pixels: use a CIAE model")
         geometries = self.check_batch([(image, channel_order)])
         batch = self.preprocess([(torch.from_numpy(image).to(self.device), channel_order)], geometries)

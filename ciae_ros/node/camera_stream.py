@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic
+from ciae_ros.core.result import PanopticResult
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.diagnostics.frame_statistics import CLOCK_JUMP, OVER_RATE, STOPPED, SUPERSEDED, FrameStatistics
 from ciae_ros.node.frame_scheduler import RateLimiter
 from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.publishing.result_publisher import ResultPublisher, SegmentedFrame
 from ciae_ros.node.qos import input_events, input_qos, output_qos
+from ciae_ros.node.stamps import nanoseconds
+from ciae_ros.tracking.tracker import Tracker
 
 LOG_PERIOD = 30.0
 """Minimum seconds between equal log lines about a topic's QoS."""
@@ -42,8 +48,15 @@ PutFrame = Callable[[str, PendingFrame], PendingFrame | None]
 class CameraStream:
     """A camera's subscription, output topics and statistics."""
 
-    def __init__(self, node: Node, camera: Camera, parameters: NodeParameters) -> None:
-        """Create the output topics."""
+    def __init__(self, node: Node, camera: Camera, parameters: NodeParameters, track_ids: Iterator[int]) -> None:
+        """Create the output topics.
+
+        Args:
+            node: the node.
+            camera: the camera.
+            parameters: parameters of the node.
+            track_ids: source of the ids of tracks.
+        """
         self.camera = camera
         self.statistics = FrameStatistics()
         self.calibration: CameraInfo | None = None
@@ -52,6 +65,7 @@ class CameraStream:
         self._node = node
         self._parameters = parameters
         self._limiter = RateLimiter()
+        self._tracker, self._tracking = Tracker(track_ids), threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._last_logged: dict[str, float] = {}
         self.publisher = ResultPublisher(node, camera, output_qos(parameters), self._report)
@@ -117,9 +131,37 @@ class CameraStream:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
+    def track(
+        self, stamp: Time, result: PanopticResult, image: CameraImage, parameters: NodeParameters
+    ) -> PanopticResult:
+        """Return the result of a frame with the ids of its things' tracks, unless the parameters switch tracking off.
+
+        Args:
+            stamp: stamp of the frame.
+            result: its result.
+            image: its image.
+            parameters: present parameters.
+        """
+        if not parameters.tracking:
+            return result
+        with self._tracking:
+            try:
+                seconds = 1e-9 * nanoseconds(stamp)
+                return self._tracker.update(result, seconds, image.pixels, parameters.tracking_max_gap)
+            except Exception:
+                # Whatever state caused the error must not fail the frames that follow.
+                self._tracker.reset()
+                raise
+
+    def reset_tracks(self) -> None:
+        """Begin the tracks anew; ids are not used again."""
+        with self._tracking:
+            self._tracker.reset()
+
     def on_clock_jump(self, discarded: int) -> None:
-        """Reset the rate limiter after a backward jump of the clock, and count the discarded frames."""
+        """Reset rate limiter and tracks after a backward jump of the clock, and count the discarded frames."""
         self._limiter.reset()
+        self.reset_tracks()
         for _ in range(discarded):
             self.statistics.count_dropped(CLOCK_JUMP)
 

@@ -9,7 +9,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -136,7 +136,7 @@ def _report(
         },
         "message": {kind: getattr(message, kind) for kind in kinds if hasattr(message, kind)}
         | {"type": type(message).__name__, "bytes": len(message.data)},
-        "segments": [asdict(segment) for segment in frame.result.segments],
+        "segments": [asdict(replace(segment, query=None)) for segment in frame.result.segments],
         "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")}
         | {"python": platform.python_version()},
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -69,12 +70,15 @@ class PanopticNode(ManagedNode):
         self._pipeline: StreamPipeline | None = None
         self._max_batch = 1
         self._streams: dict[str, CameraStream] = {}
+        # Shared by all cameras and configurations: no two tracks of this process have the same id.
+        self._track_ids = count(1)
         self._segmenter: Segmenter | None = None
         self._selection: CategorySelection
         self._diagnostics = DiagnosticsPublisher(self)
         self._saving = Worker(self, "ciae-saving")
         save_frame, group = self._saving.serve(self._save_frame), ReentrantCallbackGroup()
         self.create_service(Trigger, "~/save_frame", save_frame, callback_group=group)
+        self.create_service(Trigger, "~/reset_tracks", self._reset_tracks)
         self.start_services()
 
     def _configure(self) -> None:
@@ -91,7 +95,7 @@ class PanopticNode(ManagedNode):
         )
         if predictor.digest == UNTRAINED:
             self.get_logger().warning("the weights are untrained: the segments are meaningless")
-        self._streams = {camera.name: CameraStream(self, camera, parameters) for camera in cameras}
+        self._streams = {camera.name: CameraStream(self, camera, parameters, self._track_ids) for camera in cameras}
         self._select_categories()
 
     def _is_refusal(self, error: Exception) -> bool:
@@ -114,6 +118,7 @@ class PanopticNode(ManagedNode):
         )
         for stream in self._streams.values():
             stream.statistics.reset()
+            stream.reset_tracks()
             stream.subscribe(segmenter.scheduler.put, lambda: self._node_parameters.max_rate)
         self._diagnostics.restart_status_lines()
         self.get_logger().info(f"segmenting {', '.join(stream.topic for stream in self._streams.values())}")
@@ -196,6 +201,12 @@ class PanopticNode(ManagedNode):
         for stream in self._streams.values():
             stream.statistics.reset()
         response.success, response.message = True, f"{len(self._streams)} cameras count from zero"
+        return response
+
+    def _reset_tracks(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        for stream in self._streams.values():
+            stream.reset_tracks()
+        response.success, response.message = True, f"the tracks of {len(self._streams)} cameras begin anew"
         return response
 
     def _save_frame(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -285,7 +285,11 @@ class Segmenter:
     def _publish(self, job: _Job, result: PanopticResult, stages: StageTimes, parameters: NodeParameters) -> None:
         stream = job.stream
         try:
-            frame = SegmentedFrame(job.frame.message.header, job.image, self._selection().apply(result))
+            header, result = job.frame.message.header, self._selection().apply(result)
+            start = time.perf_counter()
+            result = stream.track(header.stamp, result, job.image, parameters)
+            tracking = time.perf_counter() - start
+            frame = SegmentedFrame(header, job.image, result)
             if self._on_result is not None:
                 self._on_result(stream.camera, frame, stream.calibration)
             message, publish = stream.publisher.publish(
@@ -297,9 +301,9 @@ class Segmenter:
             return
         stream.last = job.frame, frame
         fusion = stages.proposals + stages.fusion + stages.download
-        known = job.convert + stages.preprocess + stages.network + fusion + message + publish
+        known = job.convert, stages.preprocess, stages.network, fusion, tracking, message, publish
         total = time.perf_counter() - job.frame.arrival
-        times = FrameTimes(total - known, job.convert, stages.preprocess, stages.network, fusion, message, publish)
+        times = FrameTimes(total - sum(known), *known)
         job.is_counted = True
         if stream.statistics.count_segmented(times, parameters.latency_budget):
             self._logger.warning(

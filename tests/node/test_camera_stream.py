@@ -42,7 +42,7 @@ def test_the_calibration_is_expected_next_to_remapped_images(
     node = Node("remapped", cli_args=["--ros-args", *rules] if rules else None)
     parameters = NodeParameters(cameras=cameras)
     (camera,) = parse_cameras(parameters)
-    stream = CameraStream(node, camera, parameters)
+    stream = CameraStream(node, camera, parameters, itertools.count(1))
     stream.subscribe(lambda name, frame: None, lambda: 0.0)
     subscribed = {subscription.topic_name: subscription.msg_type for subscription in node.subscriptions}
     expected = CompressedImage if images.endswith("/compressed") else Image
@@ -53,7 +53,7 @@ def test_the_calibration_is_expected_next_to_remapped_images(
 def test_frames_that_come_after_the_end_are_counted_as_stopped(ros: None) -> None:
     node, parameters = Node("stopped"), NodeParameters(cameras=("image",))
     (camera,) = parse_cameras(parameters)
-    stream = CameraStream(node, camera, parameters)
+    stream = CameraStream(node, camera, parameters, itertools.count(1))
     scheduler = FrameScheduler([camera.name])
     stream.subscribe(scheduler.put, lambda: 0.0)
     receive = next(each.callback for each in node.subscriptions if each.msg_type is Image)

@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def times(network: float = 0.05) -> FrameTimes:
-    return FrameTimes(0.01, 0.002, 0.003, network, 0.004, 0.001, 0.0005)
+    return FrameTimes(0.01, 0.002, 0.003, network, 0.004, 0.0015, 0.001, 0.0005)
 
 
 def test_received_frames_are_segmented_dropped_or_unfinished() -> None:

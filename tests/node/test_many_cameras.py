@@ -207,7 +207,7 @@ def test_stages_add_up_to_the_frame(cameras: list[Client]) -> None:
     front.wait(lambda: "frame p50 p90 p99 mean [ms]" in front.counts)
     means = {key.split()[0]: float(front.counts[key].split()[3]) for key in front.counts if key.endswith("[ms]")}
     frame = means.pop("frame")
-    assert set(means) == {"wait", "convert", "preprocess", "network", "fusion", "message", "publish"}
+    assert set(means) == {"wait", "convert", "preprocess", "network", "fusion", "tracking", "message", "publish"}
     assert sum(means.values()) == pytest.approx(frame, abs=0.04)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -95,13 +95,30 @@ class RenderedFrame:
     """(H, W) uint8 ids of the stuff categories where there is no object; 0 elsewhere."""
     camera: RigidTransform
     """Of the camera's optical frame to the world, whose z axis is up."""
+    moving: Sequence[MovingObject]
+    """The moving objects by their numbers, from 1."""
 
 
 class Drive:
     """Renders frames of the drive. Use as a context manager."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self._model = mujoco.MjModel.from_xml_string(_scene(height, width))
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        moving: Sequence[MovingObject] = OBJECTS,
+        pose_at: Callable[[float], RigidTransform] | None = None,
+    ) -> None:
+        """Create the scene.
+
+        Args:
+            height: of the images in pixels.
+            width: of the images in pixels.
+            moving: objects besides road and buildings.
+            pose_at: pose of the camera by time, as `camera_pose` returns it, which is the default.
+        """
+        self._moving, self._pose_at = moving, pose_at or camera_pose
+        self._model = mujoco.MjModel.from_xml_string(_scene(height, width, moving))
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, height, width)
         focal = height / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
@@ -122,9 +139,9 @@ class Drive:
     def frame(self, time: float, camera: RigidTransform | None = None) -> RenderedFrame:
         """Render the frame at a time in seconds, from the driving camera or another pose of a camera."""
         model, data = self._model, self._data
-        for number, one in enumerate(OBJECTS):
+        for number, one in enumerate(self._moving):
             self._place(f"object{number}", one.pose(time))
-        camera = camera or camera_pose(time)
+        camera = camera or self._pose_at(time)
         self._place("camera", RigidTransform(camera.rotation @ OPTICAL, camera.translation))
         mujoco.mj_forward(model, data)
         image = self._render()
@@ -136,7 +153,9 @@ class Drive:
         self._renderer.disable_segmentation_rendering()
         values = np.array([_values_of(model.geom(geom).name) for geom in range(model.ngeom)] + [(0, SKY.id)], np.uint8)
         objects, stuff = values[geoms, 0], values[geoms, 1]
-        return RenderedFrame(time, image[..., ::-1].copy(), depth.astype(np.float32), objects, stuff, camera)
+        return RenderedFrame(
+            time, image[..., ::-1].copy(), depth.astype(np.float32), objects, stuff, camera, self._moving
+        )
 
     def scan(self, time: float, lidar: RigidTransform, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measure the distances of a lidar.
@@ -149,7 +168,7 @@ class Drive:
         Returns:
             (M, 3) float32 points in the lidar's coordinates, and the numbers of their objects (M,), 0 if there is none.
         """
-        for number, one in enumerate(OBJECTS):
+        for number, one in enumerate(self._moving):
             self._place(f"object{number}", one.pose(time))
         mujoco.mj_forward(self._model, self._data)
         count = len(directions)
@@ -173,10 +192,15 @@ class Drive:
         self._data.mocap_quat[number] = w, x, y, z
 
 
-def open_drive(height: int, width: int) -> Iterator[Drive]:
-    """Yield the drive for a fixture; the test is skipped where nothing can be rendered."""
+def open_drive(
+    height: int,
+    width: int,
+    moving: Sequence[MovingObject] = OBJECTS,
+    pose_at: Callable[[float], RigidTransform] | None = None,
+) -> Iterator[Drive]:
+    """Yield a drive for a fixture; the test is skipped where nothing can be rendered."""
     try:
-        drive = Drive(height, width)
+        drive = Drive(height, width, moving, pose_at)
     except Exception as error:  # MuJoCo, its loader and EGL raise errors of many kinds.
         pytest.skip(f"nothing can be rendered without EGL (apt install libegl1 libgl1-mesa-dri): {error}")
     with drive:
@@ -186,10 +210,21 @@ def open_drive(height: int, width: int) -> Iterator[Drive]:
 def camera_pose(time: float) -> RigidTransform:
     """Return the transform of the camera's optical frame to the world: it drives along x, turning and nodding a bit."""
     yaw, pitch = 0.06 * np.sin(0.9 * time), 0.02 * np.sin(2.1 * time) + 0.04
+    return pose_of(np.array([SPEED * time, 0.3 * np.sin(0.5 * time), CAMERA_HEIGHT]), yaw, pitch)
+
+
+def pose_of(position: np.ndarray, yaw: float, pitch: float) -> RigidTransform:
+    """Return the transform of a camera's optical frame to the world.
+
+    Args:
+        position: (3,) in metres.
+        yaw: from the x axis to the left, in radians.
+        pitch: from the horizontal downwards, in radians.
+    """
     forwards = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     rotation = np.stack([right, np.cross(forwards, right), forwards], axis=1)
-    return RigidTransform(rotation, np.array([SPEED * time, 0.3 * np.sin(0.5 * time), CAMERA_HEIGHT]))
+    return RigidTransform(rotation, position)
 
 
 def _values_of(geom: str) -> tuple[int, int]:
@@ -200,7 +235,7 @@ def _values_of(geom: str) -> tuple[int, int]:
     return 0, (ROAD if kind == "road" else BUILDING).id
 
 
-def _scene(height: int, width: int) -> str:
+def _scene(height: int, width: int, moving: Sequence[MovingObject]) -> str:
     buildings = "".join(
         f'<geom name="building{number}" type="box" pos="{x} {side * (9 + number % 2)} 3" size="{3 + number % 3} 2 '
         f'{3 + number % 4}" rgba="{0.5 + 0.1 * (number % 4)} {0.45 + 0.1 * (number % 3)} 0.4 1"/>'
@@ -226,7 +261,7 @@ def _scene(height: int, width: int) -> str:
         <light pos="10 -10 30" dir="0.2 0.4 -1" directional="true" diffuse="0.7 0.7 0.65"/>
         <geom name="road" type="plane" size="120 120 1" material="asphalt"/>
         {buildings}
-        {"".join(_body(number, one) for number, one in enumerate(OBJECTS))}
+        {"".join(_body(number, one) for number, one in enumerate(moving))}
         <body name="camera" mocap="true"><camera name="camera" fovy="{FIELD_OF_VIEW}"/></body>
       </worldbody>
     </mujoco>"""

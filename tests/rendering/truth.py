@@ -14,7 +14,7 @@ from ciae_ros.core.categories import Category
 from ciae_ros.spatial.camera_model import CameraModel
 from ciae_ros.spatial.objects import MeasuredObject
 from ciae_ros.spatial.point_layout import LabelledSegment
-from tests.rendering.drive import CATEGORIES, OBJECTS, RenderedFrame
+from tests.rendering.drive import CATEGORIES, RenderedFrame
 from tests.rendering.sensor import enlarged
 
 MIN_PIXELS = 150
@@ -88,7 +88,7 @@ def labelled_frame(frame: RenderedFrame, too_large: int = 0) -> LabelledFrame:
     for category in CATEGORIES:
         if not category.is_thing:
             add(stuff == category.id, category, 0)
-    for number, one in enumerate(OBJECTS, start=1):
+    for number, one in enumerate(frame.moving, start=1):
         add(objects == number, one.category, number)
     return LabelledFrame(labels, segments)
 
@@ -96,7 +96,7 @@ def labelled_frame(frame: RenderedFrame, too_large: int = 0) -> LabelledFrame:
 def true_objects(frame: RenderedFrame, camera: CameraModel) -> dict[int, TrueObject]:
     """Return the objects that are visible enough, by number."""
     found = {}
-    for number in range(1, len(OBJECTS) + 1):
+    for number in range(1, len(frame.moving) + 1):
         mask = frame.objects == number
         if mask.sum() >= MIN_PIXELS:
             depth = frame.depth[mask].astype(np.float64)

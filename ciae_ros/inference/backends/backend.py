@@ -41,11 +41,11 @@ class Backend(Protocol):
         """Whether the network can be captured into a CUDA graph."""
 
     @property
-    def has_embedding(self) -> bool:
-        """Whether the outputs of the network have an `embedding`."""
+    def embedding_dim(self) -> int:
+        """Dimension of the `embedding` that the outputs of the network have; 0 if they have none."""
 
     def max_segments(self, settings: InferenceSettings) -> int:
-        """Return the number of rows of `FusedImage.table`, at most."""
+        """Return the maximum number of rows of `FusedImage.table`."""
 
     def run_network(self, batch: Tensor) -> Any:
         """Run the network.

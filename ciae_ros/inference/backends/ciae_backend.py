@@ -24,8 +24,6 @@ from ciae_ros.inference.stage_times import StageClock
 class CiaeBackend:
     """A CIAE network, run by PyTorch or ONNX Runtime, with its fusion."""
 
-    has_embedding = True
-
     def __init__(self, network: Network, input_size: int | None = None) -> None:
         """Take over the network.
 
@@ -36,6 +34,10 @@ class CiaeBackend:
         self.network = network
         self.config = network.config if input_size is None else network.config.at_input_size(input_size)
         self.input_format = InputFormat.of_model(self.config)
+
+    @property
+    def embedding_dim(self) -> int:
+        return self.config.embedding_dim
 
     @property
     def runtime(self) -> str:

@@ -24,7 +24,7 @@ from ciae_ros.inference.stage_times import StageClock
 class MaskBackend:
     """A network of transformers with the merge of its masks."""
 
-    has_embedding = False
+    embedding_dim = 0
     supports_graph_capture = True
 
     def __init__(self, network: MaskNetwork, model: MaskModel, device: torch.device) -> None:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -42,12 +44,16 @@ class FusedImage:
     score: Tensor
     """(Q,) float32; all NaN if the network's output was not finite."""
     statistics: SegmentStatistics
+    queries: Tensor
+    """(Q, D) float32 of unit length; D is 0 if the network has no pixel embeddings."""
 
     def table(self) -> Tensor:
-        """Return all fields but the map as (Q, 10) float64, which represents them exactly, for a single copy."""
+        """Return all fields but the map as (Q, 10 + D) float64, which represents them exactly, for a single copy."""
         columns = self.segment_id, self.category, self.score, self.statistics.area
         scalars = torch.stack([column.double() for column in columns], dim=1)
-        return torch.cat((scalars, self.statistics.box.double(), self.statistics.centroid), dim=1)
+        return torch.cat(
+            (scalars, self.statistics.box.double(), self.statistics.centroid, self.queries.double()), dim=1
+        )
 
     def to_result(self, categories: CategorySet) -> PanopticResult:
         """Copy the map and the segments to the host. Synchronises with the device.
@@ -60,7 +66,7 @@ class FusedImage:
 
 
 TABLE_COLUMNS = 10
-"""Number of columns of `FusedImage.table`."""
+"""Number of columns of `FusedImage.table` before the queries."""
 
 
 def result_from_table(label_map: np.ndarray, table: np.ndarray, categories: CategorySet) -> PanopticResult:
@@ -77,7 +83,10 @@ def result_from_table(label_map: np.ndarray, table: np.ndarray, categories: Cate
     if np.isnan(table[:, 2]).any():
         raise NotFiniteError
     rows = table[np.flatnonzero(table[:, 0])]
-    integers = rows.astype(np.int64)
+    integers = rows[:, :TABLE_COLUMNS].astype(np.int64)
+    queries: Iterable[np.ndarray | None] = rows[:, TABLE_COLUMNS:].astype(np.float32)
+    if rows.shape[1] == TABLE_COLUMNS:
+        queries = repeat(None, len(rows))
     segments = (
         Segment(
             id=identity,
@@ -86,12 +95,14 @@ def result_from_table(label_map: np.ndarray, table: np.ndarray, categories: Cate
             area=area,
             box=tuple(box),
             centroid=tuple(centroid),
+            query=query,
         )
-        for identity, category, area, box, score, centroid in zip(
+        for identity, category, area, box, score, centroid, query in zip(
             *integers[:, [0, 1, 3]].T.tolist(),
             integers[:, 4:8].tolist(),
             rows[:, 2].tolist(),
-            rows[:, 8:].tolist(),
+            rows[:, 8:TABLE_COLUMNS].tolist(),
+            queries,
             strict=True,
         )
     )

@@ -89,14 +89,15 @@ def fuse_instances(
     if zero.device.type == "cpu" and zero.isnan():
         raise NotFiniteError
     num_stuff = len(stuff_queries)
+    queries = F.normalize(torch.cat((stuff_queries.float(), instances.queries.float())), dim=1)
     if semantic_logits is None and runs_triton(embedding.device):
-        winners, statistics = _assign_with_triton(embedding, instances, stuff_queries, geometry)
+        winners, statistics = _assign_with_triton(embedding, queries, instances.boxes, geometry)
     else:
         if semantic_logits is None:
             winners = assign_pixels(embedding, stuff_queries, instances.queries, instances.boxes, geometry)
         else:
             winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
-        statistics = segment_statistics(winners, num_stuff + len(instances.queries))
+        statistics = segment_statistics(winners, len(queries))
     is_segment = statistics.area > 0
     is_segment[:num_stuff] &= statistics.area[:num_stuff] >= min_stuff_area
     segment_id = is_segment.cumsum(dim=0) * is_segment
@@ -106,14 +107,14 @@ def fuse_instances(
         category=torch.cat((torch.arange(num_stuff, device=winners.device), instances.classes + num_stuff)),
         score=torch.cat((instances.scores.new_ones(num_stuff), instances.scores)) + zero,
         statistics=statistics,
+        queries=queries,
     )
 
 
 def _assign_with_triton(
-    embedding: Tensor, instances: Instances, stuff_queries: Tensor, geometry: ImageGeometry
+    embedding: Tensor, queries: Tensor, boxes: Tensor, geometry: ImageGeometry
 ) -> tuple[Tensor, SegmentStatistics]:
     # Imported here because Triton is optional.
     from ciae_ros.inference.fusion.triton_assignment import assign_and_measure  # noqa: PLC0415
 
-    queries = F.normalize(torch.cat((stuff_queries.float(), instances.queries.float())), dim=1)
-    return assign_and_measure(embedding, queries, instances.boxes.float(), sampling_grid(geometry, embedding))
+    return assign_and_measure(embedding, queries, boxes.float(), sampling_grid(geometry, embedding))

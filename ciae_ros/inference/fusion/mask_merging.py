@@ -89,6 +89,7 @@ def merge_masks(
         category=queries.category,
         score=queries.score + zero,
         statistics=merged,
+        queries=queries.score.new_empty(len(queries.score), 0),
     )
 
 

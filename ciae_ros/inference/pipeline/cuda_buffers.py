@@ -58,7 +58,7 @@ class CudaBuffers:
             memory_format=torch.channels_last,
         )
         sizes = [predictor.result_geometry(geometry).original for geometry in geometries]
-        table_shape = predictor.backend.max_segments(settings), TABLE_COLUMNS
+        table_shape = predictor.backend.max_segments(settings), TABLE_COLUMNS + predictor.backend.embedding_dim
         self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
         self._tables = [torch.empty(table_shape, dtype=torch.float64, device=device) for _ in sizes]
         self.host_images: list[Tensor] = []

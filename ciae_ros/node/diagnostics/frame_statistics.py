@@ -61,6 +61,7 @@ class FrameTimes(StageDurations):
     network: float
     fusion: float
     """Proposals, assignment of pixels, and transfer of the result to the host."""
+    tracking: float
     message: float
     publish: float
 

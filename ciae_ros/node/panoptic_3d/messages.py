@@ -15,7 +15,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ciae_ros.core.categories import Category
-from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.core.segment_display import segment_color, thing_name
 from ciae_ros.node.publishing.byte_data import message_with_data
 from ciae_ros.spatial import point_layout
 from ciae_ros.spatial.objects import MeasuredObject
@@ -61,7 +61,8 @@ def labelled_segments(segments: PanopticSegments) -> list[LabelledSegment]:
                 is_thing=segment.is_thing,
                 score=segment.score,
                 box=box,
-                color=segment_color(segment.id, category),
+                color=segment_color(segment.track_id or segment.id, category),
+                track_id=segment.track_id,
             )
         )
     return found
@@ -123,7 +124,7 @@ def markers_message(header: Header, objects: Sequence[MeasuredObject]) -> Marker
         name = Marker(header=header, ns="names", id=number, type=Marker.TEXT_VIEW_FACING, pose=pose)
         name.scale.z = TEXT_HEIGHT
         name.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-        name.text = f"{one.segment.category_name} {one.segment.score:.2f}"
+        name.text = thing_name(one.segment.category_name, one.segment.track_id, one.segment.score)
         x, y, z = map(float, one.box.position)
         positions.points.append(Point(x=x, y=y, z=z))
         positions.colors.append(ColorRGBA(r=red, g=green, b=blue, a=1.0))
@@ -140,7 +141,7 @@ def _detection(header: Header, one: MeasuredObject) -> Detection3D:
         header=header,
         results=[hypothesis],
         bbox=BoundingBox3D(center=_pose(one.box.center, one.box.rotation), size=_vector(one.box.size)),
-        id=str(one.segment.track_id) if one.segment.track_id else "",
+        id=str(one.segment.track_id or ""),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo
 
 from ciae_ros.core.result import PanopticResult
-from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.core.segment_display import segment_color
 from ciae_ros.node.camera_calibration import labels_camera_info
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.lifecycle.process_end import ProcessEnd
@@ -69,7 +69,8 @@ def _segments(result: PanopticResult) -> list[LabelledSegment]:
             is_thing=segment.category.is_thing,
             score=segment.score,
             box=segment.box,
-            color=segment_color(segment.id, segment.category),
+            color=segment_color(segment.track_id or segment.id, segment.category),
+            track_id=segment.track_id,
         )
         for segment in result.segments
     ]

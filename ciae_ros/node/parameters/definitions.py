@@ -16,6 +16,7 @@ from ciae_ros.inference.predictor import DTYPES, ResultSize
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.parameters.fields import RELIABILITIES, ParameterSet, parameter
+from ciae_ros.tracking.tracker import MAX_GAP
 from ciae_ros.visualization import OverlayStyle
 
 MAX_LENGTH = 16384
@@ -133,6 +134,17 @@ class NodeParameters(ParameterSet):
         ("",),
         "Categories to merge under new names, such as 'vehicle = car, truck, bus'; the id of the first one remains. "
         "['']: none.",
+        changeable=True,
+    )
+
+    tracking: bool = parameter(
+        True, "Give things ids that stay with them from frame to frame.", name="tracking.enabled", changeable=True
+    )
+    tracking_max_gap: float = parameter(
+        MAX_GAP,
+        "Seconds for which the id of a thing is kept while it is not seen.",
+        name="tracking.max_gap",
+        limits=(0.0, 60.0),
         changeable=True,
     )
 

@@ -56,9 +56,9 @@ def label_info(header: Header, categories: Iterable[Category]) -> LabelInfo:
 
 
 def detections_message(header: Header, result: PanopticResult) -> Detection2DArray:
-    """Create the vision_msgs message of the things, in the order of their segments; class ids are category ids.
+    """Create the vision_msgs message of the things, in the order of their segments.
 
-    `Detection2D.id` stays empty because it identifies an object across messages, which would need tracking.
+    Class ids are category ids, and the ids of detections are those of their tracks, or empty.
     """
     things = [_detection(header, segment) for segment in result.segments if segment.category.is_thing]
     return Detection2DArray(header=header, detections=things)
@@ -71,6 +71,7 @@ def _detection(header: Header, segment: Segment) -> Detection2D:
     hypothesis = ObjectHypothesis(class_id=str(segment.category.id), score=segment.score)
     return Detection2D(
         header=header,
+        id=str(segment.track_id or ""),
         results=[ObjectHypothesisWithPose(hypothesis=hypothesis)],
         bbox=BoundingBox2D(center=Pose2D(position=center), size_x=float(width), size_y=float(height)),
     )
@@ -87,4 +88,5 @@ def _segment(segment: Segment) -> PanopticSegment:
         area=segment.area,
         box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
         centroid=Point32(x=segment.centroid[0], y=segment.centroid[1]),
+        track_id=segment.track_id,
     )

@@ -20,7 +20,7 @@ from ciae_ros.camera.camera_image import UnusableImageError
 from ciae_ros.camera.image_conversion import convert_image
 from ciae_ros.camera.image_decoding import decode_image
 from ciae_ros.replay.bags.compressed_files import DecompressedFiles
-from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, typestore
+from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, IMAGE, SEGMENTS, typestore
 from ciae_ros.replay.bags.stamps import stamp_of, stamp_of_serialized
 from ciae_ros.replay.bags.storage import RawMessage, Storage
 from ciae_ros.replay.bags.types import UNREADABLE, BagError, BagFrame, FrameKey
@@ -177,11 +177,13 @@ class Bag:
         kind = raw.topic.msgtype
         if kind not in typestore().types:
             raise BagError(f"{self.path}: messages of type {kind} are unknown")
-        try:
-            # Deserialised from writable memory, which PyTorch requires for sharing.
-            return typestore().deserialize_cdr(memoryview(bytearray(raw.data)), kind)
-        except Exception:  # rosbags' generated code lets all that NumPy and struct may raise through.
-            return None
+        for with_track_ids in (True, False) if kind == SEGMENTS else (True,):
+            try:
+                # Deserialised from writable memory, which PyTorch requires for sharing.
+                return typestore(with_track_ids).deserialize_cdr(memoryview(bytearray(raw.data)), kind)
+            except Exception:  # rosbags' generated code lets all that NumPy and struct may raise through.
+                continue
+        return None
 
     def _check_topic(self, topic: str) -> None:
         if topic not in self.topics:

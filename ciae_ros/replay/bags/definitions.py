@@ -24,6 +24,7 @@ float32 score
 uint32 area
 sensor_msgs/RegionOfInterest box
 geometry_msgs/Point32 centroid
+uint32 track_id
 """,
     SEGMENTS: """
 std_msgs/Header header
@@ -43,10 +44,18 @@ uint32[] lengths
 """Copies of ciae_msgs/msg, which is not part of the installed package; a test compares them."""
 
 
+TRACK_ID = "uint32 track_id\n"
+"""Field of segments that bags recorded before there were tracks lack."""
+
+
 @cache
-def typestore() -> Typestore:
-    """Return the types of the latest ROS 2; the messages above are unchanged since Humble."""
+def typestore(with_track_ids: bool = True) -> Typestore:
+    """Return the types of the latest ROS 2; its messages that are read here are unchanged since Humble.
+
+    Args:
+        with_track_ids: False for the segments of bags that were recorded before there were tracks.
+    """
     store = get_typestore(Stores.LATEST)
     for name, text in CIAE_MSGS.items():
-        store.register(get_types_from_msg(text, name))
+        store.register(get_types_from_msg(text if with_track_ids else text.replace(TRACK_ID, ""), name))
     return store

@@ -201,4 +201,5 @@ def _segment(segment: Segment) -> Any:
         area=segment.area,
         box=types["sensor_msgs/msg/RegionOfInterest"](x, y, height, width, do_rectify=False),
         centroid=types["geometry_msgs/msg/Point32"](*segment.centroid, z=0.0),
+        track_id=segment.track_id,
     )

@@ -14,7 +14,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.core.segment_display import segment_color
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.bag import Bag, open_bag
 from ciae_ros.replay.bags.types import BagError, BagFrame, FrameKey, GroundTruth, GroundTruthError, TrueSegments

@@ -153,6 +153,13 @@ def test_non_finite_outputs_give_no_map(value: float, of_semantic_branch: bool) 
 def test_non_finite_outputs_on_a_device_are_reported_with_the_result() -> None:
     nothing = torch.zeros(3, dtype=torch.int64)
     statistics = SegmentStatistics(nothing, torch.zeros(3, 4, dtype=torch.int64), torch.zeros(3, 2))
-    fused = FusedImage(torch.zeros(4, 4, dtype=torch.int16), nothing, nothing, torch.full((3,), torch.nan), statistics)
+    fused = FusedImage(
+        torch.zeros(4, 4, dtype=torch.int16),
+        nothing,
+        nothing,
+        torch.full((3,), torch.nan),
+        statistics,
+        torch.zeros(3, 0),
+    )
     with pytest.raises(NotFiniteError):
         fused.to_result(CATEGORIES)

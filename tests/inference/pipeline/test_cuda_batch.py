@@ -103,7 +103,7 @@ def test_sizes_channels_and_orders_interleaved_give_the_predictors_futures(
 
 
 def test_pinned_memory_is_that_of_the_largest_batch_however_many_sizes_come(
-    pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, pipeline: StreamPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned: list[weakref.ref[Tensor]] = []
     pin = PinnedMemory.allocate
@@ -121,7 +121,9 @@ def test_pinned_memory_is_that_of_the_largest_batch_however_many_sizes_come(
         pipeline.submit([(image, "rgb")]).result()
     gc.collect()
     sizes = [storage.nbytes() for each in pinned if (storage := each()) is not None]
-    largest = 150 * 150 * (3 + 2) + 8 * TABLE_COLUMNS * (len(coco_categories().stuff) + 100)
+    largest = 150 * 150 * (3 + 2) + 8 * (TABLE_COLUMNS + predictor.backend.embedding_dim) * (
+        len(coco_categories().stuff) + 100
+    )
     assert len(pinned) > DEPTH, "the sizes have grown"
     assert len(sizes) == DEPTH
     assert sum(sizes) <= DEPTH * (largest + 3 * ALIGNMENT)

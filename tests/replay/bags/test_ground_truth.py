@@ -211,8 +211,8 @@ def write_topics(path: Path, category: int = 3, name: str = "car", order: Sequen
             box = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 1, 1, do_rectify=False)
             point = types["geometry_msgs/msg/Point32"](0.0, 0.0, 0.0)
             table = [
-                types["ciae_msgs/msg/PanopticSegment"](1, 1, "road", False, 1.0, 9, box, point),
-                types["ciae_msgs/msg/PanopticSegment"](2, category, name, True, 0.9, 9, box, point),
+                types["ciae_msgs/msg/PanopticSegment"](1, 1, "road", False, 1.0, 9, box, point, 0),
+                types["ciae_msgs/msg/PanopticSegment"](2, category, name, True, 0.9, 9, box, point, 0),
             ]
             found = types[SEGMENTS](of_frame, *SIZE, "annotator", table)
             if number != 2:

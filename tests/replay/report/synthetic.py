@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ciae_ros.core.result import PanopticResult, Segment
-from ciae_ros.core.segment_colors import segment_color
+from ciae_ros.core.segment_display import segment_color
 from ciae_ros.inference import Category, CategorySet
 from ciae_ros.replay.bags.types import FrameKey, TrueSegment, TrueSegments
 from ciae_ros.replay.metrics.matching import score_frame, unscored_frame
