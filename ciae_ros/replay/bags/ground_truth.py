@@ -37,7 +37,8 @@ def open_ground_truth(spec: str | Path, categories: CategorySet) -> GroundTruth:
     fraction in seconds). Where it has none, the name of its file without the suffix says which frame it is: a stamp in
     nanoseconds, or in seconds with a point; the frame_id of the header; or the number of the frame on its topic, from
     0. An entry with a `topic` belongs to frames of that topic only, one without to those of every topic; likewise with
-    a `bag`, the name of the bag without suffix.
+    a `bag`, the name of the bag without suffix. A segment may have a `track_id`, which identifies its object in all
+    frames of a topic.
 
     Args:
         spec: the JSON file, with its PNGs in the folder of the same name next to it; or the folder that contains both.
@@ -94,7 +95,7 @@ class _FileTruth:
         try:
             ids = self._annotations.segment_ids(found)
             entries = self._annotations.annotations[found]["segments_info"]
-            segments = tuple(TrueSegment(e["id"], e["category_id"], bool(e.get("iscrowd", 0))) for e in entries)
+            segments = tuple(map(_true_segment, entries))
         except (ValueError, KeyError, TypeError) as error:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
@@ -142,7 +143,11 @@ class _TopicTruth:
                     f"ground truth of {frame.key.topic} at {frame.stamp} has a category {one.category_id} "
                     f"({one.category_name}), which the model does not have"
                 )
-        found = tuple(TrueSegment(int(one.id), int(one.category_id)) for one in segments.segments)
+        found = tuple(
+            # Bags of earlier versions have no tracks.
+            TrueSegment(int(one.id), int(one.category_id), track_id=int(getattr(one, "track_id", 0)))
+            for one in segments.segments
+        )
         return _checked(TrueSegments(ids, found), self._categories, frame)
 
 
@@ -181,6 +186,13 @@ def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
 def _numbers(fingerprint: tuple[str, int], topic: str) -> dict[int, int]:
     """Cache of `_numbers_by_stamp`, shared by all shards of a bag."""
     return {}
+
+
+def _true_segment(entry: dict[str, Any]) -> TrueSegment:
+    track_id = entry.get("track_id") or 0
+    if not isinstance(track_id, int) or track_id < 0:
+        raise ValueError(f"the track_id of segment {entry['id']} is {track_id!r}, not a whole number from 1")
+    return TrueSegment(entry["id"], entry["category_id"], bool(entry.get("iscrowd", 0)), track_id)
 
 
 def _checked(truth: TrueSegments, categories: CategorySet, frame: BagFrame) -> TrueSegments:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from ciae_ros.replay.bags.definitions import IMAGE, SEGMENTS, typestore
 from ciae_ros.replay.bags.image_topics import choose_topics, describe_unread
 from ciae_ros.replay.bags.recorded import RecordedTopic
 from ciae_ros.replay.bags.types import BagError, BagFrame
+from ciae_ros.tracking.tracker import Tracker
 from ciae_ros.visualization import draw_overlay
 
 NAMESPACE = "/panoptic_node"
@@ -71,8 +73,9 @@ def record_results(
         cameras, notes = _cameras(bag, topics)
         with new_mcap_file(output) as writer:
             not_copied = _Copier(bag, writer).copy()
+            track_ids = count(1)
             for topic, namespace in cameras.items():
-                _add_results(bag, topic, namespace, writer, segment, model)
+                _add_results(bag, topic, namespace, writer, segment, model, Tracker(track_ids))
         return RecordingReport([*bag.problems, *not_copied], notes)
 
 
@@ -161,6 +164,7 @@ def _add_results(
     writer: Writer,
     segment: Callable[[CameraImage], PanopticResult],
     model: str,
+    tracker: Tracker,
 ) -> None:
     connections = {
         name: writer.add_connection(f"{namespace}/{name}", kind, typestore=typestore())
@@ -170,7 +174,8 @@ def _add_results(
     for frame in frames:
         if frame.image is None:
             continue
-        for name, message in _results_of(frame, frame.image, segment(frame.image), model).items():
+        result = tracker.update(segment(frame.image), 1e-9 * frame.stamp, frame.image.pixels)
+        for name, message in _results_of(frame, frame.image, result, model).items():
             data = typestore().serialize_cdr(message, RESULTS[name])
             writer.write(connections[name], frame.log_time, data)
 

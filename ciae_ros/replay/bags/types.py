@@ -60,6 +60,8 @@ class TrueSegment:
     """Value of its pixels."""
     category_id: int
     is_crowd: bool = False
+    track_id: int = 0
+    """Id of the object in all frames of the topic; 0 if it has none."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ FINISHED, UNREADABLE, REQUIREMENTS_NOT_MET = 0, 1, 3
 """Exit codes; 2 is that of argparse."""
 
 SHOWN = (
-    *("pq", "pq_things", "pq_stuff", "miou"),
+    *("pq", "pq_things", "pq_stuff", "miou", "stq", "hota", "idf1", "switches"),
     *("latency_p50", "latency_p99", "fps", "dropped", "changed", "unlabelled"),
 )
 

@@ -21,10 +21,23 @@ from ciae_ros.inference import CategorySet
 from ciae_ros.replay.bags.types import UNREADABLE, ReplayError
 from ciae_ros.replay.evaluation.shard_evaluation import ShardResult
 from ciae_ros.replay.evaluation.shards import Shard
-from ciae_ros.replay.metrics.run_tables import EvaluationRun, confusion_table, frames_table, segments_table
+from ciae_ros.replay.evaluation.track_linking import ids_in_topic
+from ciae_ros.replay.metrics.run_tables import (
+    EvaluationRun,
+    confusion_table,
+    frames_table,
+    overlaps_table,
+    segments_table,
+)
 
-FORMAT = 2
-TABLES = {"frames": frames_table, "segments": segments_table, "confusion": confusion_table}
+FORMAT = 3
+TABLES = {
+    "frames": frames_table,
+    "segments": segments_table,
+    "confusion": confusion_table,
+    "overlaps": overlaps_table,
+}
+TRACK_ENDS = "track_ends"
 SAME_RUN = ("format", "kind", "model", "device", "settings", "ground_truth", "inputs", "rate")
 """Keys of run.json that must be equal for a command to resume a run."""
 
@@ -64,7 +77,7 @@ class RunFolder:
         folder = self._folder(shard)
         unfinished = folder.with_name(folder.name + ".unfinished")
         unfinished.mkdir()
-        for name in TABLES:
+        for name in (*TABLES, TRACK_ENDS):
             getattr(result, name).to_parquet(unfinished / f"{name}.parquet", index=False)
         metadata = {
             "problems": result.problems,
@@ -88,6 +101,7 @@ class RunFolder:
         finished = [shard for shard in shards if self.has(shard)]
         tables = {name: self._joined(name, finished) for name in TABLES}
         tables["frames"] = with_time(tables["frames"])
+        self._number_tracks(finished, tables)
         for name, table in tables.items():
             table.to_parquet(self.path / f"{name}.parquet", index=False)
         metadata = [json.loads(read_text(self._folder(shard) / "shard.json")) for shard in finished]
@@ -108,6 +122,26 @@ class RunFolder:
         # Empty tables would change the types.
         parts = [part for part in parts if len(part)]
         return pd.concat(parts, ignore_index=True) if parts else TABLES[name]([])
+
+    def _number_tracks(self, shards: list[Shard], tables: dict[str, pd.DataFrame]) -> None:
+        """Replace the ids of tracks by ids that are valid in all shards of a topic."""
+        topics: dict[tuple[str, str], list[Shard]] = {}
+        for shard in shards:
+            topics.setdefault((shard.bag, shard.topic), []).append(shard)
+        columns = {"segments": "track_id", "overlaps": "predicted_track"}
+        for of_topic in topics.values():
+            ends = [pd.read_parquet(self._folder(shard) / f"{TRACK_ENDS}.parquet") for shard in of_topic]
+            if all(one.empty for one in ends):
+                continue
+            in_shard = [{name: _rows_of(table, shard) for name, table in tables.items()} for shard in of_topic]
+            ids = [
+                sorted({one for name, column in columns.items() for one in tables[name].loc[rows[name], column]} - {0})
+                for rows in in_shard
+            ]
+            for rows, mapping in zip(in_shard, ids_in_topic(ids, ends), strict=True):
+                for name, column in columns.items():
+                    part = tables[name].loc[rows[name], column]
+                    tables[name].loc[rows[name], column] = part.map(mapping | {0: 0})
 
     def _folder(self, shard: Shard) -> Path:
         return self.path / "shards" / shard.name
@@ -149,6 +183,12 @@ def with_time(frames: pd.DataFrame) -> pd.DataFrame:
     stamps = frames["stamp"].where(frames["problem"] != UNREADABLE)
     first = stamps.groupby(frames["bag"]).transform("min")
     return frames.assign(time=(stamps - first) * 1e-9)
+
+
+def _rows_of(table: pd.DataFrame, shard: Shard) -> pd.Series:
+    """Return the rows of a shard as a mask."""
+    is_in_shard = table["index"].between(shard.start, shard.stop, inclusive="left")
+    return (table["bag"] == shard.bag) & (table["topic"] == shard.topic) & is_in_shard
 
 
 def _write_about(folder: Path, metadata: dict[str, Any]) -> None:

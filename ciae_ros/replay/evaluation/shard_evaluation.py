@@ -27,9 +27,11 @@ from ciae_ros.replay.bags.types import BagFrame, GroundTruth, GroundTruthError
 from ciae_ros.replay.evaluation.lock_step import LockStep
 from ciae_ros.replay.evaluation.read_ahead import read_ahead
 from ciae_ros.replay.evaluation.shards import Shard
+from ciae_ros.replay.evaluation.track_linking import SHARED_FRAMES, thing_rows, track_ends_table
 from ciae_ros.replay.metrics.matching import FrameScore, score_frame, unscored_frame
-from ciae_ros.replay.metrics.run_tables import confusion_table, frames_table, segments_table
+from ciae_ros.replay.metrics.run_tables import confusion_table, frames_table, overlaps_table, segments_table
 from ciae_ros.replay.metrics.stability import StabilityMeter
+from ciae_ros.tracking.tracker import Tracker
 
 MEASURED_BEHIND = 4
 """Maximum number of segmented frames that wait for their metrics."""
@@ -42,6 +44,9 @@ class ShardResult:
     frames: pd.DataFrame
     segments: pd.DataFrame
     confusion: pd.DataFrame
+    overlaps: pd.DataFrame
+    track_ends: pd.DataFrame
+    """Things in the first and the last frames, see `track_linking`; empty if ids are valid in the whole run."""
     label_maps: dict[str, bytes] = field(repr=False, default_factory=dict)
     """Label maps as 16-bit PNG files, by name."""
     problems: list[str] = field(default_factory=list)
@@ -61,6 +66,7 @@ class FrameMeasurements:
     frame: dict[str, Any]
     segments: list[dict[str, Any]]
     confusion: list[dict[str, Any]]
+    overlaps: list[dict[str, Any]]
     label_map: bytes | None
     problem: str = ""
     """Problem with the ground truth, if any."""
@@ -102,7 +108,7 @@ class ShardEvaluator:
         """
         start = time.perf_counter()
         with open_bag(shard.path) as bag:
-            meter = FrameMeter(bag, shard, self._predictor.categories, self._truth_of(bag), self._keep)
+            meter = FrameMeter(bag, shard, self._predictor.categories, self._truth_of(bag), self._keep, Tracker())
             measured = []
             for found in self._measure_in_order(bag, shard, meter):
                 if found is not None:
@@ -110,13 +116,14 @@ class ShardEvaluator:
                     on_frame()
         return replace(
             shard_result(shard, measured, bag.problems),
+            track_ends=track_ends_table(meter.track_ends),
             seconds=time.perf_counter() - start,
             peak_memory=peak_memory(self._predictor),
         )
 
     def _measure_in_order(self, bag: Bag, shard: Shard, meter: FrameMeter) -> Iterator[FrameMeasurements | None]:
-        """Yield the measurements of each frame in order; None for the frame before the shard."""
-        frames = read_ahead(bag.frames(shard.topic, max(0, shard.start - 1), shard.stop))
+        """Yield the measurements of each frame in order; None for frames before the shard."""
+        frames = read_ahead(bag.frames(shard.topic, max(0, shard.start - SHARED_FRAMES), shard.stop))
         waiting: deque[Future[FrameMeasurements | None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="ciae-measure") as worker:
             for segmented in self._lock_step.segment(frames):
@@ -133,8 +140,27 @@ class FrameMeter:
     """Computes the metrics of the frames of one topic, in order."""
 
     def __init__(
-        self, bag: Bag, shard: Shard, categories: CategorySet, truth: GroundTruth | None, keep_label_maps: bool
+        self,
+        bag: Bag,
+        shard: Shard,
+        categories: CategorySet,
+        truth: GroundTruth | None,
+        keep_label_maps: bool,
+        tracker: Tracker | None = None,
     ) -> None:
+        """Begin with a shard.
+
+        Args:
+            bag: bag of the shard.
+            shard: shard whose frames will be measured, after at most `SHARED_FRAMES` frames before it.
+            categories: categories of the results.
+            truth: ground truth of the bag.
+            keep_label_maps: whether the measurements include label maps.
+            tracker: gives things ids; None if the results have them, or have none.
+        """
+        self.track_ends: list[dict[str, Any]] = []
+        """Rows of the table of track ends."""
+        self._tracker = tracker
         self._repeated_stamps = bag.repeated_stamps(shard.topic) if truth else frozenset()
         self._categories = categories
         self._truth, self._shard, self._keep = truth, shard, keep_label_maps
@@ -146,13 +172,15 @@ class FrameMeter:
         """Compute the metrics of one frame.
 
         Args:
-            frame: a frame of the shard, or the one before it.
+            frame: a frame of the shard, or one before it.
             result: result of the frame, or None.
             times: columns with times in seconds.
 
         Returns:
-            None for the frame before the shard.
+            None for a frame before the shard.
         """
+        if result is not None:
+            result = self._tracked(frame, result)
         changed, compared = np.nan, 0.0
         if frame.image is not None and result is not None:
             changed, compared = self._stability.update(gray(frame.image), result.semantic_map(), frame.stamp)
@@ -167,8 +195,22 @@ class FrameMeter:
             row["picture"] = f"shards/{self._shard.name}/{label_map_name(frame.key.index)}"
             label_map = encode_label_map(result.label_map)
         return FrameMeasurements(
-            row, [key | one for one in score.segments], [key | one for one in score.confusion], label_map, problem
+            row,
+            [key | one for one in score.segments],
+            [key | one for one in score.confusion],
+            [key | one for one in score.overlaps],
+            label_map,
+            problem,
         )
+
+    def _tracked(self, frame: BagFrame, result: PanopticResult) -> PanopticResult:
+        if self._tracker is None:
+            return result
+        result = self._tracker.update(result, 1e-9 * frame.stamp, frame.image.pixels if frame.image else None)
+        is_shared = not self._shard.start <= frame.key.index < self._shard.stop - SHARED_FRAMES
+        if is_shared:
+            self.track_ends += thing_rows(frame.key.index, result)
+        return result
 
     def _score(self, frame: BagFrame, result: PanopticResult | None) -> tuple[FrameScore, str, bool]:
         """Return the score, the problem with the ground truth, and whether there is ground truth."""
@@ -198,6 +240,8 @@ def shard_result(shard: Shard, measured: list[FrameMeasurements], problems: list
         frames_table([one.frame for one in measured]),
         segments_table([row for one in measured for row in one.segments]),
         confusion_table([row for one in measured for row in one.confusion]),
+        overlaps_table([row for one in measured for row in one.overlaps]),
+        track_ends_table([]),
         {label_map_name(one.frame["index"]): one.label_map for one in measured if one.label_map is not None},
         [*problems, *_truth_problems(shard, measured)],
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ciae_ros.core.run_lengths import encode_runs
 from ciae_ros.inference import CategorySet, PanopticResult
 from ciae_ros.replay.bags.types import GroundTruthError, TrueSegments
+from ciae_ros.replay.metrics.overlaps import overlap_rows
 
 MATCHING_IOU = 0.5
 """IoU above which segments of a class match; there is at most one match for each."""
@@ -33,6 +34,8 @@ class FrameScore:
     """PQ averaged over the classes in the ground truth or the result; NaN if there are none."""
     miou: float
     """IoU of pixels averaged over the same classes."""
+    overlaps: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of the table of overlaps."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def unscored_frame(result: PanopticResult) -> FrameScore:
     distances = _distances(result.label_map, len(result.segments) + 1)
     rows = [
         _row(UNSCORED, segment.category.id, segment.category.is_thing, 0.0, segment.score, segment.area, distance)
-        | {"id": segment.id}
+        | {"id": segment.id, "track_id": segment.track_id}
         for segment, distance in zip(result.segments, distances[1:], strict=True)
     ]
     return FrameScore(rows, [], math.nan, math.nan)
@@ -83,7 +86,8 @@ def score_frame(result: PanopticResult, truth: TrueSegments, categories: Categor
         *_unmatched_rows(result, truth, overlap, set(pairs.values())),
     ]
     confusion = _confusion(result, truth, overlap.pixels)
-    return FrameScore(rows, confusion, _panoptic_quality(rows), _mean_iou(confusion))
+    overlaps = overlap_rows(result, truth, overlap.pixels)
+    return FrameScore(rows, confusion, _panoptic_quality(rows), _mean_iou(confusion), overlaps)
 
 
 def _overlap(result: PanopticResult, truth: TrueSegments) -> _Overlap:
@@ -142,8 +146,9 @@ def _matched_rows(
     for number, candidate in pairs.items():
         category = categories.by_id[truth.segments[number - 1].category_id]
         iou, area = _iou(overlap.pixels, number, candidate), overlap.pixels[number].sum()
-        score, distance = result.segments[candidate - 1].score, overlap.true_distances[number]
-        rows.append(_row(TP, category.id, category.is_thing, iou, score, area, distance) | {"id": candidate})
+        predicted, distance = result.segments[candidate - 1], overlap.true_distances[number]
+        row = _row(TP, category.id, category.is_thing, iou, predicted.score, area, distance)
+        rows.append(row | {"id": candidate, "track_id": predicted.track_id})
     return rows
 
 
@@ -156,7 +161,8 @@ def _missed_rows(
             continue
         category = categories.by_id[segment.category_id]
         area, distance = overlap.pixels[number].sum(), overlap.true_distances[number]
-        rows.append(_row(FN, category.id, category.is_thing, 0.0, math.nan, area, distance) | {"id": 0})
+        row = _row(FN, category.id, category.is_thing, 0.0, math.nan, area, distance)
+        rows.append(row | {"id": 0, "track_id": 0})
     return rows
 
 
@@ -175,9 +181,8 @@ def _unmatched_rows(
             ignored_pixels += overlap.pixels[crowds[segment.category.id], segment.id]
         outcome = IGNORED if ignored_pixels / area > MAX_IGNORED_SHARE else FP
         category, distance = segment.category, overlap.predicted_distances[segment.id]
-        rows.append(
-            _row(outcome, category.id, category.is_thing, 0.0, segment.score, area, distance) | {"id": segment.id}
-        )
+        row = _row(outcome, category.id, category.is_thing, 0.0, segment.score, area, distance)
+        rows.append(row | {"id": segment.id, "track_id": segment.track_id})
     return rows
 
 

@@ -1,11 +1,11 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The three tables of a run and the types of their columns.
+"""The tables of a run and the types of their columns.
 
 frames: one row for each message on an image topic, usable or not. segments: one row for each predicted or true segment.
-confusion: one row for each pair of true and predicted categories that occurs in a frame. A frame is identified by bag,
-topic and index.
+confusion: one row for each pair of true and predicted categories that occurs in a frame. overlaps: the same for each
+pair of segments. A frame is identified by bag, topic and index.
 """
 
 from __future__ import annotations
@@ -63,10 +63,12 @@ SEGMENTS = {
     "area": "int64",
     "distance": "float64",
     "id": "int64",
+    "track_id": "int64",
 }
 """`outcome`: tp (a matched pair), fp (predicted), fn (true), ignored (predicted, mostly on void or a crowd of its
 class), unscored (predicted, without ground truth). `area` in pixels and `distance` from the image's centre (1 is a
-corner) are the true segment's for tp and fn, else the predicted one's; `id` is the predicted one's, 0 for fn."""
+corner) are the true segment's for tp and fn, else the predicted one's; `id` and `track_id` are the predicted one's, 0
+for fn."""
 
 CONFUSION = {
     "bag": "object",
@@ -78,10 +80,27 @@ CONFUSION = {
 }
 """Category ids; a `predicted_id` of 0 is unlabelled. Void pixels are left out."""
 
+OVERLAPS = {
+    "bag": "object",
+    "topic": "object",
+    "index": "int64",
+    "true_number": "int64",
+    "true_id": "int64",
+    "true_track": "int64",
+    "is_crowd": "bool",
+    "segment": "int64",
+    "predicted_id": "int64",
+    "predicted_track": "int64",
+    "pixels": "int64",
+}
+"""Common pixels of a true and a predicted segment. `true_number` and `segment` identify them in the frame, 0 is void
+and unlabelled; `true_id` and `predicted_id` are category ids; tracks are 0 where there are none, and are those of one
+topic of one bag."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class EvaluationRun:
-    """A finished evaluation, as stored in its folder."""
+    """A finished evaluation, as stored in its folder. Compared by identity."""
 
     folder: Path
     metadata: dict[str, Any]
@@ -90,6 +109,7 @@ class EvaluationRun:
     frames: pd.DataFrame
     segments: pd.DataFrame
     confusion: pd.DataFrame
+    overlaps: pd.DataFrame
 
 
 def frames_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -105,6 +125,11 @@ def segments_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def confusion_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Build the confusion table."""
     return _table(rows, CONFUSION)
+
+
+def overlaps_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Build the table of overlaps."""
+    return _table(rows, OVERLAPS)
 
 
 def _table(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:

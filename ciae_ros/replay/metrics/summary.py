@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from ciae_ros.replay.metrics.quality import mean_iou, quality, summary_quality
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
+from ciae_ros.replay.metrics.tracking import TrackingScores, tracking_scores
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt}
 
 SUMMARY_METRICS = (
     *("pq", "sq", "rq", "pq_things", "pq_stuff", "miou"),
+    *("stq", "aq", "vpq", "hota", "assa", "mota", "idf1", "switches"),
     *("latency_p50", "latency_p90", "latency_p99", "fps", "changed", "unlabelled", "dropped", "frames"),
 )
 """Names of the metrics of `summarize`."""
@@ -26,7 +28,7 @@ _REQUIREMENT = re.compile(r"([a-z_0-9]+)\s*(>=|<=|==|>|<)\s*([-+]?[0-9.]+(?:e[-+
 
 
 def summarize(run: EvaluationRun) -> dict[str, float]:
-    """Summarise a run: PQ, SQ, RQ and mIoU in percent, latencies in seconds, frames per second, shares, frame count.
+    """Summarise a run: qualities in percent, latencies in seconds, frames per second, shares, frame count.
 
     Metrics are NaN where they are undefined, such as without ground truth or results.
     """
@@ -41,6 +43,7 @@ def summarize(run: EvaluationRun) -> dict[str, float]:
         "pq_things": 100 * scores["things"].pq,
         "pq_stuff": 100 * scores["stuff"].pq,
         "miou": 100 * mean_iou(run.confusion, run.categories),
+        **_tracking_summary(tracking_scores(run)),
         "latency_p50": float(latency.quantile(0.5)),
         "latency_p90": float(latency.quantile(0.9)),
         "latency_p99": float(latency.quantile(0.99)),
@@ -49,6 +52,21 @@ def summarize(run: EvaluationRun) -> dict[str, float]:
         "unlabelled": float(frames["unlabelled"].mean()),
         "dropped": float((frames["problem"] != "").mean()),
         "frames": float(len(frames)),
+    }
+
+
+def _tracking_summary(scores: TrackingScores | None) -> dict[str, float]:
+    if scores is None:
+        return dict.fromkeys(("stq", "aq", "vpq", "hota", "assa", "mota", "idf1", "switches"), math.nan)
+    return {
+        "stq": 100 * scores.quality.stq,
+        "aq": 100 * scores.quality.association,
+        "vpq": 100 * scores.vpq,
+        "hota": 100 * scores.things.hota,
+        "assa": 100 * scores.things.association,
+        "mota": 100 * scores.things.mota,
+        "idf1": 100 * scores.things.idf1,
+        "switches": float(scores.things.switches),
     }
 
 

@@ -40,8 +40,8 @@ class NodeResponse:
     shape: tuple[int, int] = (0, 0)
     runs: tuple[np.ndarray, np.ndarray] | None = None
     """Label map, as encoded by `encode_runs`."""
-    segments: list[tuple[int, int, float]] | None = None
-    """Id, category id and score of each segment."""
+    segments: list[tuple[int, int, float, int]] | None = None
+    """Id, category id, score and track id of each segment."""
 
     def set_labels(self, labels: np.ndarray) -> None:
         """Store a label map (H, W) uint16."""
@@ -49,7 +49,7 @@ class NodeResponse:
 
     def set_segments(self, segments: Iterable[Any]) -> None:
         """Store what is needed of `ciae_msgs/PanopticSegment` messages."""
-        self.segments = [(one.id, one.category_id, one.score) for one in segments]
+        self.segments = [(one.id, one.category_id, one.score, one.track_id) for one in segments]
 
     @property
     def latency(self) -> float | None:
@@ -68,11 +68,12 @@ class NodeResponse:
         label_map = decode_runs(*self.runs, self.shape)
         areas = np.bincount(label_map.ravel(), minlength=len(self.segments) + 1)
         segments = []
-        for segment_id, category_id, score in self.segments:
+        for segment_id, category_id, score, track_id in self.segments:
             if category_id not in categories.by_id:
                 raise ResponseError(f"the node reports category {category_id}, which the model does not have")
             category = categories.by_id[category_id]
-            segments.append(Segment(segment_id, category, score, int(areas[segment_id]), (0, 0, 1, 1), (0.0, 0.0)))
+            area = int(areas[segment_id])
+            segments.append(Segment(segment_id, category, score, area, (0, 0, 1, 1), (0.0, 0.0), track_id))
         return PanopticResult(label_map, tuple(segments))
 
 

@@ -16,6 +16,7 @@ from ciae_ros.replay.metrics.notable_frames import typical_frames, worst_frames
 from ciae_ros.replay.metrics.quality import per_class_iou, quality
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
 from ciae_ros.replay.metrics.summary import summarize
+from ciae_ros.replay.metrics.tracking import TrackingScores, switched_rows, tracking_scores
 
 SHOWN = 6
 """Number of worst frames and of typical frames with images."""
@@ -70,6 +71,17 @@ class Analysis:
     @cached_property
     def gaps(self) -> pd.DataFrame:
         return gaps(self.run.frames)
+
+    @property
+    def tracking(self) -> TrackingScores | None:
+        """Metrics of tracking; None if there are none."""
+        return tracking_scores(self.run)
+
+    @cached_property
+    def switched(self) -> list[int]:
+        """Rows of the first frames with identity switches."""
+        rows = switched_rows(self.tracking.switches, self.run.frames) if self.tracking else []
+        return list(dict.fromkeys(rows))[:SHOWN]
 
     @cached_property
     def worst(self) -> list[int]:

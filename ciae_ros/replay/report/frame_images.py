@@ -71,11 +71,15 @@ class RunFrameImages:
         frame, truth = found
         assert frame.image is not None
         image = frame.image.to_bgr()
-        categories = self._predicted_categories(key)
+        predicted = self._predicted(key)
+        categories = {segment: category for segment, (category, _) in predicted.items()}
         error = None if truth is None else error_image(image, _semantic(labels, categories), _true_semantic(truth))
-        colors = {segment: _color(self._run.categories, segment, category) for segment, category in categories.items()}
+        colors = {
+            segment: _color(self._run.categories, track_id or segment, category)
+            for segment, (category, track_id) in predicted.items()
+        }
         true_colors = truth and {
-            one.id: _color(self._run.categories, one.id, one.category_id) for one in truth.segments
+            one.id: _color(self._run.categories, one.track_id or one.id, one.category_id) for one in truth.segments
         }
         return FrameImages(
             image,
@@ -95,12 +99,14 @@ class RunFrameImages:
                 return frame, None
         return None
 
-    def _predicted_categories(self, key: FrameKey) -> dict[int, int]:
-        """Return category ids by segment id."""
+    def _predicted(self, key: FrameKey) -> dict[int, tuple[int, int]]:
+        """Return category id and track id by segment id."""
         table = self._run.segments
         of_frame = table[(table["bag"] == key.bag) & (table["topic"] == key.topic) & (table["index"] == key.index)]
         predicted = of_frame[of_frame["id"] > 0]
-        return dict(zip(predicted["id"], predicted["category_id"], strict=True))
+        return dict(
+            zip(predicted["id"], zip(predicted["category_id"], predicted["track_id"], strict=True), strict=True)
+        )
 
 
 def error_image(image: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -141,7 +147,7 @@ def _painted(ids: np.ndarray, colors: dict[int, tuple[int, int, int]]) -> np.nda
     return palette[inverse].reshape(*ids.shape, 3)
 
 
-def _color(categories: CategorySet, segment_id: int, category_id: int) -> tuple[int, int, int]:
+def _color(categories: CategorySet, number: int, category_id: int) -> tuple[int, int, int]:
     category = categories.by_id[category_id]
     # Ids of the ground truth have up to 24 bits; the colour only needs to differ from that of neighbours.
-    return segment_color(segment_id % 1024, category)
+    return segment_color(number % 1024, category)

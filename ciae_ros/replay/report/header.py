@@ -115,6 +115,17 @@ def _scored(summary: Mapping[str, float]) -> tuple[Tile, ...]:
         Tile("PQ things", number(summary["pq_things"], 1), "%", "objects"),
         Tile("PQ stuff", number(summary["pq_stuff"], 1), "%", "regions"),
         Tile("mIoU", number(summary["miou"], 1), "%", "pixels' classes"),
+        *_tracked(summary),
+    )
+
+
+def _tracked(summary: Mapping[str, float]) -> tuple[Tile, ...]:
+    if math.isnan(summary["hota"]):
+        return ()
+    switches = int(summary["switches"])
+    return (
+        Tile("STQ", number(summary["stq"], 1), "%", f"AQ {number(summary['aq'], 1)} · VPQ {number(summary['vpq'], 1)}"),
+        Tile("HOTA", number(summary["hota"], 1), "%", f"{number(switches)} identity switches"),
     )
 
 

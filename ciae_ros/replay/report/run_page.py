@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
+from ciae_ros.replay.metrics.tracking import TrackingScores
 from ciae_ros.replay.report import header
 from ciae_ros.replay.report.analysis import Analysis
 from ciae_ros.replay.report.anchors import LISTED, Anchors
@@ -26,8 +27,9 @@ from ciae_ros.replay.report.sections.latency_section import latency_section
 from ciae_ros.replay.report.sections.quality_section import NO_TRUTH, UNMATCHED, classes_section, sequence_section
 from ciae_ros.replay.report.sections.segment_section import segments_section
 from ciae_ros.replay.report.sections.stability_section import stability_section
+from ciae_ros.replay.report.sections.tracking_section import tracking_section
 
-FORMAT = 2
+FORMAT = 3
 """Format version of report.json."""
 
 
@@ -69,8 +71,20 @@ def report_values(analysis: Analysis) -> dict[str, Any]:
         "confusions": [vars(one) for one in largest_confusions(analysis.confusion)],
         "latency": {str(stage): times.to_dict() for stage, times in analysis.latencies.iterrows()},
         "gaps": analysis.gaps,
+        "tracking": None if analysis.tracking is None else _tracking_values(analysis.tracking),
         "worst_frames": [vars(key_of(frames.loc[row].to_dict())) for row in analysis.worst],
         "typical_frames": [vars(key_of(frames.loc[row].to_dict())) for row in analysis.typical],
+    }
+
+
+def _tracking_values(scores: TrackingScores) -> dict[str, Any]:
+    return {
+        **scores.quality._asdict(),
+        "vpq": scores.vpq,
+        "vpq_of_length": scores.vpq_of_length,
+        "things": vars(scores.things),
+        "of_category": {category: vars(found) for category, found in scores.of_category.items()},
+        "switches": scores.switches,
     }
 
 
@@ -78,7 +92,7 @@ def report_page(analysis: Analysis, images: FrameImageSource) -> Page:
     """Build the page."""
     run = analysis.run
     several = run.frames["topic"].nunique() > 1
-    shown = cards(run.frames, [*analysis.worst, *analysis.typical], images, several_topics=several)
+    shown = cards(run.frames, [*analysis.worst, *analysis.typical, *analysis.switched], images, several_topics=several)
     anchors = Anchors(frozenset(shown), min(len(run.frames), LISTED))
     sections_and_omissions = [*_scored(analysis, anchors), *_unscored(analysis, anchors, shown)]
     return Page(
@@ -114,8 +128,9 @@ def _unscored(analysis: Analysis, anchors: Anchors, shown: dict[int, FrameCard])
     return [
         latency_section(run.frames, analysis.latencies, anchors),
         drops_section(run.metadata, run.frames, analysis.gaps, analysis.summary),
+        tracking_section(analysis.tracking, run.frames, run.categories, anchors),
         stability_section(run.frames, anchors),
         segments_section(run.frames, run.segments, anchors),
-        frames_section(analysis.worst, analysis.typical, shown, has_truth=analysis.has_truth),
+        frames_section(analysis.worst, analysis.typical, analysis.switched, shown, has_truth=analysis.has_truth),
         frame_table_section(run.frames, anchors),
     ]

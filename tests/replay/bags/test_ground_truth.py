@@ -93,6 +93,27 @@ def test_frames_find_their_truth(names: list[str], additions: dict[str, Any], wa
         assert truth.find(frame(7, 8)) is None
 
 
+def with_track_id(path: Path, track_id: object) -> Path:
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        annotation["segments_info"][1]["track_id"] = track_id
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_segments_may_have_a_track(tmp_path: Path) -> None:
+    found = open_ground_truth(with_track_id(write_truth(tmp_path, ["0.jpg"]), 17), CATEGORIES).find(frame())
+    assert found is not None
+    assert [one.track_id for one in found.segments] == [0, 17]
+
+
+@pytest.mark.parametrize("track_id", ["17", -1, 2.5])
+def test_a_track_that_is_no_number_is_refused(track_id: object, tmp_path: Path) -> None:
+    truth = open_ground_truth(with_track_id(write_truth(tmp_path, ["0.jpg"]), track_id), CATEGORIES)
+    with pytest.raises(GroundTruthError, match=r"the track_id of segment \d+ is .*, not a whole number from 1"):
+        truth.find(frame())
+
+
 def test_cameras_with_equal_stamps_find_their_own_truth(tmp_path: Path) -> None:
     truth = open_ground_truth(write_truth(tmp_path, ["7.jpg", "7.jpg"], topic=["/image", "/rear"]), CATEGORIES)
     for number, topic in enumerate(("/image", "/rear")):
@@ -212,7 +233,7 @@ def write_topics(path: Path, category: int = 3, name: str = "car", order: Sequen
             point = types["geometry_msgs/msg/Point32"](0.0, 0.0, 0.0)
             table = [
                 types["ciae_msgs/msg/PanopticSegment"](1, 1, "road", False, 1.0, 9, box, point, 0),
-                types["ciae_msgs/msg/PanopticSegment"](2, category, name, True, 0.9, 9, box, point, 0),
+                types["ciae_msgs/msg/PanopticSegment"](2, category, name, True, 0.9, 9, box, point, 8),
             ]
             found = types[SEGMENTS](of_frame, *SIZE, "annotator", table)
             if number != 2:
@@ -228,7 +249,7 @@ def test_topics_are_found_by_stamp(tmp_path: Path) -> None:
             assert found is not None
             assert np.array_equal(found.ids == 2, ids_of(number) == CAR)
             assert np.array_equal(found.ids == 0, ids_of(number) == 0)
-            assert found.segments == (TrueSegment(1, 1), TrueSegment(2, 3))
+            assert found.segments == (TrueSegment(1, 1), TrueSegment(2, 3, track_id=8))
         assert truth.find(frame(2, STAMPS[2])) is None
         assert truth.find(frame(0, 5)) is None
 

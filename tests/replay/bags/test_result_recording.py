@@ -75,6 +75,7 @@ def test_everything_is_in_the_recorded_bag(options: dict[str, object], tmp_path:
             assert (car.score, car.area, car.is_thing) == (0.75, expected.segments[1].area, True)
             assert (car.box.x_offset, car.box.y_offset, car.box.width, car.box.height) == (1, 2, 30, 20)
             assert (car.centroid.x, car.centroid.y) == (16, 12)
+            assert (road.track_id, car.track_id) == (0, 1)
             assert overlay.stamp == frame.stamp
             assert overlay.image is not None
             assert overlay.image.pixels.shape == (32, 48, 3)

@@ -75,7 +75,7 @@ def config(bags: list[Path], output: Path, checkpoint: Path, **choices: object) 
 
 
 def assert_same_results(one: EvaluationRun, other: EvaluationRun) -> None:
-    for name in ("frames", "segments", "confusion"):
+    for name in ("frames", "segments", "confusion", "overlaps"):
         tables = [getattr(run, name).drop(columns=TIMES, errors="ignore") for run in (one, other)]
         pd.testing.assert_frame_equal(*tables, rtol=1e-6)
 

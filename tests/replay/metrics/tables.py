@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import numpy as np
 
 from ciae_ros.inference import CategorySet
 from ciae_ros.replay.metrics.matching import FN, FP, TP
-from ciae_ros.replay.metrics.run_tables import EvaluationRun, confusion_table, frames_table, segments_table
+from ciae_ros.replay.metrics.run_tables import (
+    EvaluationRun,
+    confusion_table,
+    frames_table,
+    overlaps_table,
+    segments_table,
+)
 
 CATEGORIES = CategorySet.from_coco(
     [
@@ -37,11 +44,24 @@ def frame(index: int, **values: Any) -> dict[str, Any]:
 def segment(index: int, outcome: str, category_id: int = 3, iou: float = 0.0, **values: Any) -> dict[str, Any]:
     """A row."""
     row = {"bag": "drive", "topic": "/image", "index": index, "outcome": outcome, "category_id": category_id}
-    row |= {"is_thing": category_id == 3, "iou": iou, "score": 0.9, "area": 500, "distance": 0.5, "id": 1}
+    row |= {
+        "is_thing": category_id == 3,
+        "iou": iou,
+        "score": 0.9,
+        "area": 500,
+        "distance": 0.5,
+        "id": 1,
+        "track_id": 0,
+    }
     return row | values
 
 
-def run(frames: list[dict[str, Any]], segments: list[dict[str, Any]], **metadata: Any) -> EvaluationRun:
+def run(
+    frames: list[dict[str, Any]],
+    segments: list[dict[str, Any]],
+    overlaps: Sequence[dict[str, Any]] = (),
+    **metadata: Any,
+) -> EvaluationRun:
     """Create a run with a hundred correct pixels of road, and a wrong one, in each frame."""
     confusion = [
         {
@@ -55,7 +75,7 @@ def run(frames: list[dict[str, Any]], segments: list[dict[str, Any]], **metadata
         for one in frames
         for to, pixels in ((1, 100), (2, 1))
     ]
-    tables = frames_table(frames), segments_table(segments), confusion_table(confusion)
+    tables = frames_table(frames), segments_table(segments), confusion_table(confusion), overlaps_table([*overlaps])
     return EvaluationRun(Path(), {"seconds": 2.0} | metadata, CATEGORIES, *tables)
 
 

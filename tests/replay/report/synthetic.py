@@ -18,8 +18,15 @@ from ciae_ros.core.segment_display import segment_color
 from ciae_ros.inference import Category, CategorySet
 from ciae_ros.replay.bags.types import FrameKey, TrueSegment, TrueSegments
 from ciae_ros.replay.metrics.matching import score_frame, unscored_frame
-from ciae_ros.replay.metrics.run_tables import EvaluationRun, confusion_table, frames_table, segments_table
+from ciae_ros.replay.metrics.run_tables import (
+    EvaluationRun,
+    confusion_table,
+    frames_table,
+    overlaps_table,
+    segments_table,
+)
 from ciae_ros.replay.report.frame_images import FrameImages
+from ciae_ros.tracking.tracker import Tracker
 
 CATEGORIES = CategorySet(
     (
@@ -135,14 +142,16 @@ def make_run(
         for seed, (bag, frames) in enumerate(bags.items())
         for index, scene in enumerate(_drive(frames, size, seed))
     }
-    frames, segments, confusion = [], [], []
+    frames, segments, confusion, overlaps = [], [], [], []
+    trackers = {bag: Tracker() for bag in bags}
     for key, scene in scenes.items():
         names = {"bag": key.bag, "topic": key.topic, "index": key.index}
-        row, score = _measured(scene, truth, jitter)
+        row, score = _measured(scene, truth, jitter, trackers[key.bag])
         frames.append(names | row)
         segments += [names | one for one in score.segments]
         confusion += [names | one for one in score.confusion]
-    tables = frames_table(frames), segments_table(segments), confusion_table(confusion)
+        overlaps += [names | one for one in score.overlaps]
+    tables = frames_table(frames), segments_table(segments), confusion_table(confusion), overlaps_table(overlaps)
     run = EvaluationRun(folder, _about(bags, truth) | (metadata or {}), CATEGORIES, *tables)
     return run, Drawn(scenes, truth=truth, jitter=jitter)
 
@@ -164,11 +173,11 @@ def _drive(frames: int, size: tuple[int, int], seed: int) -> list[Scene]:
     return [Scene(number, size, tuple(shapes)) for number in range(frames)]
 
 
-def _measured(scene: Scene, truth: bool, jitter: float) -> tuple[dict[str, Any], Any]:
+def _measured(scene: Scene, truth: bool, jitter: float, tracker: Tracker) -> tuple[dict[str, Any], Any]:
     """The row of a frame without its key, and its score."""
     random = np.random.default_rng(scene.number)
     ids, categories = predicted_labels(scene, jitter)
-    result = _result(ids, categories, random)
+    result = tracker.update(_result(ids, categories, random), scene.number / 10)
     score = score_frame(result, _true_segments(scene), CATEGORIES) if truth else unscored_frame(result)
     things = [segment for segment in result.segments if segment.category.is_thing]
     stages = {name: mean * random.gamma(20, 0.05) for name, mean in STAGES.items()}
@@ -212,7 +221,11 @@ def _result(ids: np.ndarray, categories: list[int], random: np.random.Generator)
 
 def _true_segments(scene: Scene) -> TrueSegments:
     ids, categories = scene.labels()
-    return TrueSegments(ids, tuple(TrueSegment(int(one), categories[one - 1]) for one in np.unique(ids)))
+    return TrueSegments(ids, tuple(_true_segment(int(one), categories[one - 1]) for one in np.unique(ids)))
+
+
+def _true_segment(value: int, category_id: int) -> TrueSegment:
+    return TrueSegment(value, category_id, track_id=value if CATEGORIES.by_id[category_id].is_thing else 0)
 
 
 def _about(bags: dict[str, int], truth: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ciae_ros.replay.metrics.run_tables import EvaluationRun
+from ciae_ros.replay.metrics.tracking import tracking_scores
 from ciae_ros.replay.report import write_report
 from tests.replay.report.references import Page
 from tests.replay.report.synthetic import CATEGORIES, UNUSED_CATEGORY, Drawn, make_run, with_long_table
@@ -86,6 +88,7 @@ def test_sections_and_their_order(made: tuple[EvaluationRun, Drawn, Path]) -> No
         "confusion",
         "latency",
         "drops",
+        "tracking",
         "stability",
         "segments",
         "frames",
@@ -112,11 +115,27 @@ def test_points_link_to_images_or_to_the_table(made: tuple[EvaluationRun, Drawn,
     page = Page(made[2])
     drawn = page.text[page.text.index('<section id="quality-over-time"') : page.text.index('<section id="classes"')]
     cards = {one for one in page.ids if one.startswith("frame-") and not one.endswith("-title")}
-    assert len(cards) == 12
+    assert len(cards) == 18
     for card in cards:
         assert f'href="#{card}"' in drawn
     assert 'href="#row-' in drawn
     assert drawn.count("<a ") == 59  # All but the broken one.
+
+
+def test_identity_switches_link_to_their_frames(made: tuple[EvaluationRun, Drawn, Path]) -> None:
+    run, _, path = made
+    page = Page(path)
+    section = page.text[page.text.index('<section id="tracking"') : page.text.index('<section id="stability"')]
+    scores = tracking_scores(run)
+    assert scores is not None
+    assert len(scores.switches) > 6
+    switches = section[section.index("Identity switches") :]
+    links = re.findall(r'href="#((?:frame|row)-\d+)"', switches)
+    assert len(links) == len(scores.switches)
+    assert set(links) <= set(page.ids)
+    values = json.loads(path.with_name("report.json").read_text())
+    assert len(values["tracking"]["switches"]) == values["summary"]["switches"] == len(links)
+    assert f"HOTA</span>\n<strong>{values['summary']['hota']:.1f}" in page.text
 
 
 def test_without_ground_truth(tmp_path: Path) -> None:

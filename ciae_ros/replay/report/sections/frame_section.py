@@ -11,20 +11,31 @@ from ciae_ros.replay.report.page import CardGroup, FrameCard, Omission, Section
 
 
 def frames_section(
-    worst: Sequence[int], typical: Sequence[int], cards: Mapping[int, FrameCard], *, has_truth: bool
+    worst: Sequence[int],
+    typical: Sequence[int],
+    switched: Sequence[int],
+    cards: Mapping[int, FrameCard],
+    *,
+    has_truth: bool,
 ) -> Section | Omission:
     """Build the section with the frames that have images.
 
     Args:
         worst: rows of the table of frames, the worst one first.
         typical: the same.
+        switched: rows of frames with identity switches.
         cards: by row.
         has_truth: what says which frames are worst.
     """
     metric = "lowest PQ" if has_truth else "most pixels that change class"
+    others = [row for row in switched if row not in {*worst, *typical}]
     groups = [
         CardGroup(title, tuple(cards[row] for row in rows if row in cards))
-        for title, rows in ((f"Worst frames: {metric}", worst), ("Typical frames", typical))
+        for title, rows in (
+            (f"Worst frames: {metric}", worst),
+            ("Typical frames", typical),
+            ("Further frames with identity switches", others),
+        )
     ]
     shown = tuple(group for group in groups if group.cards)
     if not shown:
