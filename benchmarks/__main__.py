@@ -25,6 +25,7 @@ COMMANDS = {
     "pipeline": "node.pipeline",
     "node": "node.load",
     "scene": "node.scene",
+    "tracking": "node.tracking",
     "pacing": "node.pacing",
     "profile": "networks.profiling",
     "inference": "networks.inference_times",
@@ -39,12 +40,13 @@ SUMMARIES = {
     "pipeline": "frames through the pipeline, sequentially, and in the bare network",
     "node": "the running node with 1 to 8 cameras at rates from half to twice its capacity",
     "scene": "labelled points and boxes of a frame with 20 things in 720p, on one core",
+    "tracking": "identities of 10 and 50 things in 720p, on one core",
     "pacing": "utilisation of a network whose batches vary in duration",
     "profile": "a trace and a table of operators, into out/profile",
     "inference": "time of a model per image of a folder, with the times of the paper's Table I",
     "training": "images per second, memory and parts of a training step, by preset",
 }
-ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene")
+ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene", "tracking")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from ciae_ros.node.exit_codes import NO_RESTART
 
 DEFAULT_PARAMETERS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic.yaml"])
 DEFAULT_PARAMETERS_3D = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "panoptic_3d.yaml"])
+NAVIGATION_GROUPS = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "navigation_groups.yaml"])
 FASTDDS_PROFILE = PathJoinSubstitution([FindPackageShare("ciae_ros"), "config", "fastdds.xml"])
 # Jazzy's Fast DDS knows the older name.
 PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS") + "_DEFAULT_PROFILES_FILE"
@@ -43,6 +44,8 @@ PARAMETERS: dict[str, tuple[str, Any, str]] = {
     "class_map": ("class_map", list[str], "Categories to merge, as ['vehicle = car, bus', 'ground = road, path']."),
     "backend": ("backend", str, "Backend of the network: auto, torch, onnx or tensorrt."),
     "device": ("device", str, "auto, cpu, cuda or cuda:N."),
+    "tracking": ("tracking.enabled", bool, "Give things ids that stay with them."),
+    "semantic_encoding": ("semantic.encoding", str, "Encoding of ~/semantic: 16UC1, or mono8 for Nav2."),
     "overlay_opacity": ("overlay.opacity", float, "Opacity of the colours in ~/overlay, 0 to 1."),
     "use_sim_time": ("use_sim_time", bool, "Use the time of /clock (bag replay)."),
     "autostart": ("autostart", bool, "Configure and activate at start."),
@@ -58,10 +61,18 @@ PARAMETERS_3D: dict[str, tuple[str, Any, str]] = {
     "output_frame": ("output_frame", str, "Frame of points and boxes."),
     "gravity_frame": ("gravity_frame", str, "Frame whose z axis is up."),
     "boxes": ("boxes.alignment", str, "Axes of the boxes: camera, gravity or oriented."),
+    "groups": (
+        "groups",
+        str,
+        "YAML file of groups of categories, with a cloud each; navigation: the one that comes with the package.",
+    ),
     "use_sim_time": PARAMETERS["use_sim_time"],
     "autostart": PARAMETERS["autostart"],
 }
 """Parameter, type and description of the arguments that set a parameter of `panoptic_3d`."""
+
+NAVIGATION = "navigation"
+"""Value of the argument groups for the file that comes with the package."""
 
 NONE, PROCESS, SAME_PROCESS = "none", "process", "same_process"
 """Values of the argument panoptic_3d."""
@@ -114,7 +125,7 @@ def _start(context: LaunchContext) -> list[object]:
     arguments = _arguments_of_3d(context) if where == SAME_PROCESS else []
     nodes = [_node(context, "panoptic_node", _argument(context, "params_file"), parameters, arguments)]
     if where == PROCESS:
-        parameters_3d = _chosen_parameters(context, PARAMETERS_3D)
+        parameters_3d = _parameters_of_3d(context)
         nodes.append(_node(context, "panoptic_3d", _argument(context, "params_file_3d"), parameters_3d, []))
     return nodes
 
@@ -146,9 +157,16 @@ def _arguments_of_3d(context: LaunchContext) -> list[str]:
     arguments = ["--params-file", _argument(context, "params_file_3d")]
     if namespace:
         arguments += ["-r", f"__ns:={namespace}"]
-    for name, value in _chosen_parameters(context, PARAMETERS_3D).items():
+    for name, value in _parameters_of_3d(context).items():
         arguments += ["-p", f"{name}:={json.dumps(value)}"]
     return [WITH_3D, "--ros-args", *arguments, END_OF_3D]
+
+
+def _parameters_of_3d(context: LaunchContext) -> dict[str, object]:
+    parameters = _chosen_parameters(context, PARAMETERS_3D)
+    if parameters.get("groups") == NAVIGATION:
+        parameters["groups"] = NAVIGATION_GROUPS.perform(context)
+    return parameters
 
 
 def _after_exit(event: ProcessExited, context: LaunchContext) -> list[object]:

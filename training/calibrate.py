@@ -64,11 +64,17 @@ def _report(result: CalibrationResult) -> Iterator[str]:
     yield f"{result.num_trials} settings compared on {count} images of {result.calibration.data}"
     yield ""
     yield f"{'':22}{'before':>8}{'after':>8}"
-    for name in VALUES:
+    for name in (*VALUES, "confidence_slope", "confidence_offset"):
         yield f"{name:22}{getattr(result.before, name):8g}{getattr(result.after, name):8g}"
     for name, label in (("all", "PQ"), ("things", "PQ of things"), ("stuff", "PQ of stuff")):
         before, after = (100 * getattr(score, name) for score in (result.score_before, result.score_after))
         yield f"{label:22}{before:8.1f}{after:8.1f}"
+    if result.margins is not None:
+        before, after = (
+            100 * result.margins.calibration_error(one.confidence_slope, one.confidence_offset)
+            for one in (result.before, result.after)
+        )
+        yield f"{'confidence, error %':22}{before:8.1f}{after:8.1f}"
     yield ""
     yield "The thresholds suit these images best, so report scores on others."
 

@@ -172,7 +172,7 @@ class FrameBenchmark:
         self._node = LifecycleNode(f"benchmark_{id(self)}")
         self._predictor = predictor
         camera = Camera("image", is_compressed=False, namespace="")
-        self._publisher = ResultPublisher(self._node, camera, QoSProfile(depth=2), report=_ignore)
+        self._publisher = ResultPublisher(self._node, camera, QoSProfile(depth=2), _ignore, "16UC1")
         self._camera = self._node.create_publisher(Image, "image", QoSProfile(depth=5))
         self._node.create_subscription(Image, "image", self._receive, qos_profile_sensor_data)
         self._received: Image | None = None

@@ -141,7 +141,7 @@ def _frame(
     def build() -> dict[str, Any]:
         scene = builder.build(image, view, RigidTransform(), None, settings, with_points)
         start = time.perf_counter()
-        messages = publisher.messages(Time(), "camera", scene, with_everything=True)
+        messages = publisher.messages(Time(), "camera", scene, image.segments, with_everything=True)
         made = time.perf_counter()
         for topic, message in messages:
             topic.publish(message)

@@ -240,9 +240,9 @@ class Predictor:
         """Return the result of an image on the device, in the categories of the results."""
         return self._mapped(fused.to_result(self._model_categories))
 
-    def result_from_table(self, label_map: np.ndarray, table: np.ndarray) -> PanopticResult:
-        """Return the result of a downloaded image (`FusedImage.table`), in the categories of the results."""
-        return self._mapped(result_from_table(label_map, table, self._model_categories))
+    def result_from_table(self, label_map: np.ndarray, table: np.ndarray, confidence: np.ndarray) -> PanopticResult:
+        """Return the result of a downloaded image (see `FusedImage`), in the categories of the results."""
+        return self._mapped(result_from_table(label_map, table, self._model_categories, confidence))
 
     def _mapped(self, result: PanopticResult) -> PanopticResult:
         return self._category_map.apply(result).result if self._category_map else result

@@ -51,7 +51,7 @@ def regroup(
         table[segment.id] = place + 1
     index = torch.from_numpy(result.label_map.view(np.int16))
     label_map = look_up(torch.from_numpy(table), index).numpy().view(np.uint16)
-    return PanopticResult(label_map, tuple(segments)), list(places)
+    return replace(result, label_map=label_map, segments=tuple(segments)), list(places)
 
 
 def _union(first: Segment, second: Segment) -> Segment:

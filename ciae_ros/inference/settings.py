@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +57,11 @@ class InferenceSettings:
     """Masks that keep at most this share of their pixels after overlaps with others are dropped, 0 to 1."""
     min_stuff_area: int = 4096
     """Stuff segments of fewer pixels of the original image become unlabelled."""
+    confidence_slope: float = 9.84
+    """The probability that the category of a pixel is right is a logistic function of the margin of its similarities
+    (`fusion.confidence`), slope times margin plus offset. `training.calibrate` fits it; the default is that of the
+    shipped model on held-out street scenes."""
+    confidence_offset: float = -0.68
 
     def __post_init__(self) -> None:
         for name in FRACTIONS:
@@ -64,6 +70,9 @@ class InferenceSettings:
         for name in ("max_proposals_per_level", "max_instances"):
             if not 1 <= getattr(self, name) <= 10000:
                 raise ValueError(f"{name} must be in 1..10000, not {getattr(self, name)}")
+        for name in ("confidence_slope", "confidence_offset"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, not {getattr(self, name)}")
         if self.min_stuff_area < 0:
             raise ValueError(f"min_stuff_area must not be negative, not {self.min_stuff_area}")
 
@@ -85,6 +94,8 @@ class DeviceSettings:
     def __init__(self, settings: InferenceSettings, device: torch.device) -> None:
         self.max_proposals_per_level = settings.max_proposals_per_level
         self.max_instances = settings.max_instances
+        # No user changes them while the model runs.
+        self.confidence_slope, self.confidence_offset = settings.confidence_slope, settings.confidence_offset
         # Tensors created in inference mode could not be changed outside of it.
         with torch.inference_mode(mode=False):
             self.score_threshold = torch.tensor(settings.score_threshold, dtype=torch.float32, device=device)

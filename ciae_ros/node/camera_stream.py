@@ -68,7 +68,9 @@ class CameraStream:
         self._tracker, self._tracking = Tracker(track_ids), threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._last_logged: dict[str, float] = {}
-        self.publisher = ResultPublisher(node, camera, output_qos(parameters), self._report)
+        self.publisher = ResultPublisher(
+            node, camera, output_qos(parameters), self._report, parameters.semantic_encoding
+        )
 
     @property
     def topic(self) -> str:

@@ -24,9 +24,11 @@ CERTAIN_OVERLAP = 0.5
 CATEGORY_PENALTY = 0.3
 """Reduction for different categories."""
 QUERY_WEIGHT = 0.3
-"""Reduction for queries that differ by `QUERY_RANGE` or more, without overlap; with more of it they matter less."""
+"""Reduction for clearly different queries, without overlap; with more of it they matter less."""
+QUERY_TOLERANCE = 0.05
+"""Difference of queries, 1 - cosine, that is usual for the same object after some frames."""
 QUERY_RANGE = 0.1
-"""Difference of queries, 1 - cosine; that of the same object is usually below 0.01 from frame to frame."""
+"""Difference beyond `QUERY_TOLERANCE` at which queries are clearly different."""
 GAP_PENALTY = 0.4
 """Reduction for a track whose thing has not been seen for the longest gap; others are reduced in proportion."""
 MIN_AFFINITY = 0.05
@@ -56,7 +58,7 @@ def affinity(similarities: Similarities) -> np.ndarray:
     is_possible |= overlap > CERTAIN_OVERLAP
     total = overlap + DISTANCE_WEIGHT * np.exp(-0.5 * (distance / DISTANCE_SCALE) ** 2)
     total -= CATEGORY_PENALTY * ~same_category
-    total -= QUERY_WEIGHT * (1 - overlap) * np.minimum(query_difference / QUERY_RANGE, 1)
+    total -= QUERY_WEIGHT * (1 - overlap) * np.clip((query_difference - QUERY_TOLERANCE) / QUERY_RANGE, 0, 1)
     total -= GAP_PENALTY * gap
     return np.where(is_possible, np.maximum(total, 0), 0)
 

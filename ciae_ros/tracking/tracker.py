@@ -85,7 +85,7 @@ class Tracker:
         segments = list(result.segments)
         for number, track_id in zip(things.numbers.tolist(), ids.tolist(), strict=True):
             segments[number - 1] = replace(segments[number - 1], track_id=track_id)
-        return PanopticResult(result.label_map, tuple(segments))
+        return replace(result, segments=tuple(segments))
 
     def _forget(self, stamp: float, max_gap: float) -> None:
         """Forget tracks whose things were not seen for too long."""

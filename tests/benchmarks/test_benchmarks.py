@@ -198,6 +198,13 @@ def test_frame(tmp_path: Path, images: Path, ros_environment: dict[str, str]) ->
         assert 0 < row["all_but_network"] < 1
 
 
+def test_tracking(tmp_path: Path, images: Path) -> None:
+    results = measure("tracking", tmp_path, images, rounds=1)
+    assert [row["name"] for row in results["rows"]] == ["10 things", "50 things", "50 things, without images"]
+    for row in results["rows"]:
+        check_spread(row["frame"])
+
+
 def test_scene(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
     results = measure("scene", tmp_path, images, rounds=1)
     found = {row["name"]: row for row in results["rows"]}

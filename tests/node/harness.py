@@ -160,6 +160,7 @@ class Client(Node):
         self.segments: dict[int, PanopticSegments] = {}
         self.overlays: dict[int, Image] = {}
         self.semantics: dict[int, Image] = {}
+        self.confidences: dict[int, Image] = {}
         self.arrivals: dict[int, float] = {}
         self.counts: dict[str, str] = {}
         self.statuses: dict[str, DiagnosticStatus] = {}
@@ -172,6 +173,7 @@ class Client(Node):
         """Subscribe to topics that are published only with a subscriber."""
         self.create_subscription(Image, f"{self._outputs}/overlay", self._keep(self.overlays), 10)
         self.create_subscription(Image, f"{self._outputs}/semantic", self._keep(self.semantics), 10)
+        self.create_subscription(Image, f"{self._outputs}/confidence", self._keep(self.confidences), 10)
 
     def publish(self, pixels: np.ndarray, stamp: int, encoding: str = "bgr8") -> None:
         """Publish an image with a stamp in nanoseconds."""

@@ -60,4 +60,5 @@ class TrueLabels:
             score=torch.full((count,), 0.9),
             statistics=SegmentStatistics(*(field[1:] for field in statistics)),
             queries=torch.empty(count, 0),
+            confidence=torch.empty(0, 0, dtype=torch.uint8),
         )

@@ -72,6 +72,7 @@ def segments(stamp: int, frame: str, labels: np.ndarray, found: Sequence[Labelle
                 score=one.score,
                 area=int(np.count_nonzero(labels == one.id)),
                 box=RegionOfInterest(x_offset=one.box[0], y_offset=one.box[1], width=one.box[2], height=one.box[3]),
+                track_id=one.track_id,
             )
             for one in found
         ],

@@ -17,6 +17,7 @@ from ciae_ros.core.coco_panoptic import PanopticAnnotations
 from ciae_ros.inference import Calibration, InferenceSettings, Predictor
 from ciae_ros.replay.metrics.matching import FN, FP, TP, score_frame
 from ciae_ros.replay.metrics.quality import class_scores
+from training.evaluation.confidence_fit import MarginCounts, count_margins, fit, flat
 from training.evaluation.recorded_outputs import RecordedOutputs, record_outputs
 from training.evaluation.runner import check_annotations
 
@@ -57,13 +58,16 @@ class CalibrationResult:
     """Number of settings that were compared."""
     calibration: Calibration
     """The images, to be stored with the thresholds."""
+    margins: MarginCounts | None
+    """Margins on the images; None of models without confidence."""
 
 
 def calibrate(predictor: Predictor, annotations: PanopticAnnotations, image_folder: Path) -> CalibrationResult:
     """Choose the thresholds with the highest PQ, beginning with those of the predictor.
 
     One setting after the other is set to its best value of `VALUES` until none improves the PQ by more than the
-    standard error of the gain: differences that depend on a few of the images do not count. The network runs once on
+    standard error of the gain: differences that depend on a few of the images do not count. The function of the
+    confidence is fitted with the chosen thresholds. The network runs once on
     each image; its outputs are in a temporary folder (`TMPDIR`) meanwhile.
 
     Args:
@@ -82,12 +86,18 @@ def calibrate(predictor: Predictor, annotations: PanopticAnnotations, image_fold
         with tqdm(unit=" settings", disable=None) as bar:
             search = _Search(outputs, bar)
             best = search.best(predictor.settings)
+        margins = count_margins(outputs.segment(flat(best)))
+    after = best
+    if margins is not None:
+        slope, offset = fit(margins)
+        after = best.override(confidence_slope=slope, confidence_offset=offset)
     return CalibrationResult(
         before=predictor.settings,
-        after=best,
+        after=after,
         score_before=search.score(predictor.settings),
         score_after=search.score(best),
         num_trials=search.num_trials,
+        margins=margins,
         calibration=Calibration(annotations.path.name, frozenset(image_digests(annotations, image_folder))),
     )
 

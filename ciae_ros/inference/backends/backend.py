@@ -44,6 +44,9 @@ class Backend(Protocol):
     def embedding_dim(self) -> int:
         """Dimension of the `embedding` that the outputs of the network have; 0 if they have none."""
 
+    def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
+        """Return the size of `FusedImage.confidence` of an image; 0, 0 if there is none."""
+
     def max_segments(self, settings: InferenceSettings) -> int:
         """Return the maximum number of rows of `FusedImage.table`."""
 

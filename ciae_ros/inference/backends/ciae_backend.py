@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ciae_ros.inference.backends.backend import ResultSize, Settings, min_stuff_area, result_geometry
+from ciae_ros.inference.fusion.confidence import map_size
 from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.inference.fusion.fusion import fuse
 from ciae_ros.inference.geometry import ImageGeometry
@@ -47,6 +48,9 @@ class CiaeBackend:
     def supports_graph_capture(self) -> bool:
         return self.network.supports_graph_capture
 
+    def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
+        return (0, 0) if self.config.semantic_branch else map_size(geometry)
+
     def max_segments(self, settings: InferenceSettings) -> int:
         return self.config.num_stuff_classes + settings.max_instances
 
@@ -72,6 +76,7 @@ class CiaeBackend:
                 min_stuff_area(settings, geometry, result_size),
                 result_geometry(geometry, result_size),
                 outputs.semantic_logits_of(index),
+                settings,
             )
             for index, (found, geometry) in enumerate(zip(proposals, geometries, strict=True))
         ]

@@ -41,6 +41,9 @@ class MaskBackend:
     def runtime(self) -> str:
         return self._network.runtime
 
+    def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
+        return 0, 0
+
     def max_segments(self, settings: InferenceSettings) -> int:
         return self._num_queries
 

@@ -46,6 +46,9 @@ class FusedImage:
     statistics: SegmentStatistics
     queries: Tensor
     """(Q, D) float32 of unit length; D is 0 if the network has no pixel embeddings."""
+    confidence: Tensor
+    """(h, w) uint8 probability that the category is right, 255 for 1, of a map that is as large as the image when it is
+    enlarged; (0, 0) if it is not known."""
 
     def table(self) -> Tensor:
         """Return all fields but the map as (Q, 10 + D) float64, which represents them exactly, for a single copy."""
@@ -62,20 +65,23 @@ class FusedImage:
             NotFiniteError: the network's output was not finite.
         """
         label_map = self.label_map.cpu().numpy().view(np.uint16)
-        return result_from_table(label_map, self.table().cpu().numpy(), categories)
+        return result_from_table(label_map, self.table().cpu().numpy(), categories, self.confidence.cpu().numpy())
 
 
 TABLE_COLUMNS = 10
 """Number of columns of `FusedImage.table` before the queries."""
 
 
-def result_from_table(label_map: np.ndarray, table: np.ndarray, categories: CategorySet) -> PanopticResult:
+def result_from_table(
+    label_map: np.ndarray, table: np.ndarray, categories: CategorySet, confidence: np.ndarray
+) -> PanopticResult:
     """Build the panoptic result from a table of segments.
 
     Args:
         label_map: (H, W) uint16; becomes part of the result without a copy.
         table: from `FusedImage.table`; additional rows of zeros are ignored.
         categories: categories of the model.
+        confidence: `FusedImage.confidence`.
 
     Raises:
         NotFiniteError: the network's output was not finite.
@@ -106,7 +112,7 @@ def result_from_table(label_map: np.ndarray, table: np.ndarray, categories: Cate
             strict=True,
         )
     )
-    return PanopticResult(label_map, tuple(segments))
+    return PanopticResult(label_map, tuple(segments), confidence if confidence.size else None)
 
 
 def zero_if_finite(*maps: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ciae_ros.inference.fusion.assignment import assign_pixels
+from ciae_ros.inference.fusion.confidence import confidence, margins
 from ciae_ros.inference.fusion.fused_image import FusedImage, NotFiniteError, look_up, zero_if_finite
 from ciae_ros.inference.fusion.sampling_grid import sampling_grid
 from ciae_ros.inference.fusion.segment_statistics import SegmentStatistics, segment_statistics
@@ -19,6 +20,7 @@ from ciae_ros.inference.fusion.semantic_assignment import assign_by_semantics
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.proposals.selection import Proposals
+from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.model.category_memory import CategoryMemory
 from ciae_ros.model.config import ModelConfig
 
@@ -45,6 +47,7 @@ def fuse(
     min_stuff_area: float | Tensor,
     geometry: ImageGeometry,
     semantic_logits: Tensor | None = None,
+    settings: InferenceSettings | DeviceSettings | None = None,
 ) -> FusedImage:
     """Assign every pixel to a proposed instance or a stuff class and drop small stuff segments.
 
@@ -56,12 +59,13 @@ def fuse(
         min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: geometry of the image.
         semantic_logits: (S + 1, h, w) of models with a semantic branch (Table III).
+        settings: have the function that turns margins into confidence; None for the default.
     """
     queries, classes = proposals.queries, proposals.classes
     if config.instance_category == "embedding":
         classes = (queries.float() @ memory.things.float().T).argmax(dim=1)
     instances = Instances(queries, proposals.boxes, classes, proposals.scores)
-    return fuse_instances(embedding, instances, memory.stuff, min_stuff_area, geometry, semantic_logits)
+    return fuse_instances(embedding, instances, memory.stuff, min_stuff_area, geometry, semantic_logits, settings)
 
 
 def fuse_instances(
@@ -71,6 +75,7 @@ def fuse_instances(
     min_stuff_area: float | Tensor,
     geometry: ImageGeometry,
     semantic_logits: Tensor | None = None,
+    settings: InferenceSettings | DeviceSettings | None = None,
 ) -> FusedImage:
     """Fuse instances with given queries and classes; see `fuse`.
 
@@ -81,6 +86,7 @@ def fuse_instances(
         min_stuff_area: stuff segments of fewer pixels of the result become unlabelled; a number or a tensor ().
         geometry: geometry of the image.
         semantic_logits: (S + 1, h, w) of models with a semantic branch (Table III).
+        settings: have the function that turns margins into confidence; None for the default.
 
     Raises:
         NotFiniteError: the map or the logits are not finite; on a CUDA device this is raised when the result is read.
@@ -98,16 +104,24 @@ def fuse_instances(
         else:
             winners = assign_by_semantics(embedding, semantic_logits, instances.queries, instances.boxes, geometry)
         statistics = segment_statistics(winners, len(queries))
+    category = torch.cat((torch.arange(num_stuff, device=winners.device), instances.classes + num_stuff))
+    stuff_score = instances.scores.new_ones(num_stuff)
+    at_samples = torch.empty(0, 0, dtype=torch.uint8, device=winners.device)
+    if semantic_logits is None:
+        found = margins(embedding, queries, category, instances.boxes)
+        at_samples, of_query = confidence(found, len(queries), settings or InferenceSettings(), geometry)
+        stuff_score = of_query[:num_stuff]
     is_segment = statistics.area > 0
     is_segment[:num_stuff] &= statistics.area[:num_stuff] >= min_stuff_area
     segment_id = is_segment.cumsum(dim=0) * is_segment
     return FusedImage(
         label_map=look_up(segment_id.to(torch.int16), winners),
         segment_id=segment_id,
-        category=torch.cat((torch.arange(num_stuff, device=winners.device), instances.classes + num_stuff)),
-        score=torch.cat((instances.scores.new_ones(num_stuff), instances.scores)) + zero,
+        category=category,
+        score=torch.cat((stuff_score, instances.scores)) + zero,
         statistics=statistics,
         queries=queries,
+        confidence=at_samples,
     )
 
 

@@ -90,6 +90,7 @@ def merge_masks(
         score=queries.score + zero,
         statistics=merged,
         queries=queries.score.new_empty(len(queries.score), 0),
+        confidence=torch.empty(0, 0, dtype=torch.uint8, device=zero.device),
     )
 
 

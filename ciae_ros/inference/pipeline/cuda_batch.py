@@ -109,8 +109,12 @@ class CudaBatch:
 
     def results(self) -> list[PanopticResult]:
         return [
-            self._predictor.result_from_table(labels.numpy().view(np.uint16).copy(), table.numpy())
-            for labels, table in zip(self._buffers.host_label_maps, self._buffers.host_tables, strict=True)
+            self._predictor.result_from_table(
+                labels.numpy().view(np.uint16).copy(), table.numpy(), confidence.numpy().copy()
+            )
+            for labels, table, confidence in zip(
+                self._buffers.host_label_maps, self._buffers.host_tables, self._buffers.host_confidences, strict=True
+            )
         ]
 
     def stage_times(self, result_seconds: float) -> StageTimes:

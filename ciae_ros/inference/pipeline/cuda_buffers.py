@@ -61,23 +61,28 @@ class CudaBuffers:
         table_shape = predictor.backend.max_segments(settings), TABLE_COLUMNS + predictor.backend.embedding_dim
         self._label_maps = [torch.empty(size, dtype=torch.int16, device=device) for size in sizes]
         self._tables = [torch.empty(table_shape, dtype=torch.float64, device=device) for _ in sizes]
+        confidence_sizes = [predictor.backend.confidence_size(geometry) for geometry in geometries]
+        self._confidences = [torch.empty(size, dtype=torch.uint8, device=device) for size in confidence_sizes]
         self.host_images: list[Tensor] = []
         self.host_label_maps: list[Tensor] = []
         self.host_tables: list[Tensor] = []
+        self.host_confidences: list[Tensor] = []
         # External: recorded again at every replay when they are in a graph.
         self.lap_events = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def attach(self, memory: PinnedMemory) -> None:
         """Use this memory for uploads and downloads until it is attached to other buffers."""
-        on_device = self._images, self._label_maps, self._tables
+        on_device = self._images, self._label_maps, self._tables, self._confidences
         layouts = [(tensor.shape, tensor.dtype) for tensors in on_device for tensor in tensors]
         host = iter(memory.allocate(layouts))
-        self.host_images, self.host_label_maps, self.host_tables = (list(islice(host, len(each))) for each in on_device)
+        self.host_images, self.host_label_maps, self.host_tables, self.host_confidences = (
+            list(islice(host, len(each))) for each in on_device
+        )
 
     def detach(self) -> None:
         """Drop the references to pinned memory."""
-        self.host_images, self.host_label_maps, self.host_tables = [], [], []
+        self.host_images, self.host_label_maps, self.host_tables, self.host_confidences = [], [], [], []
 
     @property
     def has_graph(self) -> bool:
@@ -123,17 +128,23 @@ class CudaBuffers:
         self._graph = graph
 
     def download(self) -> None:
-        """Copy label maps and tables to `host_label_maps` and `host_tables`."""
-        for host, on_device in zip(self.host_label_maps, self._label_maps, strict=True):
-            host.copy_(on_device, non_blocking=True)
-        for host, on_device in zip(self.host_tables, self._tables, strict=True):
-            host.copy_(on_device, non_blocking=True)
+        """Copy label maps, tables and confidences to their `host_` buffers."""
+        for to, buffers in (
+            (self.host_label_maps, self._label_maps),
+            (self.host_tables, self._tables),
+            (self.host_confidences, self._confidences),
+        ):
+            for host, on_device in zip(to, buffers, strict=True):
+                host.copy_(on_device, non_blocking=True)
 
     @torch.inference_mode()
     def _compute(self, settings: InferenceSettings | DeviceSettings) -> None:
         fused = self._predictor.compute(self._batch, self._geometries, settings, _EventClock(self.lap_events))
-        for labels, table, image in zip(self._label_maps, self._tables, fused, strict=True):
+        for labels, table, confidence, image in zip(
+            self._label_maps, self._tables, self._confidences, fused, strict=True
+        ):
             labels.copy_(image.label_map)
+            confidence.copy_(image.confidence)
             rows = image.table()
             table[: len(rows)] = rows
             table[len(rows) :] = 0

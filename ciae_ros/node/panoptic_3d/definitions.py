@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ciae_ros.camera.camera_image import MAX_PIXELS
 from ciae_ros.camera.camera_topics import camera_info_topic
 from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.parameters.fields import RELIABILITIES, ParameterSet, parameter
 from ciae_ros.spatial.boxes import ALIGNMENTS, Alignment, BoxSettings
+from ciae_ros.spatial.category_groups import CategoryGroups, CategoryGroupsError
 from ciae_ros.spatial.depth_cleaning import DepthLimits
 from ciae_ros.spatial.object_range import DepthGap
 from ciae_ros.spatial.objects import ObjectSettings
@@ -142,6 +144,12 @@ class Panoptic3dParameters(ParameterSet):
         name="points.packed_label",
     )
 
+    groups: str = parameter(
+        "",
+        "YAML file of groups of categories, such as config/navigation_groups.yaml; the points of each are published on "
+        "~/points/NAME. Empty: none.",
+    )
+
     alignment: Alignment = parameter(
         "camera",
         "Axes of boxes: camera; gravity: those of gravity_frame; oriented: upright, along the object.",
@@ -257,8 +265,10 @@ class Panoptic3dParameters(ParameterSet):
         """Refuse combinations that cannot work.
 
         Raises:
-            ParameterError: neither depth nor points has a topic, gravity is needed but unknown, or no depth is valid.
+            ParameterError: neither depth nor points has a topic, gravity is needed but unknown, no depth is valid, or
+                the groups cannot be read.
         """
+        _ = self.category_groups
         if not self.depth and not self.points:
             raise ParameterError("parameter depth: give a topic of depth images, or one of points")
         if self.alignment == "gravity" and not self.gravity_frame:
@@ -267,6 +277,18 @@ class Panoptic3dParameters(ParameterSet):
             raise ParameterError(
                 f"parameter depth.nearest: {self.nearest} must be less than depth.farthest ({self.farthest})"
             )
+
+    @property
+    def category_groups(self) -> CategoryGroups | None:
+        """Groups of categories; None if there are none.
+
+        Raises:
+            ParameterError: the file cannot be read, or its content is invalid.
+        """
+        try:
+            return CategoryGroups.load(Path(self.groups).expanduser()) if self.groups else None
+        except (CategoryGroupsError, RuntimeError) as error:
+            raise ParameterError(f"parameter groups: {error}") from None
 
     @property
     def is_depth_compressed(self) -> bool:

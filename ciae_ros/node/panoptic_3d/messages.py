@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -94,6 +95,33 @@ def cloud_message(header: Header, scene: Scene) -> PointCloud2:
         row_step=4 * words * width,
         # Only points in the form of an image include some of NaN.
         is_dense=height == 1,
+    )
+
+
+def coordinates_message(header: Header, points: np.ndarray) -> PointCloud2:
+    """Create the cloud of points without labels.
+
+    Args:
+        header: stamp of the image and frame of the points.
+        points: (N, 3) float32.
+    """
+    data = array("B")
+    data.frombytes(points.data.cast("B") if len(points) else b"")
+    fields = [
+        PointField(name=name, offset=4 * place, datatype=PointField.FLOAT32, count=1)
+        for place, name in enumerate("xyz")
+    ]
+    return message_with_data(
+        PointCloud2,
+        data,
+        header=header,
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(points),
+        is_dense=True,
     )
 
 

@@ -85,7 +85,7 @@ class Panoptic3dNode(ManagedNode):
         reliability = ReliabilityPolicy[parameters.output_reliability.upper()]
         qos = QoSProfile(depth=parameters.output_depth, reliability=reliability)
         SceneBuilder().warm_up(parameters.scene_settings)
-        self._publisher = ScenePublisher(self, qos, self._report)
+        self._publisher = ScenePublisher(self, qos, self._report, parameters.category_groups)
 
     def _activate(self) -> None:
         """Subscribe and start to process."""

@@ -163,7 +163,7 @@ class FrameProcessor:
         for frame in reversed(self._waiting):
             is_last_try = time.perf_counter() - frame.arrival >= self._parameters().sync_timeout
             try:
-                found = self._assembly.assemble(frame.source, self._publisher.wants_points, is_last_try)
+                found = self._assembly.assemble(frame.source, self._publisher.wants_colors, is_last_try)
             except IncompleteFrameError as error:
                 if is_last_try or not error.may_arrive:
                     self._waiting.remove(frame)
@@ -184,7 +184,7 @@ class FrameProcessor:
             converted = time.perf_counter()
             scene = self._build(found, image, view)
             built = time.perf_counter()
-            self._publisher.publish(found.source.header.stamp, found.result_frame, scene)
+            self._publisher.publish(found.source.header.stamp, found.result_frame, scene, image.segments)
         except UnusableImageError as error:
             self._drop(error.kind, str(error))
             return
@@ -217,7 +217,7 @@ class FrameProcessor:
         parameters = self._parameters()
         labels, segments = found.source.read()
         camera = self._models.get(found.calibration, labels.shape, parameters.rectified)
-        colors = self._read_colors(found, parameters) if self._publisher.wants_points else None
+        colors = self._read_colors(found, parameters) if self._publisher.wants_colors else None
         image = LabelledImage(labels, segments, camera, colors)
         if isinstance(found.depth, PointCloud2):
             points = read_coordinates(found.depth, parameters.max_pixels)

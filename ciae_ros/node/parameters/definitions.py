@@ -19,6 +19,7 @@ from ciae_ros.node.parameters.fields import RELIABILITIES, ParameterSet, paramet
 from ciae_ros.tracking.tracker import MAX_GAP
 from ciae_ros.visualization import OverlayStyle
 
+SEMANTIC_ENCODINGS = ("16UC1", "mono8")
 MAX_LENGTH = 16384
 """Maximum side of an expected image in pixels."""
 
@@ -135,6 +136,13 @@ class NodeParameters(ParameterSet):
         "Categories to merge under new names, such as 'vehicle = car, truck, bus'; the id of the first one remains. "
         "['']: none.",
         changeable=True,
+    )
+
+    semantic_encoding: str = parameter(
+        SEMANTIC_ENCODINGS[0],
+        "Encoding of ~/semantic; mono8 is what the semantic layers of Nav2 read, for category ids up to 255.",
+        name="semantic.encoding",
+        choices=SEMANTIC_ENCODINGS,
     )
 
     tracking: bool = parameter(
@@ -286,12 +294,20 @@ class NodeParameters(ParameterSet):
         """Return the selection of a model's categories.
 
         Raises:
-            ParameterError: a name is unknown or used twice, or things would be merged with stuff.
+            ParameterError: a name is unknown or used twice, things would be merged with stuff, or the semantic image
+                cannot hold an id.
         """
         try:
-            return CategorySelection(categories, self.merged_classes, [name for name in self.classes if name])
+            found = CategorySelection(categories, self.merged_classes, [name for name in self.classes if name])
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
+        last = max(found.categories, key=lambda one: one.id)
+        if self.semantic_encoding == "mono8" and last.id > 255:
+            raise ParameterError(
+                f"parameter semantic.encoding: mono8 cannot hold the id {last.id} of {last.name!r}: use 16UC1, or "
+                "leave it out by classes"
+            )
+        return found
 
     @property
     def merged_classes(self) -> dict[str, list[str]]:

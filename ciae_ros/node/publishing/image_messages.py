@@ -20,6 +20,16 @@ def label_image(header: Header, labels: np.ndarray) -> Image:
     return _image(header, labels, "16UC1")
 
 
+def semantic_image(header: Header, ids: np.ndarray, encoding: str) -> Image:
+    """Create an image of category ids (H, W) uint16, as 16UC1 or, if none is above 255, mono8."""
+    return byte_image(header, ids.astype(np.uint8)) if encoding == "mono8" else label_image(header, ids)
+
+
+def byte_image(header: Header, values: np.ndarray) -> Image:
+    """Create a mono8 image of (H, W) uint8."""
+    return _image(header, values, "mono8")
+
+
 def bgr_image(header: Header, pixels: np.ndarray) -> Image:
     """Create a bgr8 image of (H, W, 3) uint8."""
     return _image(header, pixels, "bgr8")

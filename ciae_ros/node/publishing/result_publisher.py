@@ -22,7 +22,7 @@ from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.inference import Category, PanopticResult
 from ciae_ros.node.camera_calibration import labels_camera_info
 from ciae_ros.node.cameras import Camera
-from ciae_ros.node.publishing.image_messages import bgr_image, label_image
+from ciae_ros.node.publishing.image_messages import bgr_image, byte_image, label_image, semantic_image
 from ciae_ros.node.publishing.messages import (
     Detection2DArray,
     LabelInfo,
@@ -53,7 +53,7 @@ OnResult = Callable[[Camera, SegmentedFrame, CameraInfo | None], None]
 class ResultPublisher:
     """Publishes each result with its image's header: labels and segments always, others if they are subscribed to."""
 
-    def __init__(self, node: Node, camera: Camera, qos: QoSProfile, report: Report) -> None:
+    def __init__(self, node: Node, camera: Camera, qos: QoSProfile, report: Report, semantic_encoding: str) -> None:
         """Create the publishers.
 
         Args:
@@ -61,7 +61,9 @@ class ResultPublisher:
             camera: determines the names of the topics.
             qos: QoS of all topics with frames.
             report: called when a subscriber requests incompatible QoS.
+            semantic_encoding: encoding of the semantic image, 16UC1 or mono8.
         """
+        self._semantic_encoding = semantic_encoding
         self._node = node
         self._camera = camera
         self._qos, self._report = qos, report
@@ -69,6 +71,7 @@ class ResultPublisher:
         self._segments = self._create(PanopticSegments, "segments")
         self._run_lengths = self._create(RunLengthLabels, "labels/run_lengths")
         self._semantic = self._create(Image, "semantic")
+        self._confidence = self._create(Image, "confidence")
         self._overlay = self._create(Image, "overlay")
         self._camera_info = self._create(CameraInfo, "camera_info")
         self._detections = self._create(Detection2DArray, "detections") if Detection2DArray else None
@@ -120,7 +123,9 @@ class ResultPublisher:
         if self._run_lengths.get_subscription_count():
             yield self._run_lengths, run_length_labels(header, result.label_map)
         if self._semantic.get_subscription_count():
-            yield self._semantic, label_image(header, result.semantic_map())
+            yield self._semantic, semantic_image(header, result.semantic_map(), self._semantic_encoding)
+        if self._confidence.get_subscription_count():
+            yield self._confidence, byte_image(header, result.confidence_map())
         if self._overlay.get_subscription_count():
             yield self._overlay, bgr_image(header, render_overlay(frame, style, note))
 
@@ -136,6 +141,7 @@ class ResultPublisher:
             self._segments,
             self._run_lengths,
             self._semantic,
+            self._confidence,
             self._overlay,
             self._camera_info,
             self._detections,
