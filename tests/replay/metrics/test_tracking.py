@@ -202,6 +202,15 @@ def test_results_on_crowds_and_void_are_neither_right_nor_wrong() -> None:
     assert list(video_panoptic_quality(overlaps).values()) == pytest.approx([1, 1, 1, 1], abs=0.02)
 
 
+def test_stq_ignores_ids_on_crowds_but_not_on_void() -> None:
+    on_crowd = [*pairs(DRIVE, DRIVE), (truth_of(frame({-1: (30, CAR)}), crowds=[3]), frame({1: (30, CAR)}))]
+    assert segmentation_and_tracking_quality(overlaps_of(on_crowd)).association == pytest.approx(1)
+    void = frame({1: (30, CAR)}).label_map == 3
+    on_void = [*pairs(DRIVE, DRIVE), (truth_of(frame({1: (30, CAR)}), void=void), frame({1: (30, CAR)}))]
+    # As in the reference: the car has a seventh of its pixels on void.
+    assert segmentation_and_tracking_quality(overlaps_of(on_void)).association == pytest.approx((1 + 6 / 7) / 2)
+
+
 def run_of(overlaps: pd.DataFrame) -> EvaluationRun:
     return replace(tables.run([tables.frame(0)], []), overlaps=overlaps, categories=CATEGORIES)
 
