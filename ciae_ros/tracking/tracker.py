@@ -20,6 +20,8 @@ from ciae_ros.tracking.things import Things, thing_map, things_of
 
 MAX_GAP = 2.0
 """Default of the seconds for which a track is kept while its thing is not seen."""
+MAX_BACKWARD_STEP = 0.5
+"""Seconds by which a stamp may precede the one before."""
 MAX_UNSEEN = 200
 """Maximum number of tracks whose things are not seen, which bounds the cost if stamps do not advance."""
 POSITION_TOLERANCE = 0.5
@@ -65,7 +67,7 @@ class Tracker:
     ) -> PanopticResult:
         """Return the result of the next frame with the ids of its things.
 
-        The tracks begin anew if time runs backwards or the size of the result changes.
+        The tracks begin anew if time runs back by more than `MAX_BACKWARD_STEP` or the size of the result changes.
 
         Args:
             result: result of the frame.
@@ -74,8 +76,10 @@ class Tracker:
                 None: the camera stands still.
             max_gap: seconds for which a track is kept while its thing is not seen.
         """
-        if stamp < self._stamp or result.label_map.shape != self._shape:
+        if stamp < self._stamp - MAX_BACKWARD_STEP or result.label_map.shape != self._shape:
             self.reset()
+        # The stamps of some drivers are not quite in order.
+        stamp = max(stamp, self._stamp)
         self._shape = result.label_map.shape
         self._forget(stamp, max_gap)
         self._predict(stamp, result, image)

@@ -46,7 +46,8 @@ def test_one_argument_starts_the_3d_node_in_its_own_or_the_same_process(
 ) -> None:
     arguments = "model:=untrained/light_512", "device:=cpu", "image_topic:=/camera/image_raw", "namespace:=/robot"
     arguments_3d = f"panoptic_3d:={where}", "depth:=/depth/image_raw", "color_image:=/camera/image_raw"
-    process = launch(workspace, tmp_path, "panoptic.launch.py", *arguments, *arguments_3d)
+    navigation = "groups:=navigation", "semantic_encoding:=mono8"
+    process = launch(workspace, tmp_path, "panoptic.launch.py", *arguments, *arguments_3d, *navigation)
     try:
         client.advertise(
             ("/camera/camera_info", CameraInfo),
@@ -66,6 +67,9 @@ def test_one_argument_starts_the_3d_node_in_its_own_or_the_same_process(
         children = psutil.Process(process.pid).children(recursive=True)
         assert sum("panoptic_" in " ".join(child.cmdline()) for child in children) == processes
         assert "boxes.alignment" in ros2(workspace, "param", "list", "/robot/panoptic_3d")
+        assert "mono8" in ros2(workspace, "param", "get", "/robot/panoptic_node", "semantic.encoding")
+        topics = {name for name, _ in client.get_topic_names_and_types()}
+        assert {f"/robot/panoptic_3d/points/{name}" for name in ("traversable", "dynamic", "obstacle")} <= topics
     finally:
         output = interrupt(process)
     assert process.returncode == 0, output

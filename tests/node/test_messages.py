@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,9 +65,19 @@ def test_segments_message_describes_each_segment() -> None:
 @pytest.mark.skipif(Detection2DArray is None, reason="needs vision_msgs, which a ROS distribution has")
 def test_detections_are_the_things() -> None:
     (detection,) = detections_message(HEADER, result()).detections
+    assert detection.id == "", "it is not tracked"
     assert detection.id == ""
     assert detection.results[0].hypothesis.class_id == str(CATEGORIES.things[0].id)
     assert detection.results[0].hypothesis.score == pytest.approx(0.75)
     assert (detection.bbox.size_x, detection.bbox.size_y) == (6.0, 3.0)
     # Pixels 4 to 9 and 2 to 4.
     assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == (6.5, 3.0)
+
+
+@pytest.mark.skipif(Detection2DArray is None, reason="needs vision_msgs")
+def test_the_id_of_a_detection_is_that_of_its_track() -> None:
+    found = result()
+    tracked = replace(found, segments=tuple(replace(one, track_id=70_001) for one in found.segments))
+    (detection,) = detections_message(HEADER, tracked).detections
+    assert detection.id == "70001"
+    assert [one.track_id for one in segments_message(HEADER, tracked, "model").segments] == [70_001, 70_001]

@@ -121,7 +121,14 @@ def test_several_trackers_share_a_source_of_ids() -> None:
 def test_time_that_runs_backwards_begins_anew() -> None:
     tracker, here = Tracker(), frame(Block(100, 60, 30, 30))
     tracker.update(here, 100.0)
-    assert track_ids(tracker.update(here, 99.9)) == [2]
+    assert track_ids(tracker.update(here, 99.0)) == [2]
+
+
+def test_stamps_that_are_not_quite_in_order_do_no_harm() -> None:
+    tracker = Tracker()
+    for number in range(12):
+        stamp = PERIOD * number + 0.15 * (-1) ** number
+        assert track_ids(tracker.update(frame(Block(20 + 4 * number, 60, 24, 40)), stamp)) == [1]
 
 
 def test_another_size_begins_anew() -> None:

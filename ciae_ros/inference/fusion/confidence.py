@@ -87,7 +87,8 @@ def confidence(
     sums = probability.new_zeros(2, num_queries)
     sums[0].index_add_(0, winner, probability.flatten())
     sums[1].index_add_(0, winner, torch.ones_like(probability).flatten())
-    of_query = torch.where(sums[1] > 0, sums[0] / sums[1], torch.sigmoid(0 * sums[0] + settings.confidence_offset))
+    without_margin = 1 / (1 + math.exp(-settings.confidence_offset))
+    of_query = torch.where(sums[1] > 0, sums[0] / sums[1], without_margin)
     return Confidence((255 * probability).round().to(torch.uint8), of_query)
 
 
