@@ -41,6 +41,7 @@ ELSEWHERE = {
     "ros2 security": "tests/node/test_sros2.py, where there is ros2cli",
     "ros2 topic": "a ROS distribution",
     "ros2 param": "a ROS distribution; tests/node/test_category_selection_in_the_node.py sets the same parameter",
+    "ros2 service": "a ROS distribution; tests/node/test_tracking.py calls the same service",
     "python -m training.label drive.mcap --teacher hf://": "needs the hub; tests/training/labeling walks through it",
     "hf download": "needs the hub; tests/inference/loading/test_hub.py downloads from one of its own",
     "export": "needs the commands of a ROS distribution",
