@@ -40,6 +40,7 @@ from ciae_ros.node.parameters.fields import field_names
 from ciae_ros.node.parameters.values import check_changes, read_parameters
 from ciae_ros.node.publishing.result_publisher import OnResult
 from ciae_ros.node.segmenter import Segmenter
+from ciae_ros.tracking.warm_up import warm_up as warm_up_tracker
 
 
 class PanopticNode(ManagedNode):
@@ -89,6 +90,7 @@ class PanopticNode(ManagedNode):
         parameters.category_selection(predictor.categories)
         pipeline = self._pipeline = StreamPipeline(predictor)
         self._max_batch = warm_up(pipeline, parameters, len(cameras), self.get_logger().info)
+        warm_up_tracker()
         self.get_logger().info(
             f"model {predictor.name} ({predictor.digest}) on {predictor.device_name}, {predictor.precision}; "
             f"at most {self._max_batch} images at once"

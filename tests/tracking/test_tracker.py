@@ -13,7 +13,9 @@ import pytest
 
 from ciae_ros.core.categories import Category
 from ciae_ros.core.result import PanopticResult
+from ciae_ros.tracking import mask_samples
 from ciae_ros.tracking.tracker import MAX_UNSEEN, Tracker
+from ciae_ros.tracking.warm_up import warm_up
 from tests.tracking.frames import CAR, HEIGHT, TRUCK, WIDTH, Block, frame, track_ids
 
 PERIOD = 0.1
@@ -166,3 +168,15 @@ def test_the_motion_of_the_camera_is_compensated() -> None:
 
     assert ids(with_image=True) == {1, 2, 3}
     assert ids(with_image=False) != {1, 2, 3}
+
+
+def test_nothing_is_compiled_after_the_warm_up() -> None:
+    warm_up()
+    kernels = mask_samples._sample, mask_samples._add_areas
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    assert min(compiled) > 0
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    tracker = Tracker()
+    for number in range(3):
+        tracker.update(frame(Block(20 + 4 * number, 60, 24, 40)), PERIOD * number, image)
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
