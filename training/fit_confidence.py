@@ -55,7 +55,7 @@ def _results(
     for image_id in annotations.annotated:
         image = read_rgb(images / annotations.images[image_id]["file_name"])
         entries = annotations.annotations[image_id]["segments_info"]
-        segments = tuple(TrueSegment(one["id"], one["category_id"], bool(one.get("iscrowd", 0))) for one in entries)
+        segments = tuple(map(TrueSegment.from_coco, entries))
         yield predictor.predict(image), TrueSegments(annotations.segment_ids(image_id), segments)
 
 

@@ -156,7 +156,7 @@ class CameraStream:
                 raise
 
     def reset_tracks(self) -> None:
-        """Begin the tracks anew; ids are not used again."""
+        """Discard all tracks; their ids are not used again."""
         with self._tracking:
             self._tracker.reset()
 

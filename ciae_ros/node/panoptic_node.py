@@ -208,7 +208,7 @@ class PanopticNode(ManagedNode):
     def _reset_tracks(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         for stream in self._streams.values():
             stream.reset_tracks()
-        response.success, response.message = True, f"the tracks of {len(self._streams)} cameras begin anew"
+        response.success, response.message = True, "the tracks of all cameras have been reset"
         return response
 
     def _save_frame(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

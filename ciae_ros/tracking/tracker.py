@@ -67,7 +67,7 @@ class Tracker:
     ) -> PanopticResult:
         """Return the result of the next frame with the ids of its things.
 
-        The tracks begin anew if time runs back by more than `MAX_BACKWARD_STEP` or the size of the result changes.
+        The tracks are reset if time runs back by more than `MAX_BACKWARD_STEP` or the size of the result changes.
 
         Args:
             result: result of the frame.

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""Identities of things in the node's messages: through occlusions, and what makes them begin anew."""
+"""Identities of things in the node's messages: through occlusions, and what resets them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_ids_stay_until_the_tracks_are_reset(client: Client, truth: TrueLabels) 
         assert known == [one, other]
         assert new > other
         response = client.call("reset_tracks", Trigger, Trigger.Request())
-        assert (response.success, response.message) == (True, "the tracks of 1 cameras begin anew")
+        assert (response.success, response.message) == (True, "the tracks of all cameras have been reset")
         assert min(ids(answer(client, START + 2 * PERIOD))) > new
 
 
@@ -78,7 +78,7 @@ def test_tracking_is_switched_while_the_node_runs(client: Client, truth: TrueLab
         assert not set(ids(answer(client, START + 11 * PERIOD))) & set(found), "the gap was longer than 0.5 s"
 
 
-def test_a_clock_that_jumps_back_begins_anew(client: Client, truth: TrueLabels) -> None:
+def test_a_clock_that_jumps_back_resets_the_tracks(client: Client, truth: TrueLabels) -> None:
     clock = client.create_publisher(Clock, "/clock", 10)
     truth.show(*labels(5, 40))
     with node_in_this_process(truth.load, use_sim_time=True) as node:

@@ -1,7 +1,7 @@
 # Copyright 2026 ciae_ros maintainers
 # SPDX-License-Identifier: Apache-2.0
 
-"""The tracker: ids that stay, gaps, occlusions, and what makes tracks begin anew."""
+"""The tracker: ids that stay, gaps, occlusions, and what resets the tracks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_several_trackers_share_a_source_of_ids() -> None:
     assert [track_ids(one.update(frame(Block(9, 9, 20, 20)), 0.0)) for one in trackers] == [[5], [6]]
 
 
-def test_time_that_runs_backwards_begins_anew() -> None:
+def test_time_that_runs_backwards_resets_the_tracks() -> None:
     tracker, here = Tracker(), frame(Block(100, 60, 30, 30))
     tracker.update(here, 100.0)
     assert track_ids(tracker.update(here, 99.0)) == [2]
@@ -133,7 +133,7 @@ def test_stamps_that_are_not_quite_in_order_do_no_harm() -> None:
         assert track_ids(tracker.update(frame(Block(20 + 4 * number, 60, 24, 40)), stamp)) == [1]
 
 
-def test_another_size_begins_anew() -> None:
+def test_another_size_resets_the_tracks() -> None:
     tracker = Tracker()
     tracker.update(frame(Block(100, 60, 30, 30)), 0.0)
     assert track_ids(tracker.update(frame(Block(100, 60, 30, 30), height=200), 0.1)) == [2]

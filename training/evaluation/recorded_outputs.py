@@ -38,7 +38,7 @@ class RecordedOutputs:
         for image_id, path in self.files.items():
             content = torch.load(path, weights_only=True)
             entries = self.annotations.annotations[image_id]["segments_info"]
-            segments = tuple(TrueSegment(e["id"], e["category_id"], bool(e.get("iscrowd", 0))) for e in entries)
+            segments = tuple(map(TrueSegment.from_coco, entries))
             ids = content.pop("ids").numpy()
             yield self._segment(content, ids.shape, settings), TrueSegments(ids, segments)
 

@@ -95,7 +95,7 @@ class _FileTruth:
         try:
             ids = self._annotations.segment_ids(found)
             entries = self._annotations.annotations[found]["segments_info"]
-            segments = tuple(map(_true_segment, entries))
+            segments = tuple(map(TrueSegment.from_coco, entries))
         except (ValueError, KeyError, TypeError) as error:
             raise GroundTruthError(f"ground truth of {frame.key.topic} at {frame.stamp}: {error}") from None
         return _checked(TrueSegments(ids, segments), self._annotations.categories, frame)
@@ -186,13 +186,6 @@ def _numbers_by_stamp(bag: Bag, topic: str) -> dict[int, int]:
 def _numbers(fingerprint: tuple[str, int], topic: str) -> dict[int, int]:
     """Cache of `_numbers_by_stamp`, shared by all shards of a bag."""
     return {}
-
-
-def _true_segment(entry: dict[str, Any]) -> TrueSegment:
-    track_id = entry.get("track_id") or 0
-    if not isinstance(track_id, int) or track_id < 0:
-        raise ValueError(f"the track_id of segment {entry['id']} is {track_id!r}, not a whole number from 1")
-    return TrueSegment(entry["id"], entry["category_id"], bool(entry.get("iscrowd", 0)), track_id)
 
 
 def _checked(truth: TrueSegments, categories: CategorySet, frame: BagFrame) -> TrueSegments:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,6 +63,19 @@ class TrueSegment:
     is_crowd: bool = False
     track_id: int = 0
     """Id of the object in all frames of the topic; 0 if it has none."""
+
+    @classmethod
+    def from_coco(cls, entry: Mapping[str, Any]) -> TrueSegment:
+        """Read an entry of `segments_info` in COCO's panoptic format, which may have a `track_id`.
+
+        Raises:
+            KeyError: the id or the category is missing.
+            ValueError: the track is not a whole number from 1; 0 and None stand for none.
+        """
+        track_id = entry.get("track_id") or 0
+        if not isinstance(track_id, int) or track_id < 0:
+            raise ValueError(f"the track_id of segment {entry['id']} is {track_id!r}, not a whole number from 1")
+        return cls(entry["id"], entry["category_id"], bool(entry.get("iscrowd", 0)), track_id)
 
 
 @dataclass(frozen=True)
