@@ -71,6 +71,7 @@ setup(
         "cluster": ["ray"],
         "models": ["huggingface_hub", "scipy", "transformers"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
+        "openvino": ["openvino"],
     },
     zip_safe=False,
     entry_points={

@@ -42,7 +42,7 @@ PARAMETERS: dict[str, tuple[str, Any, str]] = {
     ),
     "classes": ("classes", list[str], "Names of the categories to publish, as [car, road]."),
     "class_map": ("class_map", list[str], "Categories to merge, as ['vehicle = car, bus', 'ground = road, path']."),
-    "backend": ("backend", str, "Backend of the network: auto, torch, onnx or tensorrt."),
+    "backend": ("backend", str, "Backend of the network: auto, torch, openvino, onnx or tensorrt."),
     "device": ("device", str, "auto, cpu, cuda or cuda:N."),
     "tracking": ("tracking.enabled", bool, "Give things ids that stay with them."),
     "semantic_encoding": ("semantic.encoding", str, "Encoding of ~/semantic: 16UC1, or mono8 for Nav2."),

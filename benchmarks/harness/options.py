@@ -16,7 +16,7 @@ from benchmarks.harness.results import describe_run
 from benchmarks.harness.timing import Rounds
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.inference.device_choice import default_device
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 
 OUTPUT = Path("out/bench")
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.stage_times import HostClock
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.harness.instance_count import target_instance_count
 from benchmarks.networks.baseline import Baseline, Builder, Setup, StageSeconds
 from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.model import PRESETS, RawOutputs
 

@@ -13,7 +13,7 @@ import torch
 
 from ciae_ros.inference import InferenceSettings, Predictor, coco_categories, untrained_checkpoint
 from ciae_ros.inference.fusion.fusion import fuse
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.inference.proposals.selection import select_proposals
 from ciae_ros.model import PRESETS, RawOutputs

@@ -19,7 +19,7 @@ from benchmarks.roofline.ciae_stages import NETWORK_STAGES, STAGES, CiaeStages
 from benchmarks.roofline.device_rates import DeviceRates, measure_rates
 from benchmarks.roofline.operator_counts import Operator, count_operators
 from ciae_ros.core.arguments import positive_int
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.stage_times import HostClock
 from ciae_ros.model import RawOutputs
 

@@ -17,6 +17,7 @@ RATE_IN, RATE_OUT, OVER_BUDGET = "rate in [1/s]", "rate out [1/s]", "over latenc
 STAGE = " p50 p90 p99 mean [ms]"
 """Suffix of the keys of stage times."""
 MODEL_DIGEST, DEVICE_MEMORY, MAX_BATCH = "model digest", "device memory [MiB]", "images at once"
+EXECUTION = "execution"
 NO_MEMORY = "none"
 """Device memory of a node on a CPU."""
 
@@ -111,6 +112,8 @@ class NodeDiagnostics:
     digest: str = ""
     device: str = ""
     precision: str = ""
+    execution: str = ""
+    """Why this runtime and precision were chosen; empty if the parameters left no choice."""
     device_memory: int | None = None
     """Memory reserved on a CUDA device in bytes; None on a CPU."""
     max_batch: int = 0
@@ -123,6 +126,7 @@ class NodeDiagnostics:
             memory = NO_MEMORY if self.device_memory is None else f"{self.device_memory / 2**20:.0f}"
             values |= {"model": self.model, MODEL_DIGEST: self.digest}
             values |= {"device": self.device, "precision": self.precision}
+            values |= {EXECUTION: self.execution} if self.execution else {}
             values |= {DEVICE_MEMORY: memory, MAX_BATCH: str(self.max_batch)}
         return values
 
@@ -138,6 +142,7 @@ class NodeDiagnostics:
             digest=values.get(MODEL_DIGEST, ""),
             device=values.get("device", ""),
             precision=values.get("precision", ""),
+            execution=values.get(EXECUTION, ""),
             device_memory=None if memory == NO_MEMORY else int(memory) * 2**20,
             max_batch=int(values.get(MAX_BATCH, "0")),
         )

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from ciae_ros.core.arguments import image_size
-from ciae_ros.export.onnx_export import ExportError, export_onnx
 from ciae_ros.inference import CheckpointError, load_model
+from ciae_ros.inference.conversion.errors import ExportError
+from ciae_ros.inference.conversion.onnx_export import export_onnx
 from ciae_ros.inference.geometry import image_geometry
 
 DEFAULT_CAMERA = (1080, 1920)

@@ -9,10 +9,8 @@ import torch
 
 from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.inference.loading.errors import CheckpointError
-from ciae_ros.inference.loading.named_models import Model
+from ciae_ros.inference.loading.named_models import AUTO, Model
 from ciae_ros.inference.loading.onnx_model import OnnxModel
-
-AUTO = "auto"
 
 
 def default_device() -> str:

@@ -20,13 +20,11 @@ from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.fusion.fused_image import FusedImage, result_from_table
 from ciae_ros.inference.fusion.triton_support import runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
-from ciae_ros.inference.loading.named_models import Model
+from ciae_ros.inference.loading.named_models import TORCH, Model
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.preprocessing import preprocess
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""PyTorch types by the names of precisions."""
 
 
 class Predictor:
@@ -45,6 +43,7 @@ class Predictor:
         result_size: ResultSize = "input",
         compile_network: bool = False,
         category_map: CategoryMap | None = None,
+        runtime: str = TORCH,
     ) -> None:
         """Take over the model: move it to the device and fold its batch normalisations.
 
@@ -57,11 +56,13 @@ class Predictor:
             result_size: "input": size of the image; "network": size of the resized image, without padding.
             compile_network: compile the network with `torch.compile`, slowly, for each padded size that occurs.
             category_map: map to the categories of the results; None for those of the model.
+            runtime: what runs the network of a checkpoint: torch, onnx, openvino or tensorrt. For other models than
+                those of PyTorch it converts the network, which takes seconds at first (`converted_models`).
 
         Raises:
             ValueError: the device does not exist or does not support the precision, the result size is unknown, or the
                 network does not support the input size.
-            CheckpointError: ONNX Runtime cannot run the exported model on the device or in the precision.
+            CheckpointError: the runtime cannot run the model on the device or in the precision.
             CategoryMapError: the map names none of the model's categories.
         """
         if result_size not in get_args(ResultSize):
@@ -79,8 +80,11 @@ class Predictor:
         self.settings = settings or self.default_settings
         self.result_size = result_size
         self.precision = precision
-        self.dtype = DTYPES[precision]
-        self.backend = build_backend(model, self.device, self.dtype, input_size, compile_network)
+        self.execution_reason = ""
+        """Why this runtime and precision were chosen, human-readable; set by who has chosen them."""
+        self.backend = build_backend(model, self.device, precision, input_size, compile_network, runtime)
+        self.dtype = self.backend.input_dtype
+        """Type of the network's input."""
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
 
     @property
@@ -103,6 +107,15 @@ class Predictor:
         """Human-readable: "cpu" or the name of the CUDA device, and the runtime of the network unless it is PyTorch."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return f"{device}, {self.backend.runtime}" if self.backend.runtime else device
+
+    def prepare(self, height: int, width: int) -> None:
+        """Do once what images of this size need, such as compiling the network; otherwise the first one is slow.
+
+        Raises:
+            ValueError: the network does not support images of this size.
+            CheckpointError: the network cannot be converted for it.
+        """
+        self.backend.prepare(self.geometry(height, width).padded)
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
         """Return the geometry of an image of this size."""
@@ -146,6 +159,7 @@ class Predictor:
             ValueError: an array is not such an image, or the padded sizes differ.
         """
         geometries = self.check_batch(images)
+        self.backend.prepare(geometries[0].padded)
         clock = HostClock(self.device)
         on_device = [(torch.from_numpy(image).to(self.device), order) for image, order in images]
         batch = self.preprocess(on_device, geometries)

@@ -45,18 +45,17 @@ def preprocess(
         dtype: type of the result.
 
     Returns:
-        (1, 3, H', W') RGB, where H' x W' is the padded size; the padding is zero, which is the mean colour.
+        (1, 3, H', W') RGB, channels last, where H' x W' is the padded size; the padding is zero, which is the mean
+        colour.
     """
     resized = _resize(image.permute(2, 0, 1)[None], geometry.resized)[0]
     if channel_order == "mono":
         resized = resized.expand(3, -1, -1)
-    padded = torch.zeros(1, 3, *geometry.padded, dtype=dtype, device=image.device)
     order = (2, 1, 0) if channel_order == "bgr" else (0, 1, 2)
     if image.device.type == "cpu":
         # Computed in float32, as on a CUDA device, and rounded to a lower precision at the end.
-        target = padded if dtype == torch.float32 else padded.float()
-        _normalize_on_cpu(resized, order, normalization, target[0])
-        return target.to(dtype)
+        return _normalize_on_cpu(resized, order, normalization, geometry.padded).to(dtype)
+    padded = torch.zeros(1, *geometry.padded, 3, dtype=dtype, device=image.device).permute(0, 3, 1, 2)
     height, width = geometry.resized
     # Python scalars, unlike a tensor, need not be copied to the device.
     constants = zip(normalization.pixel_mean, normalization.pixel_std, strict=True)
@@ -65,12 +64,16 @@ def preprocess(
     return padded
 
 
-def _normalize_on_cpu(image: Tensor, order: tuple[int, int, int], normalization: Normalization, target: Tensor) -> None:
-    """Write the normalised image (C, H, W) uint8, of any strides, into the corner of `target` (3, H', W') float32."""
+def _normalize_on_cpu(
+    image: Tensor, order: tuple[int, int, int], normalization: Normalization, size: tuple[int, int]
+) -> Tensor:
+    """Return the normalised, padded image of one (C, H, W) uint8 of any strides, as float32."""
     scale = 1 / np.array(normalization.pixel_std, np.float32)
     offset = -np.array(normalization.pixel_mean, np.float32) * scale
     pixels = image.permute(1, 2, 0).numpy()
-    for_row_blocks(_normalize_rows, len(pixels), pixels, np.array(order), scale, offset, target.numpy())
+    target = np.empty((1, *size, 3), np.float32)
+    for_row_blocks(_normalize_rows, size[0], pixels, np.array(order), scale, offset, target[0])
+    return torch.from_numpy(target).permute(0, 3, 1, 2)
 
 
 @compiled
@@ -84,12 +87,17 @@ def _normalize_rows(
     offset: np.ndarray,
     target: np.ndarray,
 ) -> None:
-    width = pixels.shape[1]
+    height, width = pixels.shape[:2]
+    r, g, b = order
     for y in range(top, bottom):
-        for c in range(3):
-            row, source, factor, addend = target[c, y], order[c], scale[c], offset[c]
+        if y < height:
             for x in range(width):
-                row[x] = pixels[y, x, source] * factor + addend
+                target[y, x, 0] = pixels[y, x, r] * scale[0] + offset[0]
+                target[y, x, 1] = pixels[y, x, g] * scale[1] + offset[1]
+                target[y, x, 2] = pixels[y, x, b] * scale[2] + offset[2]
+            target[y, width:] = 0
+        else:
+            target[y] = 0
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:

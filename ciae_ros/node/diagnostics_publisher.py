@@ -108,6 +108,7 @@ def _node_diagnostics(status: NodeStatus) -> NodeDiagnostics:
         digest=predictor.digest,
         device=predictor.device_name,
         precision=predictor.precision,
+        execution=predictor.execution_reason,
         device_memory=predictor.reserved_bytes(),
         max_batch=status.max_batch,
     )

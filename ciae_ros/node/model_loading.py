@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import cv2
 import torch
+from rclpy.logging import get_logger
 
 from ciae_ros.inference import Predictor
-from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.device_choice import choose_device
+from ciae_ros.inference.execution.choice import choose_execution
 from ciae_ros.inference.host_memory import trim_malloc
 from ciae_ros.inference.loading.named_models import load_for_backend
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
@@ -24,24 +26,38 @@ MAX_BATCH_TIME_RATIO = 0.95
 
 
 def load_predictor(parameters: NodeParameters) -> Predictor:
-    """Load the model onto its device.
+    """Load the model onto its device, and choose what runs it.
 
     Raises:
-        CheckpointError: the model cannot be used.
+        CheckpointError: the model cannot be used, or the backend cannot run it.
         ValueError: the device does not exist or does not support the precision.
         torch.OutOfMemoryError: the device has too little memory for it.
     """
     device = choose_device(parameters.device)
     model = load_for_backend(parameters.model, parameters.backend)
-    return Predictor(
+    input_size = parameters.input_size or None
+    execution = choose_execution(
         model,
         device,
-        choose_precision(parameters.precision, model, device),
+        parameters.backend,
+        parameters.precision,
+        parameters.sizes[0],
+        input_size,
+        parameters.compile,
+        get_logger("panoptic_node").info,
+    )
+    predictor = Predictor(
+        model,
+        device,
+        execution.precision,
         parameters.settings(model.settings),
-        parameters.input_size or None,
+        input_size,
         parameters.labels_resolution,
         parameters.compile,
+        runtime=execution.runtime,
     )
+    predictor.execution_reason = execution.reason
+    return predictor
 
 
 def warm_up(pipeline: StreamPipeline, parameters: NodeParameters, cameras: int, log: Callable[[str], object]) -> int:

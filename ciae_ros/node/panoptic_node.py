@@ -95,6 +95,8 @@ class PanopticNode(ManagedNode):
             f"model {predictor.name} ({predictor.digest}) on {predictor.device_name}, {predictor.precision}; "
             f"at most {self._max_batch} images at once"
         )
+        if predictor.execution_reason:
+            self.get_logger().info(predictor.execution_reason)
         if predictor.digest == UNTRAINED:
             self.get_logger().warning("the weights are untrained: the segments are meaningless")
         self._streams = {camera.name: CameraStream(self, camera, parameters, self._track_ids) for camera in cameras}

@@ -45,13 +45,17 @@ TIMEOUT = 60.0
 GREETING = 0
 """Stamp of images that only test whether the node segments."""
 
+PLAIN = {"backend": "torch", "precision": "fp32"}
+"""Parameters of a node that measures nothing at its start and whose labels a `Predictor` repeats exactly."""
+
 SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": "[64x48]"}
 """Parameters of a node that starts and segments quickly."""
 
 
 def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
-    """Start `panoptic_node`, or another program that runs the node, with its output in a pipe."""
-    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
+    """Start `panoptic_node`, or another program that runs the node, with its output in a pipe; by default `PLAIN`."""
+    chosen = PLAIN | parameters
+    settings = [argument for name, value in chosen.items() for argument in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
         [sys.executable, *(program or ("-m", "ciae_ros.node.cli.panoptic_node")), "--ros-args", *settings],
         stdout=subprocess.PIPE,
@@ -68,7 +72,8 @@ def node_in_this_process(
 
     Its messages still use DDS; this avoids the import of PyTorch in a process.
     """
-    chosen = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]} | parameters
+    small = {"model": "untrained/light_512", "input_size": 128, "expected_sizes": ["64x48"]}
+    chosen = PLAIN | small | parameters
     # A busy machine may need longer for a batch, which must not end the process.
     chosen = {"timeouts__stop": 60.0, "timeouts__batch": 0.0} | chosen
     overrides = [Parameter(name.replace("__", "."), value=value) for name, value in chosen.items()]

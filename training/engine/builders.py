@@ -11,7 +11,8 @@ import torch
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
 from ciae_ros.inference import CategorySet
-from ciae_ros.inference.device_choice import AUTO, default_device
+from ciae_ros.inference.device_choice import default_device
+from ciae_ros.inference.loading.named_models import AUTO
 from ciae_ros.model import CIAE
 from training.config import ConfigError, DataConfig, TrainingConfig
 from training.data.dataset import PanopticDataset, TrainingImages

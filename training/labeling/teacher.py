@@ -17,8 +17,8 @@ import numpy as np
 from ciae_ros.core.categories import Category
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference import CheckpointError, Predictor
-from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
-from ciae_ros.inference.loading.named_models import load_for_backend
+from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.loading.named_models import AUTO, load_for_backend
 
 FACTORY = "make_teacher"
 """Name of the function in a Python file that returns the teacher."""

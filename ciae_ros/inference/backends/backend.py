@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from ciae_ros.inference.fusion.fused_image import FusedImage
@@ -41,6 +42,10 @@ class Backend(Protocol):
         """Whether the network can be captured into a CUDA graph."""
 
     @property
+    def input_dtype(self) -> torch.dtype:
+        """Type of the network's input."""
+
+    @property
     def embedding_dim(self) -> int:
         """Dimension of the `embedding` that the outputs of the network have; 0 if they have none."""
 
@@ -50,11 +55,18 @@ class Backend(Protocol):
     def max_segments(self, settings: InferenceSettings) -> int:
         """Return the maximum number of rows of `FusedImage.table`."""
 
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Do once what images of this padded (height, width) need, such as compiling the network for them.
+
+        Raises:
+            ValueError: the network does not support images of this size.
+        """
+
     def run_network(self, batch: Tensor) -> Any:
         """Run the network.
 
         Args:
-            batch: (B, 3, H, W) normalised RGB in the `input_format`, on the device and in the precision of the network.
+            batch: (B, 3, H, W) normalised RGB in the `input_format`, on the device and of the `input_dtype`.
 
         Returns:
             What `segment` takes.

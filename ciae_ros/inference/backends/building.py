@@ -5,47 +5,83 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from ciae_ros.inference.backends.backend import Backend
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.backends.mask_backend import MaskBackend
+from ciae_ros.inference.conversion.converted_models import onnx_model, openvino_model
+from ciae_ros.inference.loading.checkpoint import Checkpoint
 from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
-from ciae_ros.inference.loading.named_models import Model
-from ciae_ros.inference.loading.onnx_model import OnnxModel
+from ciae_ros.inference.loading.named_models import OPENVINO, TENSORRT, TORCH, Model
+from ciae_ros.inference.loading.onnx_model import OnnxModel, load_onnx_model
+from ciae_ros.inference.networks.exported_network import ExportedNetwork
 from ciae_ros.inference.networks.mask_network import MaskNetwork
+from ciae_ros.inference.networks.network import Network
 from ciae_ros.inference.networks.onnx_network import OnnxNetwork
+from ciae_ros.inference.networks.openvino_network import OpenVinoNetwork
 from ciae_ros.inference.networks.torch_network import TorchNetwork
+from ciae_ros.inference.precision import DTYPES
 
 
 def build_backend(
     model: Model,
     device: torch.device,
-    dtype: torch.dtype,
+    precision: str,
     input_size: int | None = None,
     compile_network: bool = False,
+    runtime: str = TORCH,
 ) -> Backend:
     """Create the backend of a model on a device.
 
     Args:
         model: a network that PyTorch runs is taken over and modified.
         device: the CPU or an available CUDA device.
-        dtype: type of weights and activations.
+        precision: precision of weights and activations, one of `DTYPES`.
         input_size: length of the shorter side in the network, in pixels; that of the model if None.
-        compile_network: compile it with `torch.compile`; not supported for exported models.
+        compile_network: compile it with `torch.compile`; only for PyTorch.
+        runtime: what runs the network of a checkpoint, one of `RUNTIMES`; other models have their own.
 
     Raises:
-        CheckpointError: ONNX Runtime cannot run the model on that device, or it was exported in another precision, or
-            is to be compiled.
+        CheckpointError: the runtime is not installed, or cannot run the model on that device or in the precision, or is
+            not PyTorch and the network is to be compiled.
+        ExportError: the network cannot be converted for the runtime.
         ValueError: the network does not support the input size.
     """
+    dtype = DTYPES[precision]
+    if compile_network and (isinstance(model, OnnxModel) or runtime != TORCH):
+        raise CheckpointError(
+            "torch.compile needs a checkpoint that PyTorch runs: set compile to false, or backend to torch"
+        )
     if isinstance(model, OnnxModel):
-        if compile_network:
-            raise CheckpointError(
-                f"torch.compile cannot compile {model.path}: set compile to false, or give a checkpoint"
-            )
         return CiaeBackend(OnnxNetwork(model, device, dtype), input_size)
     if isinstance(model, MaskModel):
         return MaskBackend(MaskNetwork(model, device, dtype, input_size, compile_network), model, device)
-    return CiaeBackend(TorchNetwork(model, device, dtype, compile_network), input_size)
+    return CiaeBackend(_network(model, device, precision, input_size, compile_network, runtime), input_size)
+
+
+def _network(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    precision: str,
+    input_size: int | None,
+    compile_network: bool,
+    runtime: str,
+) -> Network:
+    if runtime == TORCH:
+        return TorchNetwork(checkpoint, device, DTYPES[precision], compile_network)
+    if runtime == OPENVINO:
+        if device.type != "cpu":
+            raise CheckpointError("OpenVINO runs networks on the CPU here: set device to cpu, or backend to torch")
+        return OpenVinoNetwork(checkpoint, openvino_model(checkpoint), precision)
+    # The network that runs other sizes modifies the checkpoint's model.
+    original = copy.deepcopy(checkpoint)
+    size = checkpoint.model.config.input_size if input_size is None else input_size
+
+    def export(padded: tuple[int, int]) -> OnnxModel:
+        return load_onnx_model(onnx_model(original, padded, size, precision), tensorrt=runtime == TENSORRT)
+
+    return ExportedNetwork(checkpoint, export, device, DTYPES[precision])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ciae_ros.inference.backends.backend import ResultSize, Settings, min_stuff_area, result_geometry
@@ -23,7 +24,7 @@ from ciae_ros.inference.stage_times import StageClock
 
 
 class CiaeBackend:
-    """A CIAE network, run by PyTorch or ONNX Runtime, with its fusion."""
+    """A CIAE network with its fusion."""
 
     def __init__(self, network: Network, input_size: int | None = None) -> None:
         """Take over the network.
@@ -47,6 +48,13 @@ class CiaeBackend:
     @property
     def supports_graph_capture(self) -> bool:
         return self.network.supports_graph_capture
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        return self.network.input_dtype
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        self.network.prepare(size)
 
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return (0, 0) if self.config.semantic_branch else map_size(geometry)

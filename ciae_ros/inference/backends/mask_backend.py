@@ -41,6 +41,13 @@ class MaskBackend:
     def runtime(self) -> str:
         return self._network.runtime
 
+    @property
+    def input_dtype(self) -> torch.dtype:
+        return self._network.input_dtype
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Do nothing: PyTorch runs images of any size."""
+
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return 0, 0
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -166,5 +167,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:
-    """Create a model with random weights, which exercises the data path."""
-    return Checkpoint(f"{name} (untrained)", CIAE(config).eval(), categories, UNTRAINED)
+    """Create a model with random weights, always the same ones, which exercises the data path."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = CIAE(config).eval()
+    return Checkpoint(f"{name} (untrained)", model, categories, UNTRAINED)

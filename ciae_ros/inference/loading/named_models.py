@@ -63,14 +63,17 @@ def shipped_models() -> dict[str, Path]:
 Model = Checkpoint | OnnxModel | MaskModel
 """A model that a `Predictor` can be built from."""
 
-BACKENDS = ("auto", "torch", "onnx", "tensorrt")
-"""auto: ONNX Runtime for .onnx files, else PyTorch. tensorrt: ONNX Runtime with its TensorRT provider."""
+TORCH, ONNX, OPENVINO, TENSORRT = RUNTIMES = ("torch", "onnx", "openvino", "tensorrt")
+"""What runs a network: PyTorch, ONNX Runtime, OpenVINO, or ONNX Runtime with its TensorRT provider."""
+
+AUTO = "auto"
+BACKENDS = (AUTO, *RUNTIMES)
 
 ONNX_SUFFIX = ".onnx"
 
 
-def load_for_backend(name: str, backend: str = "auto") -> Model:
-    """Load a model for `Predictor` with the library that runs its network.
+def load_for_backend(name: str, backend: str = AUTO) -> Model:
+    """Load a model that a backend can run.
 
     Args:
         name: as `load_model` takes it, or the path of an .onnx file that `python -m ciae_ros.export` has written, or
@@ -81,15 +84,16 @@ def load_for_backend(name: str, backend: str = "auto") -> Model:
         CheckpointError: the model does not exist, or its file cannot be used by the backend.
     """
     is_onnx = Path(name).suffix == ONNX_SUFFIX
-    if is_onnx and backend == "torch":
+    if is_onnx and backend in (TORCH, OPENVINO):
         raise CheckpointError(
-            f"backend torch cannot run {name}: set backend to auto or onnx, or give a checkpoint (.safetensors)"
-        )
-    if not is_onnx and backend in ("onnx", "tensorrt"):
-        raise CheckpointError(
-            f"backend {backend} needs an .onnx file, and the model is {name or 'not set'}: write one with "
-            "python -m ciae_ros.export, or set backend to auto or torch"
+            f"backend {backend} cannot run {name}: set backend to auto or onnx, or give a checkpoint (.safetensors)"
         )
     if is_onnx:
-        return load_onnx_model(Path(name), tensorrt=backend == "tensorrt")
-    return load_mask_model(name) if is_mask_model(name) else load_model(name)
+        return load_onnx_model(Path(name), tensorrt=backend == TENSORRT)
+    if not is_mask_model(name):
+        return load_model(name)
+    if backend not in (AUTO, TORCH):
+        raise CheckpointError(
+            f"backend {backend} cannot run {name}, a network of transformers: set backend to auto or torch"
+        )
+    return load_mask_model(name)

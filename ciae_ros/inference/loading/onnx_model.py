@@ -18,6 +18,7 @@ import torch
 from ciae_ros.core.categories import CategorySet
 from ciae_ros.inference.loading.checkpoint import Checkpoint
 from ciae_ros.inference.loading.errors import CheckpointError
+from ciae_ros.inference.loading.optional_runtimes import import_onnxruntime
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import ModelConfig
 from ciae_ros.model.category_memory import CategoryMemory
@@ -116,21 +117,6 @@ def load_onnx_model(path: Path, tensorrt: bool = False) -> OnnxModel:
     return model
 
 
-def onnxruntime() -> Any:
-    """Import ONNX Runtime, which only this backend needs.
-
-    Raises:
-        CheckpointError: it is not installed.
-    """
-    try:
-        import onnxruntime  # noqa: PLC0415
-    except ImportError as error:
-        raise CheckpointError(
-            f"ONNX Runtime cannot be imported ({error}): type pip install onnxruntime, for CUDA onnxruntime-gpu"
-        ) from None
-    return onnxruntime
-
-
 def open_session(path: Path, options: Any = None, providers: list[Any] | None = None) -> Any:
     """Create an `onnxruntime.InferenceSession`.
 
@@ -142,7 +128,7 @@ def open_session(path: Path, options: Any = None, providers: list[Any] | None = 
     Raises:
         CheckpointError: ONNX Runtime is missing, or cannot read the file, or cannot run it with these providers.
     """
-    ort = onnxruntime()
+    ort = import_onnxruntime()
     if options is None:
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -47,6 +47,7 @@ class MaskNetwork:
         Raises:
             ValueError: the network does not support the input size.
         """
+        self.input_dtype = dtype
         self.input_format = model.input_format if input_size is None else model.input_format.at_input_size(input_size)
         module: Any = model.module
         if self.input_format.is_square:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ciae_ros.core.user_cache import cache_folder
 from ciae_ros.inference.loading.errors import CheckpointError
-from ciae_ros.inference.loading.onnx_model import INPUT, SEMANTIC_LOGITS, OnnxModel, onnxruntime, open_session
+from ciae_ros.inference.loading.onnx_model import INPUT, SEMANTIC_LOGITS, OnnxModel, open_session
+from ciae_ros.inference.loading.optional_runtimes import import_onnxruntime
 from ciae_ros.inference.proposals.candidates import CandidateOutputs, Candidates
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -26,8 +27,8 @@ ELEMENTS = {
 }
 """NumPy and PyTorch types by ONNX Runtime's names."""
 
-ENGINES = Path("~/.cache/ciae_ros/tensorrt")
-"""Cache folder of the engines that TensorRT has built."""
+ENGINES = "tensorrt"
+"""Folder of the engines that TensorRT has built, in the package's cache."""
 
 
 class OnnxNetwork:
@@ -53,12 +54,26 @@ class OnnxNetwork:
                 + (" on a CUDA device" if model.precision == "fp16" else ", or export it with --fp16 for CUDA devices")
             )
         self.config = model.config
+        self.input_dtype = dtype
         self._model, self._device = model, device
         self._session = _open(model, device)
         self.memory = copy.deepcopy(model.memory).to(device, dtype)
         self._outputs = self._session.get_outputs()
         provider = self._session.get_providers()[0]
-        self.runtime = f"ONNX Runtime {onnxruntime().__version__} ({provider})"
+        self.runtime = f"ONNX Runtime {import_onnxruntime().__version__} ({provider})"
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Check that the network was exported for images of this padded (height, width).
+
+        Raises:
+            ValueError: it was not.
+        """
+        if size != self._model.input_shape[2:]:
+            found, exported = (f"{height}x{width}" for height, width in (size, self._model.input_shape[2:]))
+            raise ValueError(
+                f"this image is {found} (HxW) in the network, and {self._model.path.name} was exported for {exported}: "
+                f"export it with --size {found}, or with --camera for the camera's size"
+            )
 
     def __call__(self, batch: Tensor) -> CandidateOutputs:
         """Run the network on (B, 3, H, W) normalised RGB of the exported size, one image at a time.
@@ -67,13 +82,7 @@ class OnnxNetwork:
             ValueError: the size is not the exported one.
             MemoryError: the device has too little memory.
         """
-        expected = self._model.input_shape
-        if tuple(batch.shape[1:]) != expected[1:]:
-            found, exported = (f"{shape[2]}x{shape[3]}" for shape in (batch.shape, expected))
-            raise ValueError(
-                f"this image is {found} (HxW) in the network, and {self._model.path.name} was exported for {exported}: "
-                f"export it with --size {found}, or with --camera for the camera's size"
-            )
+        self.prepare((batch.shape[2], batch.shape[3]))
         batch = batch.contiguous()
         outputs = {
             each.name: torch.empty(len(batch), *each.shape[1:], dtype=ELEMENTS[each.type][1], device=self._device)
@@ -109,7 +118,7 @@ class OnnxNetwork:
 
 
 def _open(model: OnnxModel, device: torch.device) -> Any:
-    ort = onnxruntime()
+    ort = import_onnxruntime()
     providers = _providers(model, device)
     wanted = providers[0][0]
     if wanted not in ort.get_available_providers():
@@ -141,7 +150,7 @@ def _providers(model: OnnxModel, device: torch.device) -> list[tuple[str, dict[s
     cuda: tuple[str, dict[str, object]] = CUDA, {"device_id": device.index or 0}
     if not model.tensorrt:
         return [cuda, (CPU, {})]
-    engines = ENGINES.expanduser()
+    engines = cache_folder(ENGINES)
     engines.mkdir(parents=True, exist_ok=True)
     options: dict[str, object] = {
         "device_id": device.index or 0,

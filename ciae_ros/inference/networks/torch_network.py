@@ -25,6 +25,7 @@ class TorchNetwork:
     ) -> None:
         """Take over and modify the checkpoint's model."""
         self.config = checkpoint.model.config
+        self.input_dtype = dtype
         self._model = checkpoint.model.eval().requires_grad_(False)
         fold_batch_norm(self._model.backbone)
         self._model.to(device, dtype).to(memory_format=torch.channels_last)
@@ -33,6 +34,9 @@ class TorchNetwork:
             torch.compile(self._model, dynamic=False) if compile_network else self._model
         )
         self.runtime = "torch.compile" if compile_network else ""
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Do nothing: PyTorch runs images of any size."""
 
     def __call__(self, batch: Tensor) -> RawOutputs:
         """Run the network on (B, 3, H, W) normalised RGB, H and W multiples of `SIZE_DIVISOR`."""

@@ -104,6 +104,7 @@ class StreamPipeline:
         """
         image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
         start = time.perf_counter()
+        self._predictor.prepare(height, width)
         # The first round compiles kernels, the second one reserves the memory. cuDNN chooses by its heuristics, as for
         # later batches: a graph can contain only kernels that have run before, and trials take up to half a minute.
         for _ in range(2):

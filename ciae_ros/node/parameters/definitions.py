@@ -12,7 +12,8 @@ from ciae_ros.camera.camera_image import MAX_PIXELS
 from ciae_ros.inference import CategorySet, InferenceSettings
 from ciae_ros.inference.category_selection import CategorySelection, parse_class_map
 from ciae_ros.inference.loading.named_models import BACKENDS, DEFAULT_MODEL
-from ciae_ros.inference.predictor import DTYPES, ResultSize
+from ciae_ros.inference.precision import DTYPES
+from ciae_ros.inference.predictor import ResultSize
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.parameters.fields import RELIABILITIES, ParameterSet, parameter
@@ -92,13 +93,15 @@ class NodeParameters(ParameterSet):
     )
     backend: str = parameter(
         "auto",
-        "Backend of the network; auto: ONNX Runtime for .onnx files, else PyTorch; tensorrt: provider of ONNX Runtime.",
+        "What runs the network; auto: ONNX Runtime for .onnx files, on a CPU the fastest of PyTorch, OpenVINO and ONNX "
+        "Runtime, as measured when the node is configured, else PyTorch; tensorrt: provider of ONNX Runtime.",
         choices=BACKENDS,
     )
     device: str = parameter("auto", "auto (CUDA if available, else the CPU), cpu, cuda or cuda:N.")
     precision: str = parameter(
         "auto",
-        "Precision of weights and activations; auto: that of the .onnx file, else fp16 on CUDA and fp32 on the CPU.",
+        "Precision of weights and activations; auto: that of the .onnx file, else fp16 on CUDA; on a CPU bf16 if it is "
+        "faster and changes the results hardly, else fp32.",
         choices=("auto", *DTYPES),
     )
     compile: bool = parameter(

@@ -13,7 +13,7 @@ from ciae_ros.core.arguments import add_settings
 from ciae_ros.inference import DEFAULT_MODEL, InferenceSettings
 from ciae_ros.inference.loading.huggingface.reference import with_absolute_paths
 from ciae_ros.inference.loading.named_models import BACKENDS, is_mask_model
-from ciae_ros.inference.predictor import DTYPES
+from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.settings import THRESHOLDS
 from ciae_ros.replay.evaluation.model_options import ModelOptions
 
@@ -28,7 +28,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "Face hub (default: %(default)s)",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--backend", choices=BACKENDS, default="auto", help="what runs the network (default: auto)")
+    add("--backend", choices=BACKENDS, default="auto", help="what runs the network (auto: PyTorch, or the file's own)")
     add("--precision", choices=("auto", *DTYPES), default="auto", help="default: fp16 on a CUDA device, else fp32")
     add("--input-size", type=int, metavar="PIXELS", help="shorter side in the network (default: the model's)")
     add(

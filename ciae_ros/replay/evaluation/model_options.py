@@ -11,8 +11,8 @@ from typing import Any
 
 from ciae_ros.inference import DEFAULT_MODEL, Predictor
 from ciae_ros.inference.category_map import CategoryMap
-from ciae_ros.inference.device_choice import AUTO, choose_device, choose_precision
-from ciae_ros.inference.loading.named_models import load_for_backend
+from ciae_ros.inference.device_choice import choose_device, choose_precision
+from ciae_ros.inference.loading.named_models import AUTO, TORCH, load_for_backend
 from ciae_ros.inference.settings import THRESHOLDS
 
 
@@ -49,7 +49,11 @@ class ModelOptions:
             category_map.check_names(model.categories.categories)
         settings = model.settings.override(**{name: getattr(self, name) for name in THRESHOLDS})
         precision = choose_precision(self.precision, model, device)
-        return Predictor(model, device, precision, settings, self.input_size, category_map=category_map)
+        # Not measured as by the node: the results must not depend on the speed of the machine.
+        runtime = TORCH if self.backend == AUTO else self.backend
+        return Predictor(
+            model, device, precision, settings, self.input_size, category_map=category_map, runtime=runtime
+        )
 
 
 def describe_settings(predictor: Predictor) -> dict[str, Any]:

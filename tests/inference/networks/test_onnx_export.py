@@ -17,9 +17,7 @@ import torch
 
 pytest.importorskip("onnxscript", reason="needs requirements-onnx.txt")
 pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
-from ciae_ros.export import onnx_export
 from ciae_ros.export.__main__ import main
-from ciae_ros.export.onnx_export import ExportError, export_onnx
 from ciae_ros.inference import (
     Checkpoint,
     InferenceSettings,
@@ -29,6 +27,9 @@ from ciae_ros.inference import (
     load_model,
     untrained_checkpoint,
 )
+from ciae_ros.inference.conversion import onnx_export
+from ciae_ros.inference.conversion.errors import ExportError
+from ciae_ros.inference.conversion.onnx_export import export_onnx
 from ciae_ros.inference.loading.onnx_model import load_onnx_model
 from ciae_ros.inference.networks.onnx_network import OnnxNetwork
 from ciae_ros.inference.networks.torch_network import TorchNetwork
@@ -76,7 +77,7 @@ def test_an_exported_network_equals_pytorch(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     difference = export_onnx(copy.deepcopy(checkpoint), path, SIZE, SIZE[0])
     assert difference < TOLERANCE
-    assert str(Path(onnx_export.__file__).parents[2]).encode() not in path.read_bytes()
+    assert str(Path(onnx_export.__file__).parents[3]).encode() not in path.read_bytes()
     model = load_onnx_model(path)
     assert (model.name, model.digest) == (checkpoint.name, checkpoint.digest)
     assert model.config == checkpoint.model.config.at_input_size(SIZE[0])

@@ -87,8 +87,8 @@ def test_metadata_that_does_not_add_up(
 def test_a_backend_that_is_not_the_files(exported_light: Path) -> None:
     with refused("backend torch cannot run .*: set backend to auto or onnx"):
         load_for_backend(str(exported_light), "torch")
-    with refused("backend onnx needs an .onnx file, and the model is scenes_light"):
-        load_for_backend("scenes_light", "onnx")
+    with refused("backend openvino cannot run .*: set backend to auto or onnx"):
+        load_for_backend(str(exported_light), "openvino")
     with refused("TensorRT does not support the CPU: set backend to onnx, or device to cuda"):
         Predictor(load_for_backend(str(exported_light), "tensorrt"))
 
