@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ciae_ros.model.backbone import FEATURE_STRIDES, SIZE_DIVISOR
+from ciae_ros.model.strides import FEATURE_STRIDES, SIZE_DIVISOR
 
 EMBEDDING_STRIDE = FEATURE_STRIDES[0]
 

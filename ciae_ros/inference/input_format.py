@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ciae_ros.inference.geometry import ImageGeometry, image_geometry, round_up
-from ciae_ros.model.backbone import SIZE_DIVISOR
 from ciae_ros.model.config import ModelConfig
+from ciae_ros.model.strides import SIZE_DIVISOR
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import numpy as np
@@ -115,7 +116,15 @@ class Predictor:
             ValueError: the network does not support images of this size.
             CheckpointError: the network cannot be converted for it.
         """
-        self.backend.prepare(self.geometry(height, width).padded)
+        geometry = self.geometry(height, width)
+        if self.device.type == "cuda":
+            self.backend.prepare(geometry.padded)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="ciae-prepare") as other:
+            prepared = other.submit(self.backend.prepare, geometry.padded)
+            # Meanwhile, Numba loads what every kernel needs, which takes as long as OpenVINO's compilation.
+            self.preprocess([(torch.zeros(height, width, 3, dtype=torch.uint8), "rgb")], [geometry])
+            prepared.result()
 
     def geometry(self, height: int, width: int) -> ImageGeometry:
         """Return the geometry of an image of this size."""

@@ -16,11 +16,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from ciae_ros.model.config import TIMM_PREFIX, ModelConfig
 from ciae_ros.model.layers import DeformableConv2d, FrozenBatchNorm2d
-
-FEATURE_STRIDES = (4, 8, 16, 32)
-PYRAMID_STRIDES = (4, 8, 16, 32, 64, 128)
-SIZE_DIVISOR = 32
-"""Input heights and widths must be multiples of this, so that P2 to P5 are aligned."""
+from ciae_ros.model.strides import FEATURE_STRIDES
 
 FIXED_SIZE_BY_DEFAULT = ("swin_", "swinv2_")
 """Prefixes of timm models that accept only images of the size of their pretraining unless created for any size."""

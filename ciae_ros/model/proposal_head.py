@@ -11,12 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ciae_ros.model.backbone import PYRAMID_STRIDES
 from ciae_ros.model.config import ModelConfig
 from ciae_ros.model.layers import group_norm
-
-PROPOSAL_STRIDES = PYRAMID_STRIDES[1:]
-"""Strides of P3 to P7, which propose instances."""
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 
 PRIOR_PROBABILITY = 0.01
 """Initial probability of every class at every location (RetinaNet's initialisation)."""

@@ -22,7 +22,7 @@ from torchvision.transforms import v2
 
 from ciae_ros.core.coco_panoptic import ImageId, PanopticAnnotations
 from ciae_ros.inference import CategorySet
-from ciae_ros.model.backbone import SIZE_DIVISOR
+from ciae_ros.model.strides import SIZE_DIVISOR
 from training.data.augmentation import augment
 from training.data.sample import DataError, read_sample
 from training.data.target import Target, make_target, stack_targets

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 from training.losses.detection_config import DetectionLossConfig
 
 LEVEL_RANGES = ((0.0, 64.0), (64.0, 128.0), (128.0, 256.0), (256.0, 512.0), (512.0, float("inf")))

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ciae_ros.inference import coco_categories
 from ciae_ros.model import CIAE, ModelConfig
-from ciae_ros.model.backbone import SIZE_DIVISOR
+from ciae_ros.model.strides import SIZE_DIVISOR
 from training.config import TrainingConfig
 from training.engine.schedule import scaled_schedule
 

@@ -12,13 +12,11 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 
 from ciae_ros.core.user_cache import cache_folder, cached
-from ciae_ros.inference.conversion.onnx_export import PACKAGES, export_onnx
-from ciae_ros.inference.conversion.openvino_conversion import convert_to_openvino
-from ciae_ros.inference.loading.checkpoint import UNTRAINED, Checkpoint
+from ciae_ros.inference.conversion.versions import ONNX_PACKAGES, versions, weights_digest
+from ciae_ros.inference.loading.checkpoint import Checkpoint
 
 FOLDER = "models"
 
@@ -31,6 +29,9 @@ def openvino_model(checkpoint: Checkpoint) -> Path:
     """
 
     def write(folder: Path) -> None:
+        # Imported here because they need the network in PyTorch, which is slow to import.
+        from ciae_ros.inference.conversion.openvino_conversion import convert_to_openvino  # noqa: PLC0415
+
         folder.mkdir()
         convert_to_openvino(checkpoint, folder / "model.xml")
 
@@ -55,46 +56,16 @@ def onnx_model(checkpoint: Checkpoint, size: tuple[int, int], input_size: int, p
         "size": f"{size[0]}x{size[1]}",
         "input_size": str(input_size),
         "precision": precision,
-        **versions("torch", "timm", *PACKAGES),
+        **versions("torch", "timm", *ONNX_PACKAGES),
     }
     name = _file_name(checkpoint, f"{size[0]}x{size[1]}", key) + ".onnx"
-    return _in_cache(name, lambda path: _export(checkpoint, path, size, input_size, precision))
 
+    def write(path: Path) -> None:
+        from ciae_ros.inference.conversion.onnx_export import export_onnx  # noqa: PLC0415 (as above)
 
-def _export(checkpoint: Checkpoint, path: Path, size: tuple[int, int], input_size: int, precision: str) -> None:
-    export_onnx(checkpoint, path, size, input_size, precision)
+        export_onnx(checkpoint, path, size, input_size, precision)
 
-
-def weights_digest(checkpoint: Checkpoint) -> str:
-    """Return a digest of the file, or of the weights of a model without one."""
-    if checkpoint.digest != UNTRAINED:
-        return checkpoint.digest
-    found = hashlib.sha256(json.dumps(checkpoint.model.config.to_dict()).encode())
-    for tensor in checkpoint.model.state_dict().values():
-        found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()[:12]
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of installed packages, and a digest of the source code of the network."""
-    found = {"network": _source_digest()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = ""
-    return found
-
-
-@cache
-def _source_digest() -> str:
-    """Return a digest of the modules that define the network and its conversion."""
-    found = hashlib.sha256()
-    for package in ("ciae_ros.model", "ciae_ros.inference.conversion"):
-        files = resources.files(package).iterdir()
-        for file in sorted((each for each in files if each.name.endswith(".py")), key=lambda each: each.name):
-            found.update(file.read_bytes())
-    return found.hexdigest()[:12]
+    return _in_cache(name, write)
 
 
 def _file_name(checkpoint: Checkpoint, kind: str, key: Mapping[str, str]) -> str:

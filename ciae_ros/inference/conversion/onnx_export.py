@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ciae_ros.inference.conversion.errors import ExportError
+from ciae_ros.inference.conversion.versions import ONNX_PACKAGES
 from ciae_ros.inference.loading.checkpoint import Checkpoint
 from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.onnx_model import INPUT, OUTPUTS, SEMANTIC_LOGITS, load_onnx_model, to_metadata
@@ -25,13 +26,10 @@ from ciae_ros.inference.networks.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.networks.onnx_network import DTYPES, OnnxNetwork
 from ciae_ros.inference.proposals.candidates import select_candidates
 from ciae_ros.model import CIAE
-from ciae_ros.model.backbone import SIZE_DIVISOR
+from ciae_ros.model.strides import SIZE_DIVISOR
 
 OPSET = 21
 """Oldest opset in which GroupNormalization has a weight for each channel; fewer runtimes support newer opsets."""
-
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""What the export needs (requirements-onnx.txt)."""
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
 """Maximum difference of the exported embedding map from PyTorch's in float32, relative to its largest value."""
@@ -110,7 +108,7 @@ def _check_request(path: Path, size: tuple[int, int], precision: str) -> None:
         raise ExportError(f"precision {precision!r} cannot be exported: use one of {', '.join(DTYPES)}")
     if not path.parent.is_dir():
         raise ExportError(f"{path} cannot be written: folder {path.parent} does not exist")
-    missing = [name for name in PACKAGES if util.find_spec(name) is None]
+    missing = [name for name in ONNX_PACKAGES if util.find_spec(name) is None]
     if missing:
         raise ExportError(f"{', '.join(missing)} not installed: type pip install -r requirements-onnx.txt")
 

@@ -18,7 +18,7 @@ from ciae_ros.inference.loading.optional_runtimes import import_openvino
 from ciae_ros.inference.networks.fold_batch_norm import fold_batch_norm
 from ciae_ros.inference.networks.openvino_network import OpenVinoNetwork, flatten_outputs
 from ciae_ros.model import CIAE
-from ciae_ros.model.backbone import SIZE_DIVISOR
+from ciae_ros.model.strides import SIZE_DIVISOR
 
 TRACED_SIZE = 6 * SIZE_DIVISOR, 8 * SIZE_DIVISOR
 """(height, width) of the image with which the network is traced."""

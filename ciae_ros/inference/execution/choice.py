@@ -14,8 +14,7 @@ from importlib import util
 from pathlib import Path
 
 from ciae_ros.core.user_cache import cache_folder, cached, remove
-from ciae_ros.inference.conversion.converted_models import versions, weights_digest
-from ciae_ros.inference.conversion.onnx_export import PACKAGES
+from ciae_ros.inference.conversion.versions import ONNX_PACKAGES, versions, weights_digest
 from ciae_ros.inference.device_choice import choose_precision
 from ciae_ros.inference.execution.measurement import Candidate, Measurement, measure
 from ciae_ros.inference.execution.processor import describe_processor, has_bf16
@@ -25,7 +24,7 @@ from ciae_ros.inference.loading.named_models import AUTO, ONNX, OPENVINO, TENSOR
 
 FOLDER = "measurements"
 
-NEEDED = {TORCH: (), OPENVINO: ("openvino",), ONNX: PACKAGES}
+NEEDED = {TORCH: (), OPENVINO: ("openvino",), ONNX: ONNX_PACKAGES}
 """Packages that a runtime needs, for those that run on a CPU."""
 
 MIN_SIMILARITY = 0.998
@@ -80,7 +79,7 @@ def choose_execution(
     candidates = _candidates(backend, precision, compile_network)
     if len(candidates) == 1:
         return Execution(candidates[0].runtime, candidates[0].precision)
-    config = model.model.config if input_size is None else model.model.config.at_input_size(input_size)
+    config = model.config if input_size is None else model.config.at_input_size(input_size)
     size = InputFormat.of_model(config).geometry(*image_size).padded
     return _fastest(_measured(model, candidates, size, config.input_size, log))
 
@@ -143,7 +142,7 @@ def _measured(
         "input_size": str(input_size),
         "candidates": ", ".join(map(str, candidates)),
         **describe_processor(),
-        **versions("torch", "openvino", *PACKAGES),
+        **versions("torch", "openvino", *ONNX_PACKAGES),
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder(FOLDER) / f"{name}.json"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,9 +20,16 @@ from ciae_ros.core.atomic_file import open_atomically
 from ciae_ros.core.categories import CategorySet
 from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.settings import InferenceSettings
-from ciae_ros.model import CIAE, ModelConfig
+from ciae_ros.model import ModelConfig
+from ciae_ros.model.category_memory import CategoryMemory
+
+if TYPE_CHECKING:
+    from ciae_ros.model import CIAE
 
 FORMAT = "ciae-1"
+
+MEMORY_VECTORS = "memory.vectors"
+"""Name of the tensor with the memory."""
 
 UNTRAINED = "untrained"
 """Digest of a model with random weights, which has no file."""
@@ -52,12 +60,40 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class StoredNetwork:
+    """A network in a checkpoint file, which is built when it is needed: a converted one may run in its place."""
+
+    path: Path
+    config: ModelConfig
+    memory: CategoryMemory
+
+    def build(self) -> CIAE:
+        """Build the network on the CPU, in float32 and in evaluation mode.
+
+        Raises:
+            CheckpointError: the weights do not fit the configuration.
+        """
+        # Imported here because torchvision takes a second.
+        from ciae_ros.model.ciae import CIAE  # noqa: PLC0415
+
+        try:
+            model = CIAE(self.config)
+            model.load_state_dict({key: value.float() for key, value in _read(self.path)[1].items()})
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path} does not describe a valid model: {error}") from None
+        except RuntimeError as error:
+            first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
+            raise CheckpointError(f"the weights in {self.path} do not fit its configuration: {first_line}") from None
+        return model.eval()
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A model and what is needed to interpret its outputs."""
 
     name: str
     """Human-readable; published with the results and shown in reports."""
-    model: CIAE
+    network: CIAE | StoredNetwork
     categories: CategorySet
     digest: str
     """First 12 hexadecimal digits of the file's SHA-256, or `UNTRAINED`."""
@@ -66,8 +102,26 @@ class Checkpoint:
     calibration: Calibration | None = None
     """The images on which the thresholds were chosen; None if they were not chosen on images."""
 
+    @property
+    def config(self) -> ModelConfig:
+        return self.network.config
+
+    @property
+    def memory(self) -> CategoryMemory:
+        """On the CPU, unless the network has been moved."""
+        return self.network.memory
+
+    @cached_property
+    def model(self) -> CIAE:
+        """The network, which is built at the first use.
+
+        Raises:
+            CheckpointError: the weights do not fit the configuration.
+        """
+        return self.network.build() if isinstance(self.network, StoredNetwork) else self.network
+
     def __post_init__(self) -> None:
-        config = self.model.config
+        config = self.config
         expected = config.num_stuff_classes, config.num_thing_classes
         found = len(self.categories.stuff), len(self.categories.things)
         if found != expected:
@@ -128,8 +182,12 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         return file.metadata() or {}, state
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, build: bool = True) -> Checkpoint:
     """Load and validate a checkpoint; the model is on the CPU, in float32 and in evaluation mode.
+
+    Args:
+        path: path of the file.
+        build: build the network now. Otherwise `Checkpoint.model` does, and checks whether the weights fit.
 
     Raises:
         CheckpointError: no such file, not a checkpoint of this package, or weights that do not fit its configuration
@@ -150,24 +208,30 @@ def load_checkpoint(path: Path) -> Checkpoint:
         categories = CategorySet.from_coco(json.loads(metadata["categories"]))
         settings = InferenceSettings(**json.loads(metadata.get("settings", "{}")))
         calibration = Calibration.from_json(metadata["calibration"]) if "calibration" in metadata else None
-        model = CIAE(config)
-        model.load_state_dict({key: value.float() for key, value in state.items()})
+        memory = CategoryMemory(config)
+        memory.vectors.copy_(state[MEMORY_VECTORS])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not describe a valid model: {error}") from None
     except RuntimeError as error:
-        first_line = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
-        raise CheckpointError(f"the weights in {path} do not fit its configuration: {first_line}") from None
+        raise CheckpointError(f"the weights in {path} do not fit its configuration: {error}") from None
     not_finite = next((key for key, value in state.items() if not value.isfinite().all()), None)
     if not_finite is not None:
         raise CheckpointError(
             f"{path} contains weights that are not finite ({not_finite}): use a checkpoint of an earlier iteration"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Checkpoint(metadata.get("name", path.stem), model.eval(), categories, digest, settings, calibration)
+    network = StoredNetwork(path, config, memory)
+    found = Checkpoint(metadata.get("name", path.stem), network, categories, digest, settings, calibration)
+    if build:
+        _ = found.model
+    return found
 
 
 def untrained_checkpoint(name: str, config: ModelConfig, categories: CategorySet) -> Checkpoint:
     """Create a model with random weights, always the same ones, which exercises the data path."""
+    # Imported here because torchvision takes a second.
+    from ciae_ros.model.ciae import CIAE  # noqa: PLC0415
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = CIAE(config).eval()

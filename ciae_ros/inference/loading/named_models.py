@@ -22,12 +22,13 @@ DEFAULT_MODEL = "scenes_light"
 UNTRAINED_PREFIX = "untrained/"
 
 
-def load_model(name: str) -> Checkpoint:
+def load_model(name: str, build: bool = True) -> Checkpoint:
     """Load a model.
 
     Args:
         name: name of a model that is shipped with the package, or path of a checkpoint (.safetensors), or
             "untrained/PRESET" for random weights, which exercise the data path.
+        build: as `load_checkpoint` takes it.
 
     Raises:
         CheckpointError: the model does not exist, or its file cannot be used.
@@ -46,7 +47,7 @@ def load_model(name: str) -> Checkpoint:
     shipped = shipped_models()
     if not name:
         raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")
-    return load_checkpoint(shipped.get(name, Path(name)))
+    return load_checkpoint(shipped.get(name, Path(name)), build)
 
 
 def is_mask_model(name: str) -> bool:
@@ -73,7 +74,7 @@ ONNX_SUFFIX = ".onnx"
 
 
 def load_for_backend(name: str, backend: str = AUTO) -> Model:
-    """Load a model that a backend can run.
+    """Load a model that a backend can run; the network of a checkpoint is not built yet.
 
     Args:
         name: as `load_model` takes it, or the path of an .onnx file that `python -m ciae_ros.export` has written, or
@@ -91,7 +92,7 @@ def load_for_backend(name: str, backend: str = AUTO) -> Model:
     if is_onnx:
         return load_onnx_model(Path(name), tensorrt=backend == TENSORRT)
     if not is_mask_model(name):
-        return load_model(name)
+        return load_model(name, build=False)
     if backend not in (AUTO, TORCH):
         raise CheckpointError(
             f"backend {backend} cannot run {name}, a network of transformers: set backend to auto or torch"

@@ -17,7 +17,7 @@ from ciae_ros.inference.loading.checkpoint import Checkpoint
 from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.loading.optional_runtimes import import_openvino
 from ciae_ros.model import RawOutputs
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions."""
@@ -46,8 +46,8 @@ class OpenVinoNetwork:
         if precision not in PRECISIONS:
             raise CheckpointError(f"OpenVINO cannot run a network in {precision} here: set precision to auto or fp32")
         self._openvino = import_openvino()
-        self.config = checkpoint.model.config
-        self.memory = copy.deepcopy(checkpoint.model.memory).float()
+        self.config = checkpoint.config
+        self.memory = copy.deepcopy(checkpoint.memory).float()
         self.runtime = f"OpenVINO {self._openvino.__version__.partition('-')[0]}"
         self._core = self._openvino.Core()
         self._options = {

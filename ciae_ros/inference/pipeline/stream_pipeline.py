@@ -56,11 +56,12 @@ class StreamPipeline:
             depth: maximum number of batches in flight; each has its own buffers.
         """
         self._predictor = predictor
-        is_cuda = predictor.device.type == "cuda"
-        self._executors, batches = _cuda_batches(predictor, depth) if is_cuda else _host_batches(predictor, depth)
+        self._is_cuda = predictor.device.type == "cuda"
+        make = _cuda_batches if self._is_cuda else _host_batches
+        self._executors, batches = make(predictor, depth)
         self._depth = depth
         # On a CUDA device every in-flight batch has buffers and graphs of its own; a CPU has nothing to prepare.
-        self._warm_up_batches = depth if is_cuda else 1
+        self._warm_up_batches = depth if self._is_cuda else 1
         self._free: queue.SimpleQueue[InFlightBatch] = queue.SimpleQueue()
         for batch in batches:
             self._free.put(batch)
@@ -105,9 +106,10 @@ class StreamPipeline:
         image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
         start = time.perf_counter()
         self._predictor.prepare(height, width)
-        # The first round compiles kernels, the second one reserves the memory. cuDNN chooses by its heuristics, as for
-        # later batches: a graph can contain only kernels that have run before, and trials take up to half a minute.
-        for _ in range(2):
+        # The first round compiles kernels, on a CUDA device the second one reserves the memory. cuDNN chooses by its
+        # heuristics, as for later batches: a graph can contain only kernels that have run before, and trials take up to
+        # half a minute.
+        for _ in range(2 if self._is_cuda else 1):
             self._run_warm_up_batches([image] * batch_size)
         batches = [self._free.get() for _ in range(self._depth)]
         modes = {batch.capture() for batch in batches}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.model import RawOutputs
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 
 
 class Candidates(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import box_iou
+
+from ciae_ros.inference.proposals.suppression import box_iou
 
 OFF = 1.0
 """Similarity threshold with which no proposal is a duplicate, as in the paper."""
@@ -36,7 +37,7 @@ def duplicate_pairs(boxes: Tensor, queries: Tensor, similarity: float | Tensor, 
     queries = F.normalize(queries.float(), dim=1)
     # The cosine of equal vectors may be rounded to above 1.
     cosine = (queries @ queries.T).clamp(max=1)
-    return ((cosine > similarity) & (box_iou(boxes, boxes) > iou)).triu(diagonal=1)
+    return ((cosine > similarity) & (box_iou(boxes) > iou)).triu(diagonal=1)
 
 
 def without_duplicates(duplicates: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from ciae_ros.inference.proposals.candidates import Candidates, NetworkOutputs, candidates_of
 from ciae_ros.inference.proposals.duplicates import OFF, duplicate_pairs, without_duplicates
 from ciae_ros.inference.proposals.queries import embedding_at
+from ciae_ros.inference.proposals.suppression import class_wise_nms
 from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.model import RawOutputs
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _suppress(
     # A box that lies entirely in the padding contains no pixel.
     in_image = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes, scores, classes, locations = boxes[in_image], scores[in_image], classes[in_image], locations[in_image]
-    kept = batched_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
+    kept = class_wise_nms(boxes, scores, classes, settings.nms_threshold)[: settings.max_instances]
     queries = embedding_at(embedding, locations[kept])
     if settings.duplicate_similarity < OFF:
         pairs = duplicate_pairs(boxes[kept], queries, settings.duplicate_similarity, settings.duplicate_iou)

@@ -20,8 +20,9 @@ import torch
 pytest.importorskip("openvino", reason="needs requirements-openvino.txt")
 pytest.importorskip("onnxscript", reason="needs requirements-onnx.txt")
 from ciae_ros.inference import Predictor, load_model
-from ciae_ros.inference.conversion import converted_models
-from ciae_ros.inference.conversion.converted_models import onnx_model, openvino_model, weights_digest
+from ciae_ros.inference.conversion import onnx_export, openvino_conversion, versions
+from ciae_ros.inference.conversion.converted_models import onnx_model, openvino_model
+from ciae_ros.inference.conversion.versions import weights_digest
 
 TIMEOUT = 120
 SEGMENT = """
@@ -52,10 +53,8 @@ def start_segmenting() -> subprocess.Popen[str]:
 
 def test_one_entry_for_each_model_size_and_version(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
-    for name in ("_export", "convert_to_openvino"):
-        monkeypatch.setattr(
-            converted_models, name, lambda checkpoint, path, *rest: written.append(path.touch() or path)
-        )
+    for module, name in ((onnx_export, "export_onnx"), (openvino_conversion, "convert_to_openvino")):
+        monkeypatch.setattr(module, name, lambda checkpoint, path, *rest: written.append(path) or path.touch())
     checkpoint = load_model("scenes_light")
     other = load_model("untrained/light_512")
     for _ in range(2):
@@ -66,7 +65,7 @@ def test_one_entry_for_each_model_size_and_version(cache: Path, monkeypatch: pyt
     assert len(written) == len(entries(cache)) == 6
     assert any(name.startswith("scenes_light-openvino-") for name in entries(cache))
     assert any(name.startswith("light_512_untrained_-64x96-") for name in entries(cache))
-    monkeypatch.setattr(converted_models.metadata, "version", lambda package: "another")
+    monkeypatch.setattr(versions.metadata, "version", lambda package: "another")
     openvino_model(checkpoint)
     assert len(entries(cache)) == 7
 
@@ -111,7 +110,9 @@ def test_without_a_cache_the_model_is_converted_for_this_process(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(converted_models, "convert_to_openvino", lambda checkpoint, path: path.write_text("converted"))
+    monkeypatch.setattr(
+        openvino_conversion, "convert_to_openvino", lambda checkpoint, path: path.write_text("converted")
+    )
     with caplog.at_level(logging.WARNING):
         assert openvino_model(load_model("scenes_light")).read_text() == "converted"
     assert "cannot be written" in caplog.text and "set XDG_CACHE_HOME" in caplog.text
@@ -134,3 +135,17 @@ def test_onnx_runtime_runs_prepared_sizes_and_pytorch_the_others(cache: Path, ca
     # A caller that can wait gets an export for every size.
     predictor.predict(image)
     assert len(entries(cache)) == 2
+
+
+@pytest.mark.slow
+def test_a_converted_network_starts_without_torchvision_and_timm(cache: Path) -> None:
+    """Their imports and PyTorch's compiler, which they import, took two of four seconds of a node's start."""
+    openvino_model(load_model("scenes_light"))
+    program = SEGMENT.replace("load_model", "load_for_backend") + (
+        "print(sorted({'torchvision', 'timm', 'torch._dynamo', 'ciae_ros.model.ciae'} & set(sys.modules)))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "[]"

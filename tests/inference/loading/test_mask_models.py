@@ -161,9 +161,7 @@ def test_the_backend_is_like_the_others(models: dict[str, Path], image: np.ndarr
     assert (predictor.device_name, predictor.execution_mode) == ("cpu", "eager")
     with pytest.raises(ValueError, match="has no embedding of pixels: use a CIAE model"):
         predictor.embed(image)
-    with pytest.raises(
-        CheckpointError, match=r"backend onnx cannot run .*, a network of transformers: set"
-    ):
+    with pytest.raises(CheckpointError, match=r"backend onnx cannot run .*, a network of transformers: set"):
         load_for_backend(str(models["mask2former"]), "onnx")
 
 

@@ -17,7 +17,7 @@ from ciae_ros.inference.proposals.candidates import select_candidates
 from ciae_ros.inference.proposals.queries import embedding_at
 from ciae_ros.inference.proposals.selection import Proposals, select_proposals, suppress_candidates
 from ciae_ros.model import RawOutputs
-from ciae_ros.model.proposal_head import PROPOSAL_STRIDES
+from ciae_ros.model.strides import PROPOSAL_STRIDES
 
 SIZE = 128, 160
 
