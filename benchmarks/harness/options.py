@@ -16,6 +16,7 @@ from benchmarks.harness.results import describe_run
 from benchmarks.harness.timing import Rounds
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.inference.device_choice import default_device
+from ciae_ros.inference.loading.named_models import AUTO
 from ciae_ros.inference.precision import DTYPES
 
 OUTPUT = Path("out/bench")
@@ -36,7 +37,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     default = default_device()
     add("--device", default=default, help=f"cpu, cuda or cuda:N (here: {default})")
-    add("--precision", choices=DTYPES, help="default: fp16 on a CUDA device, else fp32")
+    add("--precision", choices=DTYPES, help="default: fp16 on a CUDA device, else as the node, or fp32 in comparisons")
     add("--source", help="video file or folder of images (default: the demo's street clip)")
     add(
         "--rounds",
@@ -61,7 +62,8 @@ def complete(options: argparse.Namespace, arguments: list[str]) -> BenchmarkRun:
         raise ValueError(f"unknown device {options.device!r}: use cpu, cuda or cuda:N") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {options.device!r} does not exist: leave --device out, or set it to cpu")
-    options.precision = options.precision or ("fp16" if device.type == "cuda" else "fp32")
+    as_the_node = AUTO if hasattr(options, "backend") else "fp32"
+    options.precision = options.precision or ("fp16" if device.type == "cuda" else as_the_node)
     if device.type == "cpu" and options.precision == "fp16":
         raise ValueError("the CPU does not support fp16: use fp32 or bf16")
     conditions = describe_run(device, options.precision, arguments)

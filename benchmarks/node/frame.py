@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-import torch
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -21,12 +20,12 @@ from std_msgs.msg import Header
 from benchmarks.harness.images import read_images
 from benchmarks.harness.instance_count import target_instance_count
 from benchmarks.harness.options import BenchmarkRun
+from benchmarks.harness.predictor import add_backend_argument, build_predictor, describe_execution
 from benchmarks.harness.results import Results, markdown_table, spread_cell
 from benchmarks.harness.timing import interleaved, milliseconds
 from ciae_ros.camera.image_conversion import convert_image
 from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
-from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
-from ciae_ros.model import PRESETS
+from ciae_ros.inference import Predictor
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.publishing.image_messages import bgr_image
 from ciae_ros.node.publishing.result_publisher import ResultPublisher, SegmentedFrame
@@ -49,6 +48,7 @@ NOTES = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
+    add_backend_argument(parser)
     parser.add_argument("--shares-only", action="store_true", help="skip the comparison with ResNet-50")
 
 
@@ -57,14 +57,15 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     rows = []
     with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
-        predictor = _predictor("light_512", options)
         for size in SIZES:
+            predictor = _predictor("light_512", options, size)
             images = _bgr_images(options, size)
             rows += [_shares(predictor, images, size, instances) for instances in INSTANCES]
         rclpy.try_shutdown()
     if not options.shares_only:
         rows += _compare(options, benchmark_run)
-    return Results("frame", benchmark_run.conditions, {"rounds": benchmark_run.rounds.counted}, rows, NOTES)
+    parameters = {"rounds": benchmark_run.rounds.counted, "network": describe_execution(predictor)}
+    return Results("frame", benchmark_run.conditions, parameters, rows, NOTES)
 
 
 def _shares(predictor: Predictor, images: list[np.ndarray], size: tuple[int, int], instances: int) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _of(shares: FrameShares) -> dict[str, Any]:
 
 def _compare(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> list[dict[str, Any]]:
     images = _bgr_images(options, COMPARED_SIZE)
-    predictors = {name: _predictor(name, options) for name in COMPARED}
+    predictors = {name: _predictor(name, options, COMPARED_SIZE) for name in COMPARED}
     times = interleaved(
         {
             name: lambda predictor=predictor: predictor.predict_timed(images[0], "bgr")[1].network  # type: ignore[misc]
@@ -111,10 +112,10 @@ def _bgr_images(options: argparse.Namespace, size: tuple[int, int]) -> list[np.n
     return [np.ascontiguousarray(image[..., ::-1]) for image in images]
 
 
-def _predictor(preset: str, options: argparse.Namespace) -> Predictor:
-    torch.manual_seed(0)
-    checkpoint = untrained_checkpoint(preset, PRESETS[preset], coco_categories())
-    return Predictor(checkpoint, options.device, options.precision)
+def _predictor(preset: str, options: argparse.Namespace, size: tuple[int, int]) -> Predictor:
+    predictor = build_predictor(f"untrained/{preset}", options, size)
+    predictor.prepare(*size)
+    return predictor
 
 
 def table(results: Results) -> str:
@@ -136,7 +137,7 @@ def table(results: Results) -> str:
         for row in results.rows
         if row["kind"] == "network"
     ]
-    parts = [markdown_table(header, lines)]
+    parts = [f"Network: {results.parameters['network']}.", markdown_table(header, lines)]
     if networks:
         parts.append(
             markdown_table(["network at {} x {}".format(*COMPARED_SIZE), "ms", f"of {COMPARED[-1]}"], networks)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -27,11 +28,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from benchmarks.harness.options import BenchmarkRun
+from benchmarks.harness.predictor import add_backend_argument, build_predictor, describe_execution
 from benchmarks.harness.results import Results, markdown_table, number_cell
 from benchmarks.node.camera import smooth_scene
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
-from ciae_ros.inference import Predictor, load_model
+from ciae_ros.inference import Predictor
 from ciae_ros.inference.stage_times import HostClock
 
 TOLERATED_DROPS = 0.05
@@ -51,6 +53,7 @@ class NodeModel:
 
     model: str
     device: str
+    backend: str
     precision: str
     input_size: int
     """Input size; 0: as in the model."""
@@ -70,6 +73,10 @@ class Load:
     p50: float
     """Seconds from an image's stamp to the arrival of its labels in another process."""
     p99: float
+    node_cores: float
+    """Processor seconds of the node per second."""
+    other_cores: float
+    """Processor seconds of cameras and subscriber per second."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,12 @@ class NodeBenchmark:
     size: tuple[int, int]
     """Width and height of the images."""
     cameras: int
+    network: str
+    """Runtime and precision of the bare network."""
     network_rate: float
     """Images per second of the bare network (with proposals and fusion), alone on the device, in this run."""
+    available: float
+    """Share of the processor that cameras and subscriber leave at saturation, 0 to 1; 1 for a network on a GPU."""
     loads: list[Load]
     """Loads; the first one floods the node, so that its throughput is the capacity."""
     highest_rate: float
@@ -92,6 +103,11 @@ class NodeBenchmark:
         """Return the results per second at saturation."""
         return self.loads[0].throughput
 
+    @property
+    def ratio(self) -> float:
+        """Return the capacity relative to the bare network on what cameras and subscriber leave of the processor."""
+        return self.capacity / (self.available * self.network_rate)
+
 
 NOTES = [
     "Cameras, node and subscriber are processes over DDS that share one machine; latency is from an "
@@ -99,12 +115,15 @@ NOTES = [
     "All images show a smooth scene.",
     "The bare network is network, proposals and fusion, one image at a time, alone on the device, before the node "
     "starts. Capacity: results per second when 1.5 times as many images are offered.",
+    "Left: share of the processor that the other processes do not use at saturation, by their processor time. The last "
+    "ratio is that to the bare network on this share.",
     "Highest rate: found by bisection, with fewer than 5 % drops.",
 ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
+    add_backend_argument(parser)
     add = parser.add_argument
     add("--model", default="untrained/light_512", help="as the parameter of the node (default: untrained/light_512)")
     add("--input-size", type=positive_int, help="shorter side of the network's input (default: as in the model)")
@@ -116,14 +135,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     """Run the benchmark."""
     rows = []
-    network = NodeModel(options.model, options.device, options.precision, options.input_size or 0)
+    network = NodeModel(options.model, options.device, options.backend, options.precision, options.input_size or 0)
     with isolated_ros_environment() as environment, environment_of_this_process(environment):
         rclpy.init()
         for text in options.sizes:
             width, height = map(int, text.split("x"))
             for cameras in options.cameras:
                 found = measure_node(network, (width, height), cameras, options.seconds, dict(os.environ))
-                rows.append(asdict(found) | {"capacity": found.capacity})
+                rows.append(asdict(found) | {"capacity": found.capacity, "ratio": found.ratio})
         rclpy.try_shutdown()
     parameters = {"model": options.model, "input_size": options.input_size, "seconds": options.seconds}
     return Results("node", benchmark_run.conditions, parameters, rows, NOTES)
@@ -132,21 +151,44 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
 def table(results: Results) -> str:
     """Format the results as Markdown, with a line for each number of cameras and size, and one for each load."""
     summary = markdown_table(
-        ["images", "cameras", "bare network, 1/s", "capacity, 1/s", "capacity : bare", "highest rate, 1/s"],
+        [
+            "images",
+            "cameras",
+            "network",
+            "bare network, 1/s",
+            "capacity, 1/s",
+            "capacity : bare",
+            "left",
+            "capacity : bare on it",
+            "highest rate, 1/s",
+        ],
         [
             [
                 f"{row['size'][0]} x {row['size'][1]}",
                 str(row["cameras"]),
+                row["network"],
                 number_cell(row["network_rate"]),
                 number_cell(row["capacity"]),
                 number_cell(row["capacity"] / row["network_rate"], 2),
+                f"{row['available']:.0%}",
+                number_cell(row["ratio"], 2),
                 number_cell(row["highest_rate"]),
             ]
             for row in results.rows
         ],
     )
     loads = markdown_table(
-        ["images", "cameras", "offered, 1/s", "segmented, 1/s", "dropped", "p50, ms", "p99, ms"],
+        [
+            "images",
+            "cameras",
+            "offered, 1/s",
+            "segmented, 1/s",
+            "dropped",
+            "p50, ms",
+            "p99, ms",
+            "node, cores",
+            "others, cores",
+        ],
         [
             [
                 f"{row['size'][0]} x {row['size'][1]}",
@@ -156,6 +198,8 @@ def table(results: Results) -> str:
                 f"{100 * load['drop_share']:.0f} %",
                 number_cell(1e3 * load["p50"], 0),
                 number_cell(1e3 * load["p99"], 0),
+                number_cell(load["node_cores"], 2),
+                number_cell(load["other_cores"], 2),
             ]
             for row in results.rows
             for load in row["loads"]
@@ -180,7 +224,10 @@ def measure_node(
         ValueError: node or cameras do not start, or exit.
     """
     topics = [f"/benchmarks/node/camera{number}/image_raw" for number in range(cameras)]
-    network_rate = bare_network_rate(network, size, seconds)
+    predictor = build_predictor(
+        network.model, argparse.Namespace(**asdict(network)), size[::-1], network.input_size or None
+    )
+    network_rate = bare_network_rate(predictor, size, seconds)
     with _node(network, size, topics, environment) as node, _cameras(topics, size, node, environment) as sources:
         # Half a second for the remaining discovery.
         time.sleep(1.0)
@@ -189,13 +236,15 @@ def measure_node(
         capacity = loads[0].throughput
         loads += [sources.load(share * capacity, seconds) for share in SHARES_OF_CAPACITY]
         highest = _highest_rate(sources, capacity, seconds)
-    return NodeBenchmark(network.model, size, cameras, network_rate, loads, highest)
+    available = 1 - loads[0].other_cores / len(os.sched_getaffinity(0)) if network.device == "cpu" else 1.0
+    return NodeBenchmark(
+        network.model, size, cameras, describe_execution(predictor), network_rate, available, loads, highest
+    )
 
 
-def bare_network_rate(network: NodeModel, size: tuple[int, int], seconds: float) -> float:
+def bare_network_rate(predictor: Predictor, size: tuple[int, int], seconds: float) -> float:
     """Measure the images per second of network, proposals and fusion, one image at a time, in this process."""
-    checkpoint = load_model(network.model)
-    predictor = Predictor(checkpoint, network.device, network.precision, input_size=network.input_size or None)
+    predictor.prepare(*size[::-1])
     image = smooth_scene(*size)
     geometries = predictor.check_batch([(image, "bgr")])
     batch = predictor.preprocess([(torch.from_numpy(image).to(predictor.device), "bgr")], geometries)
@@ -310,8 +359,12 @@ class _Cameras:
             assert process.stdin is not None
             process.stdin.write(f"{rate / len(self._processes)} {seconds}\n")
             process.stdin.flush()
-        start = time.monotonic()
+        start, before = time.monotonic(), self._processor_seconds()
         self._spin(until=start + seconds)
+        duration = time.monotonic() - start
+        node, others = (
+            (after - earlier) / duration for after, earlier in zip(self._processor_seconds(), before, strict=True)
+        )
         sent = sum(self.number_from(process, seconds + RESPONSE_TIMEOUT) for process in self._processes)
         self._spin(until=time.monotonic() + 1.0)
         latencies = np.array(self._latencies) if self._latencies else np.array([np.nan])
@@ -322,7 +375,14 @@ class _Cameras:
             drop_share=1 - len(self._latencies) / sent,
             p50=float(np.percentile(latencies, 50)),
             p99=float(np.percentile(latencies, 99)),
+            node_cores=node,
+            other_cores=others,
         )
+
+    def _processor_seconds(self) -> tuple[float, float]:
+        """Return the processor time so far of the node, and of cameras and subscriber."""
+        others = sum(_processor_seconds(process.pid) for process in self._processes)
+        return _processor_seconds(self._panoptic_node.pid), others + time.process_time()
 
     def _spin(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
@@ -334,6 +394,13 @@ class _Cameras:
             now = time.time()
             self._arrivals.append(now)
             self._latencies.append(now - stamp)
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return the processor time of a process and all of its threads so far."""
+    # The name, which may contain spaces, ends with a parenthesis; see proc_pid_stat(5).
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rate(times: list[float]) -> float:

@@ -16,10 +16,11 @@ import torch
 
 from benchmarks.harness.images import read_images
 from benchmarks.harness.options import BenchmarkRun
+from benchmarks.harness.predictor import add_backend_argument, build_predictor
 from benchmarks.harness.results import Results, markdown_table, number_cell, spread_cell
 from benchmarks.harness.timing import interleaved, milliseconds
 from ciae_ros.core.arguments import positive_int
-from ciae_ros.inference import Predictor, load_model
+from ciae_ros.inference import Predictor
 from ciae_ros.inference.pipeline.batch import Images
 from ciae_ros.inference.pipeline.stream_pipeline import DEPTH, StreamPipeline
 from ciae_ros.inference.stage_times import HostClock
@@ -38,6 +39,7 @@ NOTES = [
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
     add = parser.add_argument
+    add_backend_argument(parser)
     add("--models", nargs="+", default=["untrained/light_512", "untrained/r50_512"], metavar="MODEL")
     add("--image-size", type=positive_int, nargs=2, default=(1080, 1920), metavar=("H", "W"), help="default: 1080 1920")
     add("--input-size", type=positive_int, help="shorter side of the network's input (default: as in the model)")
@@ -48,12 +50,13 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     """Run the benchmark."""
     rows = []
     for model in options.models:
-        predictor = Predictor(load_model(model), options.device, options.precision, input_size=options.input_size)
+        predictor = build_predictor(model, options, tuple(options.image_size), options.input_size)
         image = read_images(options.source, 1, tuple(options.image_size))[0]
         pipeline = StreamPipeline(predictor)
         runs = pipeline.warm_up(*image.shape[:2]).execution_mode
         times = interleaved(_execution_modes(predictor, pipeline, image, options.frames), benchmark_run.rounds)
         pipeline.close()
+        runs = f"{runs}, {predictor.precision}"
         rows.append({"model": model, "runs": runs} | {mode: milliseconds(times[mode]) for mode in EXECUTION_MODES})
     parameters = {
         "image_size": list(options.image_size),

@@ -34,6 +34,8 @@ def load_predictor(parameters: NodeParameters) -> Predictor:
         torch.OutOfMemoryError: the device has too little memory for it.
     """
     device = choose_device(parameters.device)
+    # OpenCV's threads gain nothing with the small images of the tracker, and take the cores from the network.
+    cv2.setNumThreads(1)
     model = load_for_backend(parameters.model, parameters.backend)
     input_size = parameters.input_size or None
     execution = choose_execution(
