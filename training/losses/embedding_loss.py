@@ -15,7 +15,8 @@ Interpretation of details that the paper does not specify:
 * A filtered similarity is 0 and remains in the sum, as stated in Sec. IV-B.
 
 Memory is bounded independently of the number of instances: similarities are computed for a chunk of pixels together
-with their gradient, so that none are kept for the backward pass.
+with their gradient, so that none are kept for the backward pass. On a CPU `embedding_kernel` computes both from the
+samples of the embedding map.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -32,6 +34,7 @@ from ciae_ros.inference.geometry import EMBEDDING_STRIDE
 from ciae_ros.model import ModelConfig
 from training.data.target import Target
 from training.distributed import mean_over_ranks
+from training.losses.embedding_kernel import PixelGrid, PixelTargets, interpolation_weights, pixel_losses
 
 POLE = 1e-6
 """Minimum argument of the logarithm in Eq. 8."""
@@ -174,11 +177,14 @@ class _ImageLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
         """Map an embedding (D, h, w) to the sum of L_CAE + alpha L_IAE, both sums (2,), and the sums of Eq. 3."""
-        with torch.enable_grad():
-            leaf = embedding.detach().requires_grad_()
-            pixels = _upsampled(leaf, image.config.pixel_stride)
-        parts, gradient, sums = _loss_and_gradient(pixels.detach().flatten(1), image)
-        (ctx.gradient,) = torch.autograd.grad(pixels, leaf, gradient.view_as(pixels))
+        if _runs_on_samples(embedding):
+            parts, ctx.gradient, sums = _loss_and_gradient_on_cpu(embedding, image)
+        else:
+            with torch.enable_grad():
+                leaf = embedding.detach().requires_grad_()
+                pixels = _upsampled(leaf, image.config.pixel_stride)
+            parts, gradient, sums = _loss_and_gradient(pixels.detach().flatten(1), image)
+            (ctx.gradient,) = torch.autograd.grad(pixels, leaf, gradient.view_as(pixels))
         category_sums = image.category_sums(sums)
         ctx.mark_non_differentiable(parts, category_sums)
         return parts[0] + image.config.alpha * parts[1], parts, category_sums
@@ -187,6 +193,59 @@ class _ImageLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, total_gradient: Tensor, *_: Tensor) -> tuple[Tensor, None]:
         return total_gradient * ctx.gradient, None
+
+
+def _runs_on_samples(embedding: Tensor) -> bool:
+    """Whether the loss of an embedding (D, h, w) is computed by `embedding_kernel`, which needs two samples a side."""
+    return embedding.device.type == "cpu" and min(embedding.shape[1:]) > 1
+
+
+def _loss_and_gradient_on_cpu(embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_loss_and_gradient` returns, with the gradient of the embedding (D, h, w)."""
+    samples = embedding.detach().permute(1, 2, 0).contiguous()
+    targets = _pixel_targets(samples, image)
+    weights = interpolation_weights(targets, (samples.shape[0], samples.shape[1]), image.num_segments)
+    flat = samples.flatten(0, 1)
+    sums = weights.T @ flat
+    with torch.enable_grad():
+        instance_sums = sums[image.num_stuff :].detach().requires_grad_()
+        means = F.normalize(instance_sums, dim=1)
+    queries = torch.cat((image.memory, means.detach()))
+    config = image.config
+    parts, by_query, by_norm = pixel_losses(samples, queries, targets, config.margin, config.top_k, config.alpha, POLE)
+    query_gradient = by_query.T @ flat
+    (sums_gradient,) = torch.autograd.grad(means, instance_sums, query_gradient[len(image.memory) :])
+    gradient = by_norm.addmm_(by_query, queries).addmm_(weights[:, image.num_stuff :], sums_gradient)
+    return parts, gradient.view_as(samples).permute(2, 0, 1), sums
+
+
+def _pixel_targets(samples: Tensor, image: _Image) -> PixelTargets:
+    dtype = samples.numpy().dtype
+    rows, columns = (
+        PixelGrid.of_axis(pixels, length, image.config.pixel_stride, EMBEDDING_STRIDE, dtype)
+        for pixels, length in zip(image.shape, samples.shape[:2], strict=True)
+    )
+    segment = torch.arange(image.num_segments)
+    is_thing = segment >= image.num_stuff
+    weight = torch.where(is_thing, image.config.thing_weight, 1.0 if image.with_stuff else 0.0)
+    everywhere = image.boxes.new_tensor([-torch.inf, -torch.inf, torch.inf, torch.inf]).expand_as(image.boxes)
+    boxes = everywhere if image.config.box_expansion is None else image.boxes
+    first_row, end_row = rows.inside(boxes[:, 1], boxes[:, 3])
+    first_column, end_column = columns.inside(boxes[:, 0], boxes[:, 2])
+    return PixelTargets(
+        rows=rows,
+        columns=columns,
+        segments=image.segments.view(image.shape).numpy(),
+        category_query=image.category_query(segment).numpy() if image.with_categories else np.empty(0, np.int64),
+        num_memory=len(image.memory),
+        first_of_segments=image.num_memory_things if image.with_stuff else len(image.memory),
+        segment_query=(segment + image.num_memory_things).numpy(),
+        weight=weight.to(samples.dtype).numpy(),
+        first_row=first_row,
+        end_row=end_row,
+        first_column=first_column,
+        end_column=end_column,
+    )
 
 
 def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:

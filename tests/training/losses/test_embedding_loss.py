@@ -98,6 +98,15 @@ def _float64(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_default_dtype(before)
 
 
+@pytest.fixture(params=["samples", "pixels"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Compute the loss from the samples of the map, as on a CPU, or from its pixels, as on a GPU."""
+    if request.param == "pixels":
+        monkeypatch.setattr(module, "_runs_on_samples", lambda embedding: False)
+    return request.param
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("config", "model"),
     [
@@ -126,6 +135,7 @@ def test_equals_the_equations(config: EmbeddingLossConfig, model: ModelConfig, m
     assert gradient.abs().max() > 1e-4
 
 
+@pytest.mark.usefixtures("way")
 def test_gradient_is_that_of_the_value() -> None:
     _, target, memory = _scene()
     torch.manual_seed(3)
@@ -140,6 +150,7 @@ def test_gradient_is_that_of_the_value() -> None:
     )
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("stride", [2, 4])
 def test_pixel_stride_takes_every_nth_pixel(stride: int) -> None:
     embedding, target, memory = _scene()
@@ -153,6 +164,7 @@ def test_pixel_stride_takes_every_nth_pixel(stride: int) -> None:
     torch.testing.assert_close(sums[0], torch.full((6,), float(taken)))
 
 
+@pytest.mark.usefixtures("way")
 def test_pole_is_finite() -> None:
     """A pixel that points away from its only query: Eq. 8 would be infinite."""
     memory = F.normalize(torch.randn(MODEL.num_memory_vectors, 6), dim=1)
@@ -166,6 +178,7 @@ def test_pole_is_finite() -> None:
     assert embedding.grad.isfinite().all()
 
 
+@pytest.mark.usefixtures("way")
 def test_void_and_crowd_count_nowhere() -> None:
     embedding, target, memory = _scene()
     (gradient,) = torch.autograd.grad(
@@ -185,8 +198,8 @@ def test_void_and_crowd_count_nowhere() -> None:
     assert not gradient.any()
 
 
-def test_memory_does_not_grow_with_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest intermediate is bounded by SIMILARITIES_AT_ONCE, with three instances and with a hundred."""
+def test_memory_hardly_grows_with_the_instances(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest intermediate is bounded by SIMILARITIES_AT_ONCE, or is the similarities of the samples."""
     monkeypatch.setattr(module, "SIMILARITIES_AT_ONCE", 1 << 12)
     largest = []
     for rows in (1, 100):
@@ -198,7 +211,10 @@ def test_memory_does_not_grow_with_the_instances(monkeypatch: pytest.MonkeyPatch
         with sizes:
             embedding_loss(embedding, target, F.normalize(torch.randn(4, 6), dim=1), MODEL, EmbeddingLossConfig())
         largest.append(sizes.largest)
-    assert largest[0] == largest[1] == 6 * 128 * 128
+    if way == "pixels":
+        assert largest[0] == largest[1] == 6 * 128 * 128
+    else:
+        assert largest[1] == 32 * 32 * (4 + 100)
 
 
 class _LargestTensor(torch.utils._python_dispatch.TorchDispatchMode):
