@@ -97,8 +97,9 @@ class OptimizationConfig(_Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clipping: float | None = Field(default=None, gt=0)
     """Maximum norm of the gradient."""
-    autocast: Literal["none", "bf16", "fp16"] = "none"
-    """Precision of the network's forward pass; losses are always computed in float32."""
+    autocast: Literal["auto", "none", "bf16", "fp16"] = "none"
+    """Precision of the network's forward pass; losses are always computed in float32. auto: bf16 on a CPU that has
+    instructions for it, where it is faster, else none."""
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then evaluated and exported."""
     frozen_stages: int = Field(default=2, ge=0, le=5)

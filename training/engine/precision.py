@@ -12,17 +12,21 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from ciae_ros.inference.execution.processor import has_bf16
+
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions of the forward pass by their names."""
 
 
 @contextmanager
 def forward_precision(name: str, device: torch.device) -> Iterator[None]:
-    """Compute in one of `AUTOCAST`, or in float32 for "none".
+    """Compute in one of `AUTOCAST`, or in float32 for "none"; "auto" is bf16 on a CPU that has instructions for it.
 
     On a CPU, depthwise convolutions stay in float32: oneDNN's gradient of their weights takes three to six times as
     long in bfloat16.
     """
+    if name == "auto" and device.type == "cpu" and has_bf16():
+        name = "bf16"
     if name not in AUTOCAST:
         yield
         return

@@ -203,6 +203,14 @@ def _runs_on_samples(embedding: Tensor) -> bool:
 def _loss_and_gradient_on_cpu(embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `_loss_and_gradient` returns, with the gradient of the embedding (D, h, w)."""
     samples = embedding.detach().permute(1, 2, 0).contiguous()
+    if not samples.isfinite().all():
+        # The kernel compares numbers; the step that gets this loss is refused.
+        nan = torch.full_like(samples, torch.nan)
+        return (
+            nan[0, 0, :1].expand(2),
+            nan.permute(2, 0, 1),
+            nan.new_full((image.num_segments, samples.shape[2]), torch.nan),
+        )
     targets = _pixel_targets(samples, image)
     weights = interpolation_weights(targets, (samples.shape[0], samples.shape[1]), image.num_segments)
     flat = samples.flatten(0, 1)

@@ -19,7 +19,7 @@ LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
 def has_bf16() -> bool:
-    """Return whether the processor has instructions for bf16."""
+    """Return whether the processor has instructions for bf16; without them, bf16 is emulated and very slow."""
     return bool(BF16_FLAGS & set(_cpu_info().get("flags", _cpu_info().get("Features", "")).split()))
 
 
