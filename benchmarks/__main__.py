@@ -27,6 +27,8 @@ COMMANDS = {
     "scene": "node.scene",
     "tracking": "node.tracking",
     "pacing": "node.pacing",
+    "start": "node.start",
+    "backends": "networks.backends",
     "checkouts": "node.checkouts",
     "profile": "networks.profiling",
     "inference": "networks.inference_times",
@@ -42,13 +44,15 @@ SUMMARIES = {
     "node": "the running node with 1 to 8 cameras at rates from half to twice its capacity",
     "scene": "labelled points and boxes of a frame with 20 things in 720p, on one core",
     "tracking": "identities of 10 and 50 things in 720p, on one core",
+    "start": "from the start of the node's process to the state active, and its memory",
+    "backends": "a network in PyTorch, ONNX Runtime and OpenVINO, on a CPU, and how far their labels are the same",
     "checkouts": "start, memory, frames and demo of this checkout and another one, such as that of an earlier commit",
     "pacing": "utilisation of a network whose batches vary in duration",
     "profile": "a trace and a table of operators, into out/profile",
     "inference": "time of a model per image of a folder, with the times of the paper's Table I",
     "training": "images per second, memory and parts of a training step, by preset",
 }
-ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene", "tracking")
+ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene", "tracking", "start", "backends")
 
 
 def main(arguments: list[str] | None = None) -> int:

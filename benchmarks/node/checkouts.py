@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +19,17 @@ import numpy as np
 from benchmarks.harness.options import BenchmarkRun
 from benchmarks.harness.results import Results, markdown_table, number_cell
 from benchmarks.harness.timing import interleaved
+from benchmarks.node.start import HERE, start_and_load
+from benchmarks.node.start import NOTES as START_NOTES
 from ciae_ros.core.processes import isolated_ros_environment
 
-HERE = Path(__file__).resolve().parents[2]
-ACTIVE = "segmenting "
-"""What the node logs when it is activated."""
 TIMEOUT = 600
 SIZE = ("512", "672")
 """Height and width of the frames."""
-SECONDS_OF_LOAD = 4
 NOTES = [
     "Medians of the rounds, in each of which both checkouts were measured, in alternating order, after a round without "
     "measurement in which each fills its caches.",
-    "Start: from the start of the process to the state active, with the default parameters. Peak memory: resident, "
-    f"after {SECONDS_OF_LOAD} s with a camera of 1280 x 720 at 30 images/s.",
+    *START_NOTES,
     f"Frame: all stages of {' x '.join(SIZE)}, one after the other (`python -m benchmarks pipeline`), and with the "
     "node's components over DDS (`python -m benchmarks frame`).",
     "Demo: results for the 250 images of the demo's street clip, published at 25 images/s.",
@@ -89,7 +83,7 @@ def table(results: Results) -> str:
 
 
 def _measure(folder: Path, models: Sequence[str], environment: dict[str, str]) -> Measures:
-    start, memory = _start_and_load(folder, environment)
+    start, memory = start_and_load(folder, environment, {})
     found = {"start, s": start, "peak memory, MB": memory}
     for kind, measure in (("pipeline", _pipeline), ("frame", _frame)):
         with tempfile.TemporaryDirectory() as output:
@@ -138,52 +132,6 @@ def _run(folder: Path, command: list[str], environment: dict[str, str]) -> None:
     )
     if found.returncode:
         raise ValueError(f"python {' '.join(command)} failed in {folder}: {found.stdout[-500:]}")
-
-
-def _start_and_load(folder: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Return the seconds of a node's start, and its peak memory in MB after a load."""
-    topic = "/benchmarks/checkouts/image_raw"
-    arguments = ["--ros-args", "-p", f"cameras:=[{topic}]"]
-    begin = time.perf_counter()
-    with _process(folder, ["-m", "ciae_ros.node.cli.panoptic_node", *arguments], environment) as node:
-        assert node.stdout is not None
-        while ACTIVE not in (line := node.stdout.readline()):
-            if not line:
-                raise ValueError(f"the node of {folder} has not started")
-        seconds = time.perf_counter() - begin
-        with _process(HERE, ["-m", "benchmarks.node.camera", topic, "1280", "720"], environment) as camera:
-            assert camera.stdin is not None and camera.stdout is not None
-            camera.stdout.readline()
-            camera.stdin.write(f"30 {SECONDS_OF_LOAD}\n")
-            camera.stdin.flush()
-            camera.stdout.readline()
-        return seconds, _peak_megabytes(node.pid)
-
-
-def _peak_megabytes(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
-
-
-@contextmanager
-def _process(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.communicate(timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def _commit(folder: Path) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.harness.results import Results
 from benchmarks.networks import baselines
 
 CONDITIONS = {
@@ -224,7 +225,7 @@ def test_pipeline(tmp_path: Path, images: Path) -> None:
         "--input-size", "64", "--frames", "3",
     )  # fmt: skip
     (row,) = results["rows"]
-    assert row["runs"] == "eager"
+    assert row["runs"].endswith(("fp32", "bf16"))
     for mode in ("bare network", "sequential", "pipeline, full", "pipeline, one frame"):
         assert 0 < row[mode]["p10"] <= row[mode]["median"] <= row[mode]["p90"]
 
@@ -234,6 +235,7 @@ def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], mon
     monkeypatch.setattr("benchmarks.node.load.BISECTIONS", 1)
     results = measure(
         "node", tmp_path, images, "--cameras", "2", "--sizes", "96x64", "--input-size", "64", "--seconds", "1",
+        "--backend", "torch", "--precision", "fp32",
     )  # fmt: skip
     (row,) = results["rows"]
     assert row["network_rate"] > 1
@@ -243,7 +245,41 @@ def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], mon
         assert 0 <= load["drop_share"] <= 1
         assert 0 < load["p50"] <= load["p99"]
         assert load["throughput"] <= 1.3 * load["offered_rate"]
+        assert load["node_cores"] > 0 and load["other_cores"] > 0
+    assert row["network"] == "PyTorch, fp32"
+    assert 0 < row["available"] < 1
+    assert row["ratio"] == pytest.approx(row["capacity"] / row["network_rate"] / row["available"])
     assert row["highest_rate"] <= 1.2 * row["capacity"]
+
+
+@pytest.mark.slow
+def test_start(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
+    (row,) = measure("start", tmp_path, images, rounds=1)["rows"]
+    assert 500 < row["start"]["median"] < 120_000
+    assert 100 < row["peak_megabytes"] < 10_000
+
+
+@pytest.mark.slow
+def test_backends(tmp_path: Path, images: Path) -> None:
+    rows = measure("backends", tmp_path, images, "--image-size", "64", "96", "--images", "2")["rows"]
+    assert rows[0]["runs"] == "PyTorch, fp32"
+    assert rows[0]["same_category"] == rows[0]["same_segment"] == 1
+    for row in rows:
+        assert row["network"]["median"] < row["frame"]["median"]
+        assert 0.9 < row["same_category"] <= 1
+        assert 0.9 < row["same_segment"] <= 1
+
+
+def test_checkouts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkouts", "--other", str(tmp_path), "--output", str(tmp_path)]) == 1
+    assert "is not a checkout of this project: give its folder with --other" in capsys.readouterr().err
+    rows = [{"measure": "start, s", "other": 4.0, "this": 1.0}]
+    results = Results("checkouts", dict.fromkeys(CONDITIONS, "new"), {"other": "old"}, rows)
+    assert main(["table", str(results.write(tmp_path))]) == 0
+    assert (
+        "|  | old | new | ratio |\n| --- | --- | --- | --- |\n| start, s | 4.0 | 1.0 | 0.25 |"
+        in capsys.readouterr().out
+    )
 
 
 def test_pacing(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
