@@ -23,8 +23,8 @@ from ciae_ros.inference.loading.named_models import ONNX, OPENVINO, TORCH, load_
 
 NOTES = [
     "Milliseconds per image, interleaved; frame: all stages, one after the other.",
-    "Same category, same segment: share of the pixels, compared with PyTorch in fp32; segments are the same if they have "
-    "the same category and an IoU above 0.5.",
+    "Same category, same segment: share of the pixels, compared with PyTorch in fp32; segments are the same if they "
+    "have the same category and an IoU above 0.5.",
 ]
 
 
