@@ -40,6 +40,62 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation(
+        "execution: an inexact way is taken",
+        "ciae_ros/inference/execution/choice.py",
+        "if not each.error and each.similarity >= MIN_SIMILARITY]",
+        "if not each.error]",
+        "tests/inference/execution",
+    ),
+    Mutation(
+        "execution: the measurement does not depend on the instructions in use",
+        "ciae_ros/inference/execution/processor.py",
+        '**{limit: os.environ.get(limit, "") for limit in LIMITS},',
+        "",
+        "tests/inference/execution",
+    ),
+    Mutation(
+        "cache: two processes write at once",
+        "ciae_ros/core/user_cache.py",
+        "fcntl.flock(file, fcntl.LOCK_EX)",
+        "pass",
+        "tests/core/test_user_cache.py",
+    ),
+    Mutation(
+        "cache: an entry appears before it is complete",
+        "ciae_ros/core/user_cache.py",
+        "unfinished = staging / path.name",
+        "unfinished = path",
+        "tests/core/test_user_cache.py",
+    ),
+    Mutation(
+        "conversion: the network is converted again for other weights only by name",
+        "ciae_ros/inference/conversion/converted_models.py",
+        'key = {"weights": weights_digest(checkpoint), **versions("torch", "timm", "openvino")}',
+        'key = versions("torch", "timm")',
+        "tests/inference/conversion",
+    ),
+    Mutation(
+        "proposals: classes suppress each other",
+        "ciae_ros/inference/proposals/suppression.py",
+        "members = (classes == one).nonzero().flatten()",
+        "members = (classes >= one).nonzero().flatten()",
+        "tests/inference/proposals",
+    ),
+    Mutation(
+        "loss on samples: the gradient through the norm is left out",
+        "training/losses/embedding_kernel.py",
+        "radial = -along * inverse * inverse",
+        "radial = zero",
+        "tests/training/losses",
+    ),
+    Mutation(
+        "loss on samples: an instance is similar outside its box",
+        "training/losses/embedding_kernel.py",
+        "if is_outside[q]:",
+        "if False:",
+        "tests/training/losses",
+    ),
+    Mutation(
         "loss: no margin between the queries",
         "training/losses/embedding_loss.py",
         "violation = similarity.gather(0, highest) - positive + config.margin",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -46,11 +47,17 @@ def select_proposals(
         image_size: (height, width) of the image without its padding.
         settings: thresholds and counts.
     """
+    promising = _promising_locations(outputs, image, settings.score_threshold**2)
     levels = [
-        _propose_on_level(logits[image], centerness[image], distances[image], stride, settings)
-        for logits, centerness, distances, stride in zip(
-            outputs.class_logits, outputs.centerness, outputs.box_distances, PROPOSAL_STRIDES, strict=True
+        _propose_on_level(
+            outputs.class_logits[level][image],
+            outputs.centerness[level][image],
+            outputs.box_distances[level][image],
+            places,
+            PROPOSAL_STRIDES[level],
+            settings,
         )
+        for level, places in promising.items()
     ]
     boxes, scores, classes, locations = (torch.cat(parts) for parts in zip(*levels, strict=True))
     return _suppress(boxes, scores, classes, locations, outputs.embedding[image], image_size, settings)
@@ -116,17 +123,36 @@ def _suppress(
     return Proposals(boxes[kept], scores[kept], classes[kept], locations[kept], queries)
 
 
+def _promising_locations(outputs: RawOutputs, image: int, squared_threshold: float) -> dict[int, Tensor]:
+    """Return the locations of each level whose best class has a score above the threshold; always of one level.
+
+    Few locations have one: the best class of each is checked before all classes, for all levels at once.
+    """
+    best = [logits[image].flatten(1).amax(dim=0) for logits in outputs.class_logits]
+    centerness = torch.cat([logits[image].flatten() for logits in outputs.centerness])
+    squared_scores = torch.cat(best).float().sigmoid() * centerness.float().sigmoid()
+    promising = torch.nonzero(squared_scores > squared_threshold).flatten()
+    starts = [0, *accumulate(map(len, best))]
+    ends = torch.searchsorted(promising, torch.tensor(starts, device=promising.device)).tolist()
+    found = {
+        level: promising[first:end] - starts[level] for level, (first, end) in enumerate(pairwise(ends)) if first < end
+    }
+    return found or {0: promising}
+
+
 def _propose_on_level(
-    class_logits: Tensor, centerness: Tensor, box_distances: Tensor, stride: int, settings: InferenceSettings
+    class_logits: Tensor,
+    centerness: Tensor,
+    box_distances: Tensor,
+    promising: Tensor,
+    stride: int,
+    settings: InferenceSettings,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return boxes (not clipped), scores, classes and locations of the highest scores of one level."""
     width = class_logits.shape[2]
     squared_threshold = settings.score_threshold**2
     class_logits, centerness, box_distances = class_logits.flatten(1), centerness.flatten(), box_distances.flatten(1)
-    # Few locations have a score above the threshold: check the best class of each before all classes.
-    centerness = centerness.float().sigmoid()
-    promising = torch.nonzero(class_logits.amax(dim=0).float().sigmoid() * centerness > squared_threshold).flatten()
-    squared_scores = class_logits[:, promising].float().sigmoid() * centerness[promising]
+    squared_scores = class_logits[:, promising].float().sigmoid() * centerness[promising].float().sigmoid()
     classes, candidates = torch.nonzero(squared_scores > squared_threshold).unbind(1)
     squared_scores = squared_scores[classes, candidates]
     squared_scores, best = squared_scores.topk(min(len(squared_scores), settings.max_proposals_per_level))

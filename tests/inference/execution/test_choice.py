@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ciae_ros.inference import load_model
-from ciae_ros.inference.execution import choice, measurement
+from ciae_ros.inference.execution import choice, measurement, processor
 from ciae_ros.inference.execution.choice import Execution, choose_execution
 from ciae_ros.inference.execution.measurement import Candidate, Measurement, measure
 from ciae_ros.inference.execution.processor import has_bf16
@@ -100,6 +100,8 @@ def test_parameters_restrict_the_candidates(cache: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(choice, "has_bf16", lambda: False)
     monkeypatch.setattr(choice, "_are_installed", lambda packages: not packages)
     assert choose() == Execution("torch", "fp32")
+    # What a CPU refuses is not measured either.
+    assert choose(precision="fp16") == Execution("torch", "fp16")
     found = choose_execution(load_model("scenes_light"), "cuda", "auto", "auto", SIZE)
     assert found == Execution("torch", "fp16")
     assert calls == []
@@ -148,6 +150,21 @@ def test_an_export_is_saved_where_it_cannot_win(monkeypatch: pytest.MonkeyPatch)
     assert measure(load_model("scenes_light"), candidates, (64, 64), 64)[2].error.startswith("not measured")
     times["torch bf16"] = 0.7
     assert not measure(load_model("scenes_light"), candidates, (64, 64), 64)[2].error
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"flags": "fpu avx2 avx512f avx512_bf16"}, True),
+        ({"flags": "fpu avx2 amx_bf16 amx_tile"}, True),
+        ({"Features": "fp asimd bf16"}, True),
+        ({"flags": "fpu avx2 avx512f"}, False),
+        ({}, False),
+    ],
+)
+def test_instructions_for_bf16(info: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_cpu_info", lambda: info)
+    assert has_bf16() == expected
 
 
 LIMITED = """
