@@ -224,8 +224,8 @@ MUTATIONS = (
     Mutation(
         "NMS: classes suppress each other",
         "ciae_ros/inference/proposals/selection.py",
-        "batched_nms(boxes, scores, classes, settings.nms_threshold)",
-        "batched_nms(boxes, scores, 0 * classes, settings.nms_threshold)",
+        "class_wise_nms(boxes, scores, classes, settings.nms_threshold)",
+        "class_wise_nms(boxes, scores, 0 * classes, settings.nms_threshold)",
         "tests/inference/proposals/test_proposals.py",
     ),
     Mutation(

@@ -17,7 +17,7 @@ from ciae_ros.model import PRESETS, ModelConfig
 from training.data.augmentation import Augmentation
 from training.losses.criterion import LossConfig
 from training.losses.detection_config import DetectionLossConfig
-from training.losses.embedding_loss import EmbeddingLossConfig
+from training.losses.image_queries import EmbeddingLossConfig
 from training.losses.memory_update import MemoryConfig
 
 REFERENCE_BATCH_SIZE = 16

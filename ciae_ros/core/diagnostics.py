@@ -112,12 +112,12 @@ class NodeDiagnostics:
     digest: str = ""
     device: str = ""
     precision: str = ""
-    execution: str = ""
-    """Why this runtime and precision were chosen; empty if the parameters left no choice."""
     device_memory: int | None = None
     """Memory reserved on a CUDA device in bytes; None on a CPU."""
     max_batch: int = 0
     """Maximum number of images in a batch."""
+    execution: str = ""
+    """Why this runtime and precision were chosen; empty if the parameters left no choice."""
 
     def to_values(self) -> dict[str, str]:
         """Return the keys and values of the diagnostic status."""

@@ -54,10 +54,14 @@ SMALL = {"model": "untrained/light_512", "input_size": "128", "expected_sizes": 
 
 def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
     """Start `panoptic_node`, or another program that runs the node, with its output in a pipe; by default `PLAIN`."""
-    chosen = PLAIN | parameters
-    settings = [argument for name, value in chosen.items() for argument in ("-p", f"{name}:={value}")]
+    return start_program(*(program or ("-m", "ciae_ros.node.cli.panoptic_node")), **(PLAIN | parameters))
+
+
+def start_program(*program: str, **parameters: str) -> subprocess.Popen[str]:
+    """Start a program of Python with ROS parameters, and its output in a pipe."""
+    settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
-        [sys.executable, *(program or ("-m", "ciae_ros.node.cli.panoptic_node")), "--ros-args", *settings],
+        [sys.executable, *program, "--ros-args", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

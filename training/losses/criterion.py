@@ -15,7 +15,8 @@ from ciae_ros.model import ModelConfig, RawOutputs
 from training.data.target import Target
 from training.losses.detection_config import DetectionLossConfig
 from training.losses.detection_loss import detection_losses
-from training.losses.embedding_loss import EmbeddingLossConfig, embedding_loss
+from training.losses.embedding_loss import embedding_loss
+from training.losses.image_queries import EmbeddingLossConfig
 from training.losses.semantic_loss import auxiliary_semantic_loss, semantic_branch_loss
 
 

@@ -21,7 +21,6 @@ samples of the embedding map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,46 +34,13 @@ from ciae_ros.model import ModelConfig
 from training.data.target import Target
 from training.distributed import mean_over_ranks
 from training.losses.embedding_kernel import PixelGrid, PixelTargets, interpolation_weights, pixel_losses
+from training.losses.image_queries import EmbeddingLossConfig, ImageQueries
 
 POLE = 1e-6
 """Minimum argument of the logarithm in Eq. 8."""
 
 SIMILARITIES_AT_ONCE = 1 << 23
 """Maximum number of similarities (pixels x queries) in memory."""
-
-
-@dataclass(frozen=True)
-class EmbeddingLossConfig:
-    """Constants of the loss; the defaults are those of the paper.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    margin: float = 0.15
-    """Margin of Eq. 7, as a cosine distance (Table IX)."""
-    top_k: int = 5
-    """K of Eq. 9: number of queries per pixel with the highest losses."""
-    alpha: float = 2.0
-    """Weight of L_IAE in Eq. 12."""
-    thing_weight: float = 5.0
-    """Weight of thing pixels in L_IAE (Sec. III-B)."""
-    box_expansion: float | None = 1.5
-    """Factor on the ground-truth boxes outside of which an instance's similarity is 0; None: no filter (Table VIII)."""
-    pixel_stride: int = 1
-    """1: all pixels, as in the paper; 2 or 4: every second or fourth row and column, for training on a CPU."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.margin < 2:
-            raise ValueError(f"margin must be in 0..2, not {self.margin}")
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
-        if self.box_expansion is not None and self.box_expansion < 1:
-            raise ValueError(
-                f"box_expansion must be at least 1, not {self.box_expansion}: a box would exclude its own pixels"
-            )
-        if self.pixel_stride not in (1, 2, EMBEDDING_STRIDE):
-            raise ValueError(f"pixel_stride must be 1, 2 or {EMBEDDING_STRIDE}, not {self.pixel_stride}")
 
 
 class EmbeddingLoss(NamedTuple):
@@ -107,75 +73,18 @@ def embedding_loss(
     num_pixels = mean_over_ranks((segments >= 0).sum()).clamp(min=1)
     images = []
     for b, boxes in enumerate(target.boxes):
-        image = _Image(segments[b].long(), boxes, target.classes[b], memory.float(), model, config)
+        image = ImageQueries(segments[b].long(), boxes, target.classes[b], memory.float(), model, config)
         images.append(_ImageLoss.apply(embedding[b].float(), image))
     total, parts, sums = (torch.stack(values).sum(dim=0) for values in zip(*images, strict=True))
     cae, iae = parts / num_pixels
     return EmbeddingLoss(total / num_pixels, cae, iae, sums)
 
 
-class _Image:
-    """Annotation of an image as indices of queries.
-
-    The queries are the things of the memory, its stuff, and the instances, in this order, so that both M_c and M_s are
-    slices.
-    """
-
-    def __init__(
-        self,
-        segments: Tensor,
-        boxes: Tensor,
-        classes: Tensor,
-        memory: Tensor,
-        model: ModelConfig,
-        config: EmbeddingLossConfig,
-    ) -> None:
-        self.config = config
-        self.shape = segments.shape
-        self.segments = segments.flatten()
-        self.classes = classes
-        self.num_stuff = model.num_stuff_classes
-        self.num_segments = self.num_stuff + len(classes)
-        things = memory[self.num_stuff :]
-        self.merged_things = model.memory_of_things == "merged"
-        self.memory = torch.cat((things, memory[: self.num_stuff]))
-        self.num_memory_things = len(things)
-        self.with_categories = len(things) > 0 and not model.semantic_branch
-        self.with_stuff = not model.semantic_branch
-        self.boxes = _expanded(boxes, config.box_expansion)
-
-    def category_query(self, segments: Tensor) -> Tensor:
-        """Return the index of each pixel's own query in M_c; arbitrary for void."""
-        segments = segments.clamp(min=0)
-        if self.merged_things or not len(self.classes):
-            thing_query = torch.zeros_like(segments)
-        else:
-            thing_query = self.classes[(segments - self.num_stuff).clamp(min=0)]
-        return torch.where(segments < self.num_stuff, segments + self.num_memory_things, thing_query)
-
-    def outside(self, chunk: slice) -> Tensor:
-        """Return whether each pixel is outside each instance's expanded box, as (n, pixels) bool."""
-        stride = self.config.pixel_stride
-        index = torch.arange(chunk.start, chunk.stop, device=self.segments.device)
-        x = (index % self.shape[1]) * stride + stride // 2 + 0.5
-        y = (index // self.shape[1]) * stride + stride // 2 + 0.5
-        x1, y1, x2, y2 = self.boxes.T[:, :, None]
-        return (x < x1) | (x > x2) | (y < y1) | (y > y2)
-
-    def category_sums(self, sums: Tensor) -> Tensor:
-        """Add sums of segments (num_segments, D) to sums of categories, in the order of the memory."""
-        things = sums.new_zeros(self.num_memory_things, sums.shape[1])
-        if self.num_memory_things:
-            row = torch.zeros_like(self.classes) if self.merged_things else self.classes
-            things.index_add_(0, row, sums[self.num_stuff :])
-        return torch.cat((sums[: self.num_stuff], things))
-
-
 class _ImageLoss(torch.autograd.Function):
     """Sums of the losses over the pixels of an image; the gradient is computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, embedding: Tensor, image: ImageQueries) -> tuple[Tensor, Tensor, Tensor]:
         """Map an embedding (D, h, w) to the sum of L_CAE + alpha L_IAE, both sums (2,), and the sums of Eq. 3."""
         if _runs_on_samples(embedding):
             parts, ctx.gradient, sums = _loss_and_gradient_on_cpu(embedding, image)
@@ -200,7 +109,7 @@ def _runs_on_samples(embedding: Tensor) -> bool:
     return embedding.device.type == "cpu" and min(embedding.shape[1:]) > 1
 
 
-def _loss_and_gradient_on_cpu(embedding: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+def _loss_and_gradient_on_cpu(embedding: Tensor, image: ImageQueries) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `_loss_and_gradient` returns, with the gradient of the embedding (D, h, w)."""
     samples = embedding.detach().permute(1, 2, 0).contiguous()
     if not samples.isfinite().all():
@@ -227,7 +136,7 @@ def _loss_and_gradient_on_cpu(embedding: Tensor, image: _Image) -> tuple[Tensor,
     return parts, gradient.view_as(samples).permute(2, 0, 1), sums
 
 
-def _pixel_targets(samples: Tensor, image: _Image) -> PixelTargets:
+def _pixel_targets(samples: Tensor, image: ImageQueries) -> PixelTargets:
     dtype = samples.numpy().dtype
     rows, columns = (
         PixelGrid.of_axis(pixels, length, image.config.pixel_stride, EMBEDDING_STRIDE, dtype)
@@ -256,7 +165,7 @@ def _pixel_targets(samples: Tensor, image: _Image) -> PixelTargets:
     )
 
 
-def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, Tensor]:
+def _loss_and_gradient(pixels: Tensor, image: ImageQueries) -> tuple[Tensor, Tensor, Tensor]:
     """Return the sums of both losses (2,), the gradient of their total (D, N), and the sums of the segments (_, D)."""
     step = max(1, SIMILARITIES_AT_ONCE // (len(image.memory) + image.num_segments))
     chunks = [slice(at, min(at + step, pixels.shape[1])) for at in range(0, pixels.shape[1], step)]
@@ -280,7 +189,7 @@ def _loss_and_gradient(pixels: Tensor, image: _Image) -> tuple[Tensor, Tensor, T
     return parts, gradient, sums
 
 
-def _chunk_losses(pixels: Tensor, queries: Tensor, image: _Image, chunk: slice) -> Tensor:
+def _chunk_losses(pixels: Tensor, queries: Tensor, image: ImageQueries, chunk: slice) -> Tensor:
     """Return the sums of L_CAE and L_IAE (2,) over pixels (D, n) with queries (Q, D)."""
     config, segments = image.config, image.segments[chunk]
     similarity = queries @ F.normalize(pixels, dim=0)
@@ -330,7 +239,7 @@ def _highest(values: Tensor, count: int) -> Tensor:
     return torch.cat(rows) if rows else torch.empty(0, values.shape[1], dtype=torch.long, device=values.device)
 
 
-def _segment_sums(pixels: Tensor, image: _Image, chunks: list[slice]) -> Tensor:
+def _segment_sums(pixels: Tensor, image: ImageQueries, chunks: list[slice]) -> Tensor:
     """Return the sums of Eq. 4 (num_segments, D) of pixels (D, N), which are not normalised."""
     identities = torch.arange(image.num_segments, device=pixels.device)[:, None]
     # A product with a mask: on a GPU, thousands of atomic additions to the same sum would serialise.
@@ -338,7 +247,7 @@ def _segment_sums(pixels: Tensor, image: _Image, chunks: list[slice]) -> Tensor:
     return sum(products, pixels.new_zeros(image.num_segments, len(pixels)))
 
 
-def _gather_by_instance(by_instance: Tensor, image: _Image) -> Tensor:
+def _gather_by_instance(by_instance: Tensor, image: ImageQueries) -> Tensor:
     """Return the row (n, D) of each pixel's instance, or zero, as (D, N)."""
     rows = torch.cat((by_instance, by_instance.new_zeros(1, by_instance.shape[1])))
     instance = image.segments - image.num_stuff
@@ -352,11 +261,3 @@ def _upsampled(embedding: Tensor, pixel_stride: int) -> Tensor:
     return F.interpolate(
         embedding[None], scale_factor=EMBEDDING_STRIDE // pixel_stride, mode="bilinear", align_corners=False
     )[0]
-
-
-def _expanded(boxes: Tensor, factor: float | None) -> Tensor:
-    """Scale boxes (n, 4) by a factor around their centres."""
-    if factor is None:
-        return boxes
-    center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * factor
-    return torch.cat((center - size / 2, center + size / 2), dim=1)

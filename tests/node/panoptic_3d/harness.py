@@ -34,7 +34,7 @@ from ciae_ros.node.lifecycle.process_end import NodeExecutor
 from ciae_ros.node.panoptic_3d.messages import Detection3DArray
 from ciae_ros.node.panoptic_3d.node import Panoptic3dNode
 from ciae_ros.node.stamps import nanoseconds
-from tests.node.harness import TIMEOUT, start_node
+from tests.node.harness import TIMEOUT, start_node, start_program
 
 KINDS = {
     f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}": kind
@@ -47,7 +47,7 @@ FORMATS = {2: np.uint8, 4: np.uint16, 6: np.uint32, 7: np.float32}
 def start_panoptic_3d(**parameters: str) -> subprocess.Popen[str]:
     """Start the node as a process."""
     named = {name.replace("__", "."): value for name, value in parameters.items()}
-    return start_node("-m", "ciae_ros.node.cli.panoptic_3d", **named)
+    return start_program("-m", "ciae_ros.node.cli.panoptic_3d", **named)
 
 
 @contextmanager

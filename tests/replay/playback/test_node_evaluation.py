@@ -48,7 +48,8 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_node_and_lock_step_agree_on_common_frames(bag: Path, tmp_path: Path) -> None:
-    command = ["node", bag, "--device", "cpu", "--input-size", "128", "--output", tmp_path / "run"]
+    plain = ["--device", "cpu", "--backend", "torch", "--precision", "fp32"]
+    command = ["node", bag, *plain, "--input-size", "128", "--output", tmp_path / "run"]
     environment = dict(os.environ)
     assert main([str(one) for one in command]) == 0
     assert dict(os.environ) == environment

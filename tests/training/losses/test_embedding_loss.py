@@ -17,7 +17,8 @@ from ciae_ros.model import ModelConfig
 from training.data.sample import CROWD, VOID
 from training.data.target import Target, make_target, stack_targets
 from training.losses import embedding_loss as module
-from training.losses.embedding_loss import POLE, EmbeddingLossConfig, embedding_loss
+from training.losses.embedding_loss import POLE, embedding_loss
+from training.losses.image_queries import EmbeddingLossConfig
 
 MODEL = ModelConfig(num_stuff_classes=3, num_thing_classes=4, embedding_dim=6)
 HEIGHT, WIDTH = 20, 28
