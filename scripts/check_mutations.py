@@ -41,9 +41,9 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         "execution: an inexact way is taken",
-        "ciae_ros/inference/execution/choice.py",
-        "if not each.error and each.similarity >= MIN_SIMILARITY]",
-        "if not each.error]",
+        "ciae_ros/inference/execution/measurement.py",
+        "return not self.error and self.similarity >= MIN_SIMILARITY",
+        "return not self.error",
         "tests/inference/execution",
     ),
     Mutation(

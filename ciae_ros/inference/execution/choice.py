@@ -16,7 +16,7 @@ from pathlib import Path
 from ciae_ros.core.user_cache import cache_folder, cached, remove
 from ciae_ros.inference.conversion.versions import ONNX_PACKAGES, versions, weights_digest
 from ciae_ros.inference.device_choice import choose_precision
-from ciae_ros.inference.execution.measurement import Candidate, Measurement, measure
+from ciae_ros.inference.execution.measurement import MIN_SIMILARITY, Candidate, Measurement, measure
 from ciae_ros.inference.execution.processor import describe_processor, has_bf16
 from ciae_ros.inference.input_format import InputFormat
 from ciae_ros.inference.loading.checkpoint import Checkpoint
@@ -26,10 +26,6 @@ FOLDER = "measurements"
 
 NEEDED = {TORCH: (), OPENVINO: ("openvino",), ONNX: ONNX_PACKAGES}
 """Packages that a runtime needs, for those that run on a CPU."""
-
-MIN_SIMILARITY = 0.998
-"""Minimum `Measurement.similarity`. With the shipped model bf16 has 0.9993; on four data sets its mIoU changes by 0.2
-at most, and its PQ by -0.6 to 0.1 (docs/benchmarks.md)."""
 
 MIN_GAIN = 0.05
 """Share of the time that a candidate must save to be preferred to one listed before it, which is the plainer one."""
@@ -109,7 +105,7 @@ def _are_installed(packages: tuple[str, ...]) -> bool:
 
 
 def _fastest(measurements: list[Measurement]) -> Execution:
-    usable = [each for each in measurements if not each.error and each.similarity >= MIN_SIMILARITY]
+    usable = [each for each in measurements if each.is_usable]
     # Without any, the first one is tried, which then says why it cannot be used.
     best = usable[0] if usable else measurements[0]
     for each in usable[1:]:

@@ -23,6 +23,9 @@ CPU = torch.device("cpu")
 MAX_REASON = 200
 """Maximum number of characters of an error."""
 MIN_RUNS, MAX_RUNS = 3, 10
+MIN_SIMILARITY = 0.998
+"""Minimum `Measurement.similarity`. With the shipped model bf16 has 0.9993; on four data sets its mIoU changes by 0.2
+at most, and its PQ by -0.6 to 0.1 (docs/benchmarks.md)."""
 TOO_SLOW = 0.6
 """ONNX Runtime, which runs only fp32, is not measured if bf16 takes less than this share of the time of fp32."""
 TOO_SLOW_REASON = "not measured, because bf16 is much faster than fp32"
@@ -54,6 +57,11 @@ class Measurement:
     error: str = ""
     """Why the candidate cannot be used or was not measured; the other fields are meaningless then."""
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the candidate runs and its embeddings are those of PyTorch in float32, nearly."""
+        return not self.error and self.similarity >= MIN_SIMILARITY
+
 
 def measure(
     checkpoint: Checkpoint, candidates: list[Candidate], size: tuple[int, int], input_size: int
@@ -81,7 +89,7 @@ def measure(
 def _is_too_slow(found: list[Measurement]) -> bool:
     """Return whether the export to ONNX, which takes longer than all measurements, can be saved."""
     full, half = (
-        [each.seconds for each in found if not each.error and (each.candidate.precision == "fp32") == is_full]
+        [each.seconds for each in found if each.is_usable and (each.candidate.precision == "fp32") == is_full]
         for is_full in (True, False)
     )
     return bool(full) and min(half, default=math.inf) < TOO_SLOW * min(full)

@@ -62,7 +62,11 @@ class OpenVinoNetwork:
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
 
     def prepare(self, size: tuple[int, int]) -> None:
-        """Compile the network for images of this padded (height, width)."""
+        """Compile the network for images of this padded (height, width).
+
+        Raises:
+            CheckpointError: OpenVINO cannot run it on this processor.
+        """
         self._request(size)
 
     def __call__(self, batch: Tensor) -> RawOutputs:
@@ -87,7 +91,13 @@ class OpenVinoNetwork:
             return self._requests[size]
         model = self._model.clone()
         model.reshape([1, *size, 3])
-        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        try:
+            request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.runtime} cannot run the network on this processor ({_first_line(error)}): set backend and "
+                "precision to auto"
+            ) from None
         self._requests[size] = request
         if len(self._requests) > MAX_SIZES:
             self._requests.popitem(last=False)

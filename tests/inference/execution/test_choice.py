@@ -136,18 +136,25 @@ def test_real_candidates_are_measured_and_the_model_stays_as_it_is(cache: Path) 
     full, half, impossible = measure(checkpoint, candidates, (64, 96), 64)
     assert 0 < full.seconds < 10 and 0 < half.seconds < 10
     assert full.similarity == pytest.approx(1.0, abs=1e-6)
-    assert choice.MIN_SIMILARITY < half.similarity < 1.0
+    assert measurement.MIN_SIMILARITY < half.similarity < 1.0
     assert impossible.error.startswith("cannot run: ")
     assert all(torch.equal(value, before[key]) for key, value in checkpoint.model.state_dict().items())
 
 
 def test_an_export_is_saved_where_it_cannot_win(monkeypatch: pytest.MonkeyPatch) -> None:
     times = {"torch fp32": 1.0, "torch bf16": 0.5}
-    monkeypatch.setattr(
-        measurement, "_measure_one", lambda checkpoint, each, *rest: Measurement(each, times.get(str(each), 0.9), 1.0)
-    )
+    similarity: dict[str, float] = {}
+
+    def measured(checkpoint: object, each: Candidate, *rest: object) -> Measurement:
+        return Measurement(each, times.get(str(each), 0.9), similarity.get(str(each), 1.0))
+
+    monkeypatch.setattr(measurement, "_measure_one", measured)
     candidates = [Candidate("torch", "fp32"), Candidate("torch", "bf16"), Candidate("onnx", "fp32")]
     assert measure(load_model("scenes_light"), candidates, (64, 64), 64)[2].error.startswith("not measured")
+    # bf16 that cannot be taken does not count.
+    similarity["torch bf16"] = 0.9
+    assert not measure(load_model("scenes_light"), candidates, (64, 64), 64)[2].error
+    similarity.clear()
     times["torch bf16"] = 0.7
     assert not measure(load_model("scenes_light"), candidates, (64, 64), 64)[2].error
 

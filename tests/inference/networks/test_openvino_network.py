@@ -144,6 +144,16 @@ def test_unsuitable_requests_are_refused(tmp_path: Path) -> None:
         Predictor(checkpoint, compile_network=True, runtime="openvino")
 
 
+def test_a_processor_that_cannot_run_it_is_a_refusal(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenVINO does for bf16 on a processor with AVX2."""
+    network = OpenVinoNetwork(load_model("scenes_light"), converted, "fp32")
+    monkeypatch.setattr(network, "_options", {"INFERENCE_PRECISION_HINT": "nonsense"})
+    with pytest.raises(
+        CheckpointError, match=r"cannot run the network on this processor .*: set backend and precision"
+    ):
+        network.prepare((64, 64))
+
+
 def test_a_missing_openvino_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(CheckpointError, match="type pip install openvino"):
