@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
@@ -12,18 +13,20 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference.backends.backend import ResultSize, Settings, result_geometry
 from ciae_ros.inference.backends.building import build_backend
 from ciae_ros.inference.category_map import CategoryMap
+from ciae_ros.inference.device_choice import checked_device
 from ciae_ros.inference.fusion.fused_image import FusedImage, result_from_table
-from ciae_ros.inference.fusion.triton_support import runs_triton
+from ciae_ros.inference.fusion.triton_support import refuse_triton, runs_triton
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.loading.named_models import TORCH, Model
-from ciae_ros.inference.precision import DTYPES
 from ciae_ros.inference.preprocessing import preprocess
+from ciae_ros.inference.self_test import check_input, fault_of
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 from ciae_ros.inference.stage_times import HostClock, StageClock, StageTimes
 
@@ -68,7 +71,7 @@ class Predictor:
         """
         if result_size not in get_args(ResultSize):
             raise ValueError(f"unknown result size {result_size!r}: use one of {', '.join(get_args(ResultSize))}")
-        self.device = _checked_device(device, precision)
+        self.device = checked_device(device, precision)
         self._model_categories = model.categories
         self.map_digest = category_map.digest if category_map else None
         """Identifier of the map to the categories of the results; None without one."""
@@ -81,12 +84,15 @@ class Predictor:
         self.settings = settings or self.default_settings
         self.result_size = result_size
         self.precision = precision
+        self.is_compiled = compile_network
         self.execution_reason = ""
         """Why this runtime and precision were chosen, human-readable; set by who has chosen them."""
         self.backend = build_backend(model, self.device, precision, input_size, compile_network, runtime)
         self.dtype = self.backend.input_dtype
         """Type of the network's input."""
         self._settings_on_device: dict[tuple[int, int], DeviceSettings] = {}
+        # The first batch is checked, unless a pipeline does so.
+        self._is_untried = self.has_fixed_shapes
 
     @property
     def has_fixed_shapes(self) -> bool:
@@ -176,7 +182,42 @@ class Predictor:
         fused = self.compute(batch, geometries, self.settings_on_device(self.settings), clock)
         results = [self.to_result(image) for image in fused]
         clock.lap()
+        if self._is_untried:
+            self._is_untried = False
+            fault = fault_of(results, self.plain_results(images, self.settings), f"Triton on {self.device}")
+            if fault:
+                self.use_plain_operators(fault)
+                return self.predict_batch(images)
         return results, StageTimes(*clock.laps)
+
+    @torch.inference_mode()
+    def plain_results(
+        self, images: Sequence[tuple[np.ndarray, ChannelOrder]], settings: InferenceSettings
+    ) -> list[PanopticResult]:
+        """Segment a batch with the network in eager mode, and proposals and fusion by the operators of the CPU.
+
+        Args:
+            images: as for `predict_batch`.
+            settings: thresholds.
+
+        Raises:
+            SelfTestError: the preprocessing on the device differs from that on the CPU.
+            NotFiniteError: the network's output is not finite.
+        """
+        geometries = self.check_batch(images)
+        on_host = [(torch.from_numpy(image), order) for image, order in images]
+        batch = self.preprocess([(image.to(self.device), order) for image, order in on_host], geometries)
+        check_input(batch, self.preprocess(on_host, geometries).float(), self.backend.input_format.pixel_std)
+        outputs = tree_map_only(Tensor, Tensor.cpu, self.run_network(batch))
+        clock = HostClock(torch.device("cpu"))
+        fused = self.backend.on_cpu().segment(outputs, geometries, settings, self.result_size, clock)
+        return [self.to_result(image) for image in fused]
+
+    def use_plain_operators(self, fault: str) -> None:
+        """Use PyTorch's operators instead of Triton on this device from now on; `fault` is the reason, for the log."""
+        refuse_triton(self.device, fault)
+        self.execution_reason = f"plain PyTorch, because {fault}"
+        logging.getLogger(__name__).warning("%s: it is not used from now on, and fusion is slower", fault)
 
     @torch.inference_mode()
     def embed(self, image: np.ndarray, channel_order: ChannelOrder = "rgb") -> np.ndarray:
@@ -299,29 +340,6 @@ class Predictor:
         probe = torch.ones(1, device=self.device)
         if float(probe + probe) != 2.0:
             raise RuntimeError(f"device {self.device} computes wrong sums")
-
-
-def _checked_device(device: str, precision: str) -> torch.device:
-    """Return the device if it exists and supports the precision.
-
-    Raises:
-        ValueError: it does not; the message says what to choose instead.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"unknown device {device!r}: use cpu, cuda or cuda:N") from None
-    if precision not in DTYPES:
-        raise ValueError(f"unknown precision {precision!r}: use one of {', '.join(DTYPES)}")
-    if found.type not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!r} is not supported: use cpu, cuda or cuda:N")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {device!r} does not exist: this machine has {torch.cuda.device_count()} CUDA devices")
-    if found.type == "cuda" and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ValueError(f"device {device!r} does not support bf16: use fp16")
-    if found.type == "cpu" and precision == "fp16":
-        raise ValueError("the CPU does not support fp16: use fp32 or bf16")
-    return found
 
 
 def _check_image(image: np.ndarray, channel_order: ChannelOrder) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import cv2
 import torch
@@ -108,5 +109,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def release_unused_memory() -> None:
     """Return the memory of a released model to the operating system and the device."""
     trim_malloc()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    # After some errors of a device every call on it fails.
+    with suppress(RuntimeError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

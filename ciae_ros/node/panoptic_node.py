@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -18,7 +19,9 @@ from std_srvs.srv import Trigger
 
 from ciae_ros.inference import UNTRAINED, CheckpointError, Predictor
 from ciae_ros.inference.category_selection import CategorySelection
+from ciae_ros.inference.loading.named_models import AUTO
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
+from ciae_ros.inference.self_test import SelfTestError
 from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.cameras import parse_cameras
 from ciae_ros.node.diagnostics_publisher import DiagnosticsPublisher, NodeStatus
@@ -86,10 +89,14 @@ class PanopticNode(ManagedNode):
         """Load and warm up the model, and create the output topics."""
         parameters = self._node_parameters = read_parameters(self, NodeParameters)
         cameras = parse_cameras(parameters)
-        predictor = self._predictor = self._load(parameters)
-        parameters.category_selection(predictor.categories)
-        pipeline = self._pipeline = StreamPipeline(predictor)
-        self._max_batch = warm_up(pipeline, parameters, len(cameras), self.get_logger().info)
+        try:
+            predictor = self._load_and_warm_up(parameters, len(cameras))
+        except SelfTestError as error:
+            if parameters.device != AUTO:
+                raise
+            self.get_logger().warning(f"{error}; the CPU is used instead")
+            self._release_device()
+            predictor = self._load_and_warm_up(replace(parameters, device="cpu"), len(cameras))
         warm_up_tracker()
         self.get_logger().info(
             f"model {predictor.name} ({predictor.digest}) on {predictor.device_name}, {predictor.precision}; "
@@ -101,6 +108,13 @@ class PanopticNode(ManagedNode):
             self.get_logger().warning("the weights are untrained: the segments are meaningless")
         self._streams = {camera.name: CameraStream(self, camera, parameters, self._track_ids) for camera in cameras}
         self._select_categories()
+
+    def _load_and_warm_up(self, parameters: NodeParameters, cameras: int) -> Predictor:
+        predictor = self._predictor = self._load(parameters)
+        parameters.category_selection(predictor.categories)
+        self._pipeline = StreamPipeline(predictor)
+        self._max_batch = warm_up(self._pipeline, parameters, cameras, self.get_logger().info)
+        return predictor
 
     def _is_refusal(self, error: Exception) -> bool:
         return super()._is_refusal(error) or isinstance(error, CheckpointError) or is_out_of_memory(error)

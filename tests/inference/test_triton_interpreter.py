@@ -23,6 +23,7 @@ def test_kernels_in_the_interpreter() -> None:
         "tests/inference/fusion/test_triton_assignment.py",
         "tests/inference/fusion/test_triton_mask_assignment.py",
         "tests/inference/proposals/test_triton_nms.py",
+        "tests/inference/test_self_test.py",
     ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import pytest
 from lifecycle_msgs.msg import State, Transition
 
 from ciae_ros.core.processes import stop
+from ciae_ros.inference import Predictor
+from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline, WarmUp
+from ciae_ros.inference.self_test import SelfTestError
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.parameters.definitions import NodeParameters
@@ -141,3 +145,34 @@ def test_a_model_that_needs_too_much_memory_is_a_refusal(client: Client, capfd: 
         assert not client.change_state(Transition.TRANSITION_CONFIGURE)
         assert client.state() == "unconfigured"
         assert "cannot be configured: injected" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("device", "devices"), [("auto", ["auto", "cpu"]), ("cuda", ["cuda"])])
+def test_a_device_that_fails_its_self_test_is_used_only_if_nothing_else_is_allowed(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    device: str,
+    devices: list[str],
+) -> None:
+    found = []
+    warm_up = StreamPipeline.warm_up
+
+    def load(parameters: NodeParameters) -> Predictor:
+        found.append(parameters.device)
+        return load_predictor(replace(parameters, device="cpu"))
+
+    def fail_first(pipeline: StreamPipeline, *arguments: int) -> WarmUp:
+        if found == devices[:1]:
+            found.append("failed")
+            raise SelfTestError("PyTorch on a device is wrong (injected)")
+        return warm_up(pipeline, *arguments)
+
+    monkeypatch.setattr(StreamPipeline, "warm_up", fail_first)
+    with node_in_this_process(load, state="unconfigured", device=device):
+        assert client.change_state(Transition.TRANSITION_CONFIGURE) == (device == "auto")
+        said = capfd.readouterr().err
+        assert client.state() == ("inactive" if device == "auto" else "unconfigured")
+    assert [each for each in found if each != "failed"] == devices
+    assert ("is wrong (injected); the CPU is used instead" in said) == (device == "auto")
+    assert ("cannot be configured: PyTorch on a device is wrong" in said) == (device == "cuda")

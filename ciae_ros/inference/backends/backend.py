@@ -49,6 +49,9 @@ class Backend(Protocol):
     def embedding_dim(self) -> int:
         """Dimension of the `embedding` that the outputs of the network have; 0 if they have none."""
 
+    def on_cpu(self) -> Backend:
+        """Return a backend whose `segment` takes outputs of this network that have been copied to the CPU."""
+
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         """Return the size of `FusedImage.confidence` of an image; 0, 0 if there is none."""
 

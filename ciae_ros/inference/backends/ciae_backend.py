@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -34,6 +35,7 @@ class CiaeBackend:
             input_size: length of the shorter side in the network, in pixels; that of the model if None.
         """
         self.network = network
+        self._memory = network.memory
         self.config = network.config if input_size is None else network.config.at_input_size(input_size)
         self.input_format = InputFormat.of_model(self.config)
 
@@ -55,6 +57,11 @@ class CiaeBackend:
 
     def prepare(self, size: tuple[int, int]) -> None:
         self.network.prepare(size)
+
+    def on_cpu(self) -> CiaeBackend:
+        other = copy.copy(self)
+        other._memory = copy.deepcopy(self._memory).cpu()
+        return other
 
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return (0, 0) if self.config.semantic_branch else map_size(geometry)
@@ -79,7 +86,7 @@ class CiaeBackend:
             fuse(
                 outputs.embedding[index],
                 found,
-                self.network.memory,
+                self._memory,
                 self.config,
                 min_stuff_area(settings, geometry, result_size),
                 result_geometry(geometry, result_size),

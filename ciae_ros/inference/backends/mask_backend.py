@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -47,6 +49,12 @@ class MaskBackend:
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Do nothing: PyTorch runs images of any size."""
+
+    def on_cpu(self) -> MaskBackend:
+        other = copy.copy(self)
+        classes = self._class_categories
+        other._class_categories = replace(classes, category=classes.category.cpu())
+        return other
 
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return 0, 0

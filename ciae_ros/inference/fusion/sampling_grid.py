@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.graph_inputs import keep_for_graph
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def sampling_grid(geometry: ImageGeometry, samples: Tensor) -> SamplingGrid:
     """Return the grid for an image and a map (D, h, w) of its padded size, on its device and at least in float32."""
     _, map_height, map_width = samples.shape
     dtype = torch.promote_types(samples.dtype, torch.float32)
-    return _cached_grid(geometry, map_height, map_width, dtype, samples.device)
+    grid = _cached_grid(geometry, map_height, map_width, dtype, samples.device)
+    keep_for_graph(grid)
+    return grid
 
 
 # Cached because a camera's images have one size, which saves copies to the device. Tensors created in inference mode

@@ -10,13 +10,29 @@ from functools import cache
 
 import torch
 
+_refusals: dict[torch.device, str] = {}
+"""Why the kernels are not used, by device."""
+
 
 def runs_triton(device: torch.device) -> bool:
-    """Whether this is a CUDA device for which Triton is installed and compiles.
+    """Whether this is a CUDA device for which Triton is installed and compiles, and that has not been refused.
 
     The first call for a device runs a small kernel on it, so it must not happen during the capture of a CUDA graph.
+
+    Args:
+        device: with its index, as that of a tensor.
     """
-    return device.type == "cuda" and _compiles(device)
+    return device.type == "cuda" and device not in _refusals and _compiles(device)
+
+
+def refuse_triton(device: torch.device, reason: str) -> None:
+    """Use PyTorch's operators on a device from now on, in the whole process, because its kernels are not right."""
+    _refusals[device] = reason
+
+
+def triton_refusal(device: torch.device) -> str:
+    """Return why Triton's kernels are not used on a device, human-readable; empty if they have not been refused."""
+    return _refusals.get(device, "")
 
 
 @cache

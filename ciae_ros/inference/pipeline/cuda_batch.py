@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 
 import numpy as np
+import torch
 
 from ciae_ros.core.result import PanopticResult
+from ciae_ros.inference.fusion.triton_support import triton_refusal
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images
 from ciae_ros.inference.pipeline.cuda_buffers import CudaBuffers, GraphPool
@@ -62,7 +64,9 @@ class CudaBatch:
         shapes = [image.shape for image, _ in images]
         layout = settings.max_proposals_per_level, settings.max_instances, *shapes, *geometries
         if layout not in self._buffers_by_layout:
-            self._buffers_by_layout[layout] = CudaBuffers(self._predictor, shapes, geometries, settings)
+            # Memory of the stream that uses it first: freed memory is reused without waiting for other streams.
+            with torch.cuda.stream(self.upload_task.stream):
+                self._buffers_by_layout[layout] = CudaBuffers(self._predictor, shapes, geometries, settings)
         # The most recently used layout is the last key.
         self._buffers = self._buffers_by_layout[layout] = self._buffers_by_layout.pop(layout)
         uncaptured = [layout for layout, buffers in self._buffers_by_layout.items() if not buffers.has_graph]
@@ -94,7 +98,8 @@ class CudaBatch:
         if not self._predictor.supports_graph_capture:
             return mode
         if not self._predictor.has_fixed_shapes:
-            return f"{mode}: a CUDA graph needs Triton, which cannot be used here"
+            refusal = triton_refusal(self._predictor.device) or "a CUDA graph needs Triton, which cannot be used here"
+            return f"{mode}: {refusal}"
         try:
             self._buffers.capture(self._settings, self.compute_task.stream, self._graph_pool)
         except RuntimeError as error:

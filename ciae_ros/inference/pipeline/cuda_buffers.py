@@ -14,13 +14,17 @@ from torch import Tensor
 from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.inference.fusion.fused_image import TABLE_COLUMNS
 from ciae_ros.inference.geometry import ImageGeometry
+from ciae_ros.inference.graph_inputs import GraphInputs
 from ciae_ros.inference.pipeline.pinned_memory import PinnedMemory
 from ciae_ros.inference.predictor import Predictor
 from ciae_ros.inference.settings import DeviceSettings, InferenceSettings
 
 
 class GraphPool:
-    """Device memory that the CUDA graphs of a pipeline share, because they are never replayed concurrently."""
+    """Device memory that the CUDA graphs of a pipeline share.
+
+    They are never replayed concurrently, and in any order: each leaves its results in buffers outside of the pool.
+    """
 
     def __init__(self) -> None:
         self.handle = torch.cuda.graph_pool_handle()
@@ -70,6 +74,7 @@ class CudaBuffers:
         # External: recorded again at every replay when they are in a graph.
         self.lap_events = [torch.cuda.Event(enable_timing=True, external=True) for _ in range(3)]
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._graph_inputs: GraphInputs | None = None
 
     def attach(self, memory: PinnedMemory) -> None:
         """Use this memory for uploads and downloads until it is attached to other buffers."""
@@ -115,17 +120,31 @@ class CudaBuffers:
             RuntimeError: an operator cannot be captured; the message is that of the operator.
         """
         on_device = self._predictor.settings_on_device(settings)
+        inputs = GraphInputs(watch_operators=not self._predictor.is_compiled)
+        # A capture begins with waiting for the current device, which need not be that of the stream.
+        with torch.cuda.device(stream.device):
+            self._graph = self._captured(on_device, stream, pool, inputs)
+        self._graph_inputs = inputs
+
+    def _captured(
+        self,
+        settings: InferenceSettings | DeviceSettings,
+        stream: torch.cuda.Stream,
+        pool: GraphPool,
+        inputs: GraphInputs,
+    ) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=pool.handle, stream=stream, capture_error_mode="thread_local"):
-                self._compute(on_device)
+            # Other threads may use the device meanwhile: the node's checks of the device, other nodes in the process.
+            with torch.cuda.graph(graph, pool=pool.handle, stream=stream, capture_error_mode="thread_local"), inputs:
+                self._compute(settings)
         except RuntimeError as error:
             pool.renew()
             # Ending the capture fails, too, and its error hides that of the operator.
             if isinstance(error.__context__, RuntimeError):
                 raise error.__context__ from None
             raise
-        self._graph = graph
+        return graph
 
     def download(self) -> None:
         """Copy label maps, tables and confidences to their `host_` buffers."""

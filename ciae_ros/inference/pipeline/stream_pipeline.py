@@ -15,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-import numpy as np
+import torch
 
-from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
+from ciae_ros.inference.loading.errors import CheckpointError
 from ciae_ros.inference.pipeline.batch import BatchFuture, Images, InFlightBatch
 from ciae_ros.inference.pipeline.cuda_batch import CudaBatch
 from ciae_ros.inference.pipeline.cuda_buffers import GraphPool
@@ -26,6 +26,8 @@ from ciae_ros.inference.pipeline.host_batch import HostBatch
 from ciae_ros.inference.pipeline.network_availability import NetworkAvailability
 from ciae_ros.inference.pipeline.stage_executors import StageExecutor, StreamExecutor, ThreadExecutor
 from ciae_ros.inference.predictor import Predictor
+from ciae_ros.inference.self_test import SelfTestError, fault_of, textured_image, with_many_instances
+from ciae_ros.inference.settings import InferenceSettings
 from ciae_ros.inference.stage_times import StageTimes
 
 DEPTH = 3
@@ -69,8 +71,12 @@ class StreamPipeline:
         self._result_thread = ThreadPoolExecutor(1, thread_name_prefix="ciae-result")
         self._availability = NetworkAvailability()
 
-    def submit(self, images: Images) -> BatchFuture:
+    def submit(self, images: Images, settings: InferenceSettings | None = None) -> BatchFuture:
         """Submit a batch, as `Predictor.predict_batch` takes it; blocks while `depth` batches are in flight.
+
+        Args:
+            images: the images.
+            settings: thresholds; those of the predictor if None.
 
         Returns:
             A future of the results in the order of the images and the time of each stage, or of the error of any stage,
@@ -81,12 +87,13 @@ class StreamPipeline:
         """
         geometries = self._predictor.check_batch(images)
         batch = self._free.get()
+        settings = self._predictor.settings if settings is None else settings
         future: BatchFuture = Future()
         with self._submission_lock:
             self._availability.on_submit()
             try:
                 start = time.perf_counter()
-                batch.load(images, geometries, self._predictor.settings, future)
+                batch.load(images, geometries, settings, future)
                 batch.load_seconds = time.perf_counter() - start
                 batch.upload_task.run(batch.upload)
                 batch.compute_task.run(batch.compute, after=batch.upload_task)
@@ -101,23 +108,67 @@ class StreamPipeline:
     def warm_up(self, height: int, width: int, batch_size: int = 1) -> WarmUp:
         """Prepare for batches of one image size while no batch is in flight: choose kernels, reserve memory.
 
-        On a CUDA device the second stage is captured into graphs.
+        On a CUDA device the second stage is captured into graphs, and the results are checked (`self_test`). If they
+        are wrong, the device uses PyTorch's operators from then on, without graphs.
+
+        Raises:
+            ValueError: the network does not support images of this size, or its output is not finite.
+            SelfTestError: the results are wrong with PyTorch's operators, too.
         """
-        image: tuple[np.ndarray, ChannelOrder] = (np.full((height, width, 3), 127, np.uint8), "rgb")
+        images: Images = [(textured_image(height, width), "rgb")] * batch_size
         start = time.perf_counter()
+        mode, fault = self._prepare_and_check(images)
+        if fault and self._predictor.has_fixed_shapes:
+            self._predictor.use_plain_operators(fault)
+            self.release_buffers()
+            mode, fault = self._prepare_and_check(images)
+        if fault:
+            raise SelfTestError(f"{fault}: check the driver and the version of PyTorch, or set device to cpu")
+        prepared = time.perf_counter()
+        seconds_per_batch = min(self._run_warm_up_batches(images) for _ in range(2))
+        return WarmUp(mode, prepared - start, seconds_per_batch)
+
+    def _prepare_and_check(self, images: Images) -> tuple[str, str]:
+        """Return the execution mode of batches like this one, and on a CUDA device the fault of their results."""
+        if not self._is_cuda:
+            return self._prepare(images), ""
+        what = "PyTorch"
+        if self._predictor.has_fixed_shapes:
+            what = "a CUDA graph with Triton" if self._predictor.supports_graph_capture else "Triton"
+        what += f" on {self._predictor.device_name}"
+        try:
+            return self._prepare(images), self._self_test(images, what)
+        except (CheckpointError, MemoryError, ValueError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # Triton's exceptions and PyTorch's have no common base class.
+            return "", f"{what} fails: {' '.join(str(error).split())}"
+
+    def _prepare(self, images: Images) -> str:
+        """Prepare for batches like this one; returns their execution mode."""
+        height, width = images[0][0].shape[:2]
         self._predictor.prepare(height, width)
         # The first round compiles kernels, on a CUDA device the second one reserves the memory. cuDNN chooses by its
         # heuristics, as for later batches: a graph can contain only kernels that have run before, and trials take up to
         # half a minute.
         for _ in range(2 if self._is_cuda else 1):
-            self._run_warm_up_batches([image] * batch_size)
+            self._run_warm_up_batches(images)
         batches = [self._free.get() for _ in range(self._depth)]
-        modes = {batch.capture() for batch in batches}
-        for batch in batches:
-            self._free.put(batch)
-        prepared = time.perf_counter()
-        seconds_per_batch = min(self._run_warm_up_batches([image] * batch_size) for _ in range(2))
-        return WarmUp("; ".join(sorted(modes)), prepared - start, seconds_per_batch)
+        try:
+            return "; ".join(sorted({batch.capture() for batch in batches}))
+        finally:
+            for batch in batches:
+                self._free.put(batch)
+
+    def _self_test(self, images: Images, what: str) -> str:
+        """Return how the results of a batch differ from plain ones, human-readable; empty if they agree."""
+        default = self._predictor.settings
+        for settings in (default, with_many_instances(default)):
+            expected = self._predictor.plain_results(images, settings)
+            # Each of these batches has a graph of its own.
+            for future in [self.submit(images, settings) for _ in range(self._warm_up_batches)]:
+                if fault := fault_of(future.result()[0], expected, what):
+                    return fault
+        return ""
 
     def _run_warm_up_batches(self, images: Images) -> float:
         start = time.perf_counter()
@@ -193,6 +244,8 @@ def _host_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor]
 
 
 def _cuda_batches(predictor: Predictor, depth: int) -> tuple[list[StageExecutor], list[InFlightBatch]]:
+    # These streams do not wait for the default one, on which the network was moved to the device.
+    torch.cuda.synchronize(predictor.device)
     executors = [StreamExecutor(predictor.device) for _ in STAGES]
     pool = GraphPool()
     return [*executors], [

@@ -109,6 +109,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
         model = CIAE(PRESETS["light_512"]).eval()
         predictor = object.__new__(Predictor)
         predictor.device, predictor.dtype = DEVICE, torch.float32
+        predictor.is_compiled = False
         predictor.result_size, predictor._settings_on_device = "input", {}
         predictor.backend = CiaeBackend(FakeNetwork(model))
         yield predictor
