@@ -1,9 +1,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test coverage bench profile soak setup clean
+.PHONY: help demo test coverage bench gpu-check profile soak setup clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, folder or /dev/videoN>, MODEL=<hf://...>)
 	@scripts/setup.sh $(if $(MODEL),models)
@@ -20,6 +20,10 @@ coverage: ## Run all tests and say which branches of the code they did not take
 bench: ## Measure a frame's stages, other networks, fusion and the roofline, and write out/bench
 	@scripts/setup.sh models
 	@source scripts/env.sh && python -m benchmarks all $(BENCH_ARGS)
+
+gpu-check: ## Run tests, accuracy and times of a CUDA device, and write out/gpu_check/gpu-check.md
+	@scripts/setup.sh dev
+	@source scripts/env.sh && python -m benchmarks gpu-check $(GPU_CHECK_ARGS)
 
 profile: ## Trace some frames and write a trace and a table of operators to out/profile
 	@scripts/setup.sh

@@ -8,33 +8,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from importlib import import_module
+from importlib import util
 from pathlib import Path
-from types import ModuleType
 
-from benchmarks.harness import plots
+from benchmarks.harness.commands import COMMANDS, benchmark_module
 from benchmarks.harness.options import add_common_arguments, complete
 from benchmarks.harness.results import Results, sentence
 from ciae_ros.inference.host_memory import disable_malloc_trim
 
-COMMANDS = {
-    "frame": "node.frame",
-    "networks": "networks.comparison",
-    "fusion": "networks.fusion_cost",
-    "roofline": "roofline.roofline",
-    "pipeline": "node.pipeline",
-    "node": "node.load",
-    "scene": "node.scene",
-    "tracking": "node.tracking",
-    "pacing": "node.pacing",
-    "start": "node.start",
-    "backends": "networks.backends",
-    "checkouts": "node.checkouts",
-    "profile": "networks.profiling",
-    "inference": "networks.inference_times",
-    "training": "networks.training_speed",
-}
-"""Subcommands and their modules."""
 SUMMARIES = {
     "frame": "stages of a frame with the node's components, including ROS",
     "networks": "CIAE compared with Mask R-CNN and networks of transformers, on the same images in the same run",
@@ -45,12 +26,15 @@ SUMMARIES = {
     "scene": "labelled points and boxes of a frame with 20 things in 720p, on one core",
     "tracking": "identities of 10 and 50 things in 720p, on one core",
     "start": "from the start of the node's process to the state active, and its memory",
-    "backends": "a network in PyTorch, ONNX Runtime and OpenVINO, on a CPU, and how far their labels are the same",
+    "backends": "a network in PyTorch, ONNX Runtime and OpenVINO, or on a CUDA device, and how far labels are the same",
     "checkouts": "start, memory, frames and demo of this checkout and another one, such as that of an earlier commit",
     "pacing": "utilisation of a network whose batches vary in duration",
     "profile": "a trace and a table of operators, into out/profile",
     "inference": "time of a model per image of a folder, with the times of the paper's Table I",
     "training": "images per second, memory and parts of a training step, by preset",
+    "training-steps": "parts of a training step on synthetic images, without a data set, by preset and precision",
+    "gpu-check": "all of what a CUDA device must do: tests, accuracy, times; continues after a part that fails",
+    "tests": "the tests that need a CUDA device, as a part of gpu-check",
 }
 ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene", "tracking", "start", "backends")
 
@@ -67,22 +51,32 @@ def main(arguments: list[str] | None = None) -> int:
             for path in options.files:
                 _print(Results.read(path))
             return 0
-        _run(options, arguments)
+        return _run(options, arguments)
     except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def _run(options: argparse.Namespace, arguments: list[str]) -> None:
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     benchmark_run = complete(options, arguments)
     if benchmark_run.device.type == "cpu":
         disable_malloc_trim()
-    results: Results = _module(options.command).run(options, benchmark_run)
+    results: Results = benchmark_module(options.command).run(options, benchmark_run)
     path = results.write(options.output)
     _print(results)
     print(f"\nwritten: {path}")
-    for plot in plots.plot(results, options.plots or options.output):
+    _plot(results, options.plots or options.output)
+    found = getattr(benchmark_module(options.command), "exit_code", None)
+    return int(found(results)) if found else 0
+
+
+def _plot(results: Results, folder: Path) -> None:
+    if util.find_spec("matplotlib") is None:
+        print("no plots: Matplotlib is not installed")
+        return
+    from benchmarks.harness import plots  # noqa: PLC0415 (it needs Matplotlib)
+
+    for plot in plots.plot(results, folder):
         print(f"written: {plot}")
 
 
@@ -99,13 +93,9 @@ def _run_all(arguments: list[str]) -> int:
 
 def _print(results: Results) -> None:
     print(f"\n{sentence(results.conditions)}\n")
-    print(_module(results.benchmark).table(results))
+    print(benchmark_module(results.benchmark).table(results))
     print()
     print("\n".join(f"- {note}" for note in results.notes))
-
-
-def _module(command: str) -> ModuleType:
-    return import_module(f"benchmarks.{COMMANDS[command]}")
 
 
 def _parser(wanted: str | None) -> argparse.ArgumentParser:
@@ -120,7 +110,7 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         add_common_arguments(command)
         if name == wanted:
-            _module(name).add_arguments(command)
+            benchmark_module(name).add_arguments(command)
     add_common_arguments(commands.add_parser("all", help=f"all of {', '.join(ALL)}"))
     table = commands.add_parser("table", help="print results again, in Markdown")
     table.add_argument("files", type=Path, nargs="+", help="JSON files written by the other subcommands")

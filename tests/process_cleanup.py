@@ -49,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """End the process if a test cannot be interrupted at its timeout."""
     marker = item.get_closest_marker("timeout")
-    timeout = float(marker.args[0] if marker else item.config.getini("timeout") or 0)
+    default = item.config.getini("timeout") if item.config.pluginmanager.hasplugin("timeout") else 0
+    timeout = float(marker.args[0] if marker else default or 0)
     if timeout:
         faulthandler.dump_traceback_later(timeout + GRACE, exit=True, file=item.config.stash[STDERR])
     try:

@@ -20,11 +20,12 @@ from ciae_ros.core.result import PanopticResult
 from ciae_ros.inference import DEFAULT_MODEL, Predictor
 from ciae_ros.inference.execution.processor import has_bf16
 from ciae_ros.inference.loading.named_models import ONNX, OPENVINO, TORCH, load_for_backend
+from ciae_ros.inference.precision import DTYPES
 
 NOTES = [
     "Milliseconds per image, interleaved; frame: all stages, one after the other.",
-    "Same category, same segment: share of the pixels, compared with PyTorch in fp32; segments are the same if they "
-    "have the same category and an IoU above 0.5.",
+    "Same category, same segment: share of the pixels, compared with the reference, PyTorch on the CPU in fp32; "
+    "segments are the same if they have the same category and an IoU above 0.5.",
 ]
 
 
@@ -53,6 +54,7 @@ def table(results: Results) -> str:
     lines = [
         [
             row["model"],
+            row["device"],
             row["runs"],
             spread_cell(row["network"]),
             spread_cell(row["frame"]),
@@ -62,15 +64,15 @@ def table(results: Results) -> str:
         ]
         for row in results.rows
     ]
-    header = ["model", "runs", "network, ms", "frame, ms", ": PyTorch fp32", "same category", "same segment"]
+    header = ["model", "device", "runs", "network, ms", "frame, ms", ": reference", "same category", "same segment"]
     return markdown_table(header, lines)
 
 
 def _measure(model: str, images: list[np.ndarray], benchmark_run: BenchmarkRun) -> list[dict[str, Any]]:
     predictors = {}
-    for runtime, precision in _ways():
-        name = f"{runtime} {precision}"
-        predictors[name] = Predictor(load_for_backend(model, runtime), "cpu", precision, runtime=runtime)
+    for device, runtime, precision in _ways(str(benchmark_run.device)):
+        name = f"{device} {runtime} {precision}"
+        predictors[name] = Predictor(load_for_backend(model, runtime), device, precision, runtime=runtime)
         predictors[name].prepare(*images[0].shape[:2])
     times = interleaved(
         {
@@ -88,6 +90,8 @@ def _measure(model: str, images: list[np.ndarray], benchmark_run: BenchmarkRun) 
         rows.append(
             {
                 "model": model,
+                "device": predictor.device.type,
+                "precision": predictor.precision,
                 "runs": f"{predictor.backend.runtime or 'PyTorch'}, {predictor.precision}",
                 "network": network,
                 "frame": frame,
@@ -99,13 +103,16 @@ def _measure(model: str, images: list[np.ndarray], benchmark_run: BenchmarkRun) 
     return rows
 
 
-def _ways() -> list[tuple[str, str]]:
+def _ways(device: str) -> list[tuple[str, str, str]]:
+    """Return devices, runtimes and precisions; the first is the reference, PyTorch on the CPU in fp32."""
+    if device != "cpu":
+        return [("cpu", TORCH, "fp32"), *((device, TORCH, precision) for precision in DTYPES)]
     found = [(TORCH, "fp32"), (TORCH, "bf16")]
     if util.find_spec("onnxscript") and util.find_spec("onnxruntime"):
         found.append((ONNX, "fp32"))
     if util.find_spec("openvino"):
         found += [(OPENVINO, "fp32"), (OPENVINO, "bf16")]
-    return [way for way in found if way[1] == "fp32" or has_bf16()]
+    return [(device, *way) for way in found if way[1] == "fp32" or has_bf16()]
 
 
 def _timed(predictor: Predictor, image: np.ndarray) -> tuple[float, float]:

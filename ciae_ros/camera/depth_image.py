@@ -12,8 +12,9 @@ import numpy as np
 
 from ciae_ros.camera.camera_image import EncodedImage, RawImage, UnusableImageError, check_number_of_pixels
 from ciae_ros.core.images.errors import ImageError
-from ciae_ros.core.images.png import PNG, decode_png_values
+from ciae_ros.core.images.png import decode_png_values
 from ciae_ros.core.images.rvl import decode_rvl
+from ciae_ros.core.images.signatures import PNG
 
 HEADER = struct.Struct("<iff")
 """Format and two parameters of the quantisation, before the data of a compressed image."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from ciae_ros.camera.camera_image import MAX_PIXELS, CameraImage, EncodedImage, UnusableImageError
 from ciae_ros.core.images.errors import ImageError
-from ciae_ros.core.images.jpeg import JPEG, decode_jpeg
-from ciae_ros.core.images.png import PNG, decode_png
+from ciae_ros.core.images.jpeg import decode_jpeg
+from ciae_ros.core.images.png import decode_png
+from ciae_ros.core.images.signatures import JPEG, PNG
 
 
 def decode_image(message: EncodedImage, max_pixels: int = MAX_PIXELS) -> CameraImage:

@@ -13,7 +13,6 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from ciae_ros.core.images.channel_order import ChannelOrder
 from ciae_ros.core.result import PanopticResult
@@ -208,9 +207,8 @@ class Predictor:
         on_host = [(torch.from_numpy(image), order) for image, order in images]
         batch = self.preprocess([(image.to(self.device), order) for image, order in on_host], geometries)
         check_input(batch, self.preprocess(on_host, geometries).float(), self.backend.input_format.pixel_std)
-        outputs = tree_map_only(Tensor, Tensor.cpu, self.run_network(batch))
-        clock = HostClock(torch.device("cpu"))
-        fused = self.backend.on_cpu().segment(outputs, geometries, settings, self.result_size, clock)
+        outputs = self.run_network(batch)
+        fused = self.backend.segment_on_cpu(outputs, geometries, settings, self.result_size)
         return [self.to_result(image) for image in fused]
 
     def use_plain_operators(self, fault: str) -> None:

@@ -44,8 +44,10 @@ class DeformableConv2d(nn.Module):
         """Map (B, C, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
         offset = self.offset(x)
         if x.is_cuda:
-            # torchvision's kernel requires inputs of the same type, which differ under autocast.
-            return deform_conv2d(x, offset.to(x.dtype), self.weight.to(x.dtype), stride=self.stride, padding=1)
+            # torchvision's kernel requires inputs of the same type, which differ under autocast, and has no bfloat16.
+            dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+            output = deform_conv2d(x.to(dtype), offset.to(dtype), self.weight.to(dtype), stride=self.stride, padding=1)
+            return output.to(x.dtype)
         return deform_conv2d_by_sampling(x, offset, self.weight, self.stride, self.groups)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from ciae_ros.core.categories import Category
 from ciae_ros.core.result import PanopticResult, Segment
@@ -110,7 +111,16 @@ def pretend_that_triton_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_device
-def test_the_kernels_agree_with_the_cpu(predictor: Predictor, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("is_half", [False, True])
+def test_the_kernels_agree_with_the_cpu(
+    predictor: Predictor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_half: bool
+) -> None:
+    if is_half:
+        # Rounded, many of the network's scores are equal.
+        network = predictor.run_network
+        monkeypatch.setattr(
+            predictor, "run_network", lambda batch: tree_map_only(Tensor, lambda x: x.half().float(), network(batch))
+        )
     image = textured_image(60, 80)
     found = predictor.predict(image)
     assert predictor.has_fixed_shapes

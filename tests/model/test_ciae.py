@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ciae_ros.model import CIAE, PRESETS, ModelConfig
 from ciae_ros.model.backbone import ResNetFeatures
@@ -161,3 +162,24 @@ def test_network_exports_as_one_graph() -> None:
     image = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         torch.testing.assert_close(program.module()(image).embedding.shape, torch.Size((1, 32, 16, 24)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_deformable_convolutions_on_a_cuda_device_have_a_type_that_the_kernel_has(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    calls = []
+
+    def kernel(x: Tensor, offset: Tensor, weight: Tensor, **options: int) -> Tensor:
+        calls.append({x.dtype, offset.dtype, weight.dtype})
+        return x.new_empty(x.shape[0], weight.shape[0], *offset.shape[2:])
+
+    monkeypatch.setattr("ciae_ros.model.layers.deform_conv2d", kernel)
+    torch.set_default_dtype(dtype)
+    try:
+        with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+            output = DeformableConv2d(nn.Conv2d(8, 16, 3, bias=False))(torch.empty(1, 8, 12, 10))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert calls == [{torch.float32 if dtype == torch.bfloat16 else dtype}]
+    assert (output.shape, output.dtype) == ((1, 16, 12, 10), dtype)

@@ -6,3 +6,6 @@
 from typing import Literal
 
 ChannelOrder = Literal["rgb", "bgr", "mono"]
+
+ColorOrder = Literal["RGB", "BGR"]
+"""The order of the channels of a decoded file."""

@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ciae_ros.core.images.channel_order import ColorOrder
 from ciae_ros.core.images.errors import ImageError, UnsupportedJpegError, check_number_of_pixels
-from ciae_ros.core.images.jpeg import JPEG, ColorOrder, decode_jpeg
 from ciae_ros.core.images.png import (
     GRAY,
     HEADER_SIZE,
     PALETTE,
-    PNG,
     RGB,
     RGBA,
     decode_png,
     decode_png_values,
     pixel_format,
 )
+from ciae_ros.core.images.signatures import JPEG, PNG
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of image files in lower case."""
@@ -105,6 +105,9 @@ def exif_orientation(path: Path) -> int:
 
 def _decode(data: bytes, order: ColorOrder) -> np.ndarray:
     if data.startswith(JPEG):
+        # Imported here, so that other files can be read without simplejpeg.
+        from ciae_ros.core.images.jpeg import decode_jpeg  # noqa: PLC0415
+
         try:
             return decode_jpeg(data, order, MAX_PIXELS)
         except UnsupportedJpegError:

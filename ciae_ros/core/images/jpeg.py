@@ -5,18 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import simplejpeg
 
+from ciae_ros.core.images.channel_order import ColorOrder
 from ciae_ros.core.images.errors import ImageError, UnsupportedJpegError, check_number_of_pixels
 from ciae_ros.core.images.jpeg_repair import repair_jpeg
-
-ColorOrder = Literal["RGB", "BGR"]
-
-JPEG = b"\xff\xd8\xff"
-"""First bytes of a JPEG file."""
 
 
 def decode_jpeg(data: bytes | memoryview, order: ColorOrder, max_pixels: int) -> np.ndarray:

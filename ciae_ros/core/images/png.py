@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 
 from ciae_ros.core.images.errors import ImageError, check_number_of_pixels
+from ciae_ros.core.images.signatures import PNG
 
-PNG = b"\x89PNG\r\n\x1a\n"
-"""First bytes of a PNG file."""
 IMAGE_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 HEADER_SIZE = 26
 """Bytes up to the colour type."""

@@ -49,8 +49,14 @@ class Backend(Protocol):
     def embedding_dim(self) -> int:
         """Dimension of the `embedding` that the outputs of the network have; 0 if they have none."""
 
-    def on_cpu(self) -> Backend:
-        """Return a backend whose `segment` takes outputs of this network that have been copied to the CPU."""
+    def segment_on_cpu(
+        self,
+        outputs: Any,
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings,
+        result_size: ResultSize,
+    ) -> list[FusedImage]:
+        """Do what `segment` does with the operators of the CPU, for a comparison."""
 
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         """Return the size of `FusedImage.confidence` of an image; 0, 0 if there is none."""

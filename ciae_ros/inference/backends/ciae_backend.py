@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from ciae_ros.inference.backends.backend import ResultSize, Settings, min_stuff_area, result_geometry
 from ciae_ros.inference.fusion.confidence import map_size
@@ -18,10 +19,10 @@ from ciae_ros.inference.fusion.fusion import fuse
 from ciae_ros.inference.geometry import ImageGeometry
 from ciae_ros.inference.input_format import InputFormat
 from ciae_ros.inference.networks.network import Network
-from ciae_ros.inference.proposals.candidates import NetworkOutputs, candidates_of
+from ciae_ros.inference.proposals.candidates import CandidateOutputs, NetworkOutputs, candidates_of
 from ciae_ros.inference.proposals.selection import Proposals, propose
 from ciae_ros.inference.settings import InferenceSettings
-from ciae_ros.inference.stage_times import StageClock
+from ciae_ros.inference.stage_times import HostClock, StageClock
 
 
 class CiaeBackend:
@@ -58,11 +59,6 @@ class CiaeBackend:
     def prepare(self, size: tuple[int, int]) -> None:
         self.network.prepare(size)
 
-    def on_cpu(self) -> CiaeBackend:
-        other = copy.copy(self)
-        other._memory = copy.deepcopy(self._memory).cpu()
-        return other
-
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return (0, 0) if self.config.semantic_branch else map_size(geometry)
 
@@ -97,6 +93,22 @@ class CiaeBackend:
         ]
         clock.lap()
         return fused
+
+    def segment_on_cpu(
+        self,
+        outputs: NetworkOutputs,
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings,
+        result_size: ResultSize,
+    ) -> list[FusedImage]:
+        # Of equal scores, which half precision makes common, each device chooses others: the candidates are shared.
+        count = settings.max_proposals_per_level
+        candidates = candidates_of(outputs, count)
+        shared = CandidateOutputs(outputs.embedding, candidates, count, outputs.semantic_logits)
+        other = copy.copy(self)
+        other._memory = copy.deepcopy(self._memory).cpu()
+        clock = HostClock(torch.device("cpu"))
+        return other.segment(tree_map_only(Tensor, Tensor.cpu, shared), geometries, settings, result_size, clock)
 
 
 def _propose(outputs: NetworkOutputs, geometries: Sequence[ImageGeometry], settings: Settings) -> list[Proposals]:

@@ -20,7 +20,7 @@ from ciae_ros.inference.input_format import InputFormat
 from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
 from ciae_ros.inference.networks.mask_network import MaskNetwork, MaskOutputs
 from ciae_ros.inference.settings import InferenceSettings
-from ciae_ros.inference.stage_times import StageClock
+from ciae_ros.inference.stage_times import HostClock, StageClock
 
 
 class MaskBackend:
@@ -49,12 +49,6 @@ class MaskBackend:
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Do nothing: PyTorch runs images of any size."""
-
-    def on_cpu(self) -> MaskBackend:
-        other = copy.copy(self)
-        classes = self._class_categories
-        other._class_categories = replace(classes, category=classes.category.cpu())
-        return other
 
     def confidence_size(self, geometry: ImageGeometry) -> tuple[int, int]:
         return 0, 0
@@ -88,3 +82,15 @@ class MaskBackend:
         ]
         clock.lap()
         return merged
+
+    def segment_on_cpu(
+        self,
+        outputs: MaskOutputs,
+        geometries: Sequence[ImageGeometry],
+        settings: InferenceSettings,
+        result_size: ResultSize,
+    ) -> list[FusedImage]:
+        other = copy.copy(self)
+        other._class_categories = replace(self._class_categories, category=self._class_categories.category.cpu())
+        on_host = MaskOutputs(outputs.class_logits.cpu(), outputs.mask_logits.cpu())
+        return other.segment(on_host, geometries, settings, result_size, HostClock(torch.device("cpu")))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def class_wise_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> Tensor:
-    """Return the indices of the boxes that are kept, in descending order of score.
+    """Return the indices of the boxes that are kept, in descending order of score, and then in ascending order.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2 on a CPU or a CUDA device.
@@ -30,7 +30,8 @@ def class_wise_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: fl
     for one in classes.unique():
         members = (classes == one).nonzero().flatten()
         kept.append(members[torch.ops.torchvision.nms(boxes[members], scores[members], threshold)])
-    index = torch.cat(kept)
+    # Of equal scores, which half precision makes common, the first one comes first.
+    index = torch.cat(kept).sort().values
     return index[scores[index].argsort(descending=True, stable=True)]
 
 

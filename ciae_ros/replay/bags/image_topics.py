@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX
 from ciae_ros.core.images.errors import ImageError
-from ciae_ros.core.images.png import GRAY, HEADER_SIZE, PNG, pixel_format
+from ciae_ros.core.images.png import GRAY, HEADER_SIZE, pixel_format
+from ciae_ros.core.images.signatures import PNG
 from ciae_ros.replay.bags.bag import Bag
 from ciae_ros.replay.bags.definitions import COMPRESSED_IMAGE, SEGMENTS
 from ciae_ros.replay.bags.types import BagError

@@ -50,3 +50,9 @@ def test_the_operators_are_loaded_without_the_package() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=root, timeout=120, check=True
     )
     assert found.stdout == "[2, 1] False\n[2]\n"
+
+
+def test_of_equal_scores_the_first_one_comes_first() -> None:
+    boxes = torch.tensor([[0.0, 0, 9, 9], [20.0, 0, 29, 9], [40.0, 0, 49, 9], [60.0, 0, 69, 9]])
+    kept = class_wise_nms(boxes, torch.tensor([0.5, 0.5, 0.75, 0.5]), torch.tensor([1, 0, 1, 0]), 0.5)
+    assert kept.tolist() == [2, 0, 1, 3]
