@@ -28,6 +28,7 @@ from training.config import load_config
 ROOT = Path(__file__).parents[1]
 PAGES = {page.stem: page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))}
 ELSEWHERE = {
+    "python -m benchmarks gpu-check": "tests/benchmarks/test_gpu_check.py",
     "make": "installs and runs this: tests/test_setup.py; by module tests/demo, tests/benchmark and tests/soak",
     "source": "the shell that this runs in",
     "ruff": "`make test` has run it",

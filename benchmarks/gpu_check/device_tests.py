@@ -27,13 +27,16 @@ FILES = (
     "tests/inference/test_self_test.py",
 )
 """Files with all tests that need a CUDA device, but no ROS."""
+ROS_TESTS = ("tests/node/test_faults.py::test_more_memory_than_the_device_has_costs_one_frame",)
+"""Tests that need a CUDA device and ROS."""
 OUTCOMES = ("passed", "failed", "skipped")
 NOTES = ["All tests of the files that contain tests for CUDA devices: kernels, graphs, streams, no synchronisation."]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
-    parser.add_argument("--files", nargs="+", default=FILES, metavar="FILE", help="files of tests (default: all)")
+    default = [*FILES, *(ROS_TESTS if util.find_spec("rclpy") else ())]
+    parser.add_argument("--files", nargs="+", default=default, metavar="FILE", help="files of tests (default: all)")
 
 
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ MIN_SECONDS = 10
 """A part is not begun with less time left."""
 LAST_CHARACTERS = 800
 """Length of the end of the output that is reported of a part that fails."""
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+PASSED, FAILED, NOT_RUN, LEFT_OUT = "passed", "failed", "not run", "left out"
 NOTES = ["Each part is a benchmark in its own process; its output is in parts/NAME/output.txt."]
 
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
 
 def exit_code(results: Results) -> int:
     """Return 0 if every part has passed."""
-    return int(any(row["status"] != PASSED for row in results.rows))
+    return int(any(map(_is_bad, results.rows)))
 
 
 def table(results: Results) -> str:
@@ -82,7 +83,7 @@ def table(results: Results) -> str:
         ),
         *(_section(Results(**row["results"]), row["title"]) for row in results.rows if row["results"]),
     ]
-    failed = [row["part"] for row in results.rows if row["status"] != PASSED]
+    failed = [row["part"] for row in results.rows if _is_bad(row)]
     return "\n\n".join([*sections, f"Failed or not run: {', '.join(failed)}." if failed else "Every part has passed."])
 
 
@@ -90,6 +91,10 @@ def _section(results: Results, title: str) -> str:
     content = benchmark_module(results.benchmark).table(results)
     notes = "\n".join(f"- {note}" for note in results.notes)
     return f"## {title}\n\n`{results.conditions['command']}`\n\n{content}\n\n{notes}"
+
+
+def _is_bad(row: dict[str, Any]) -> bool:
+    return row["status"] in (FAILED, NOT_RUN)
 
 
 def _outcome(row: dict[str, Any]) -> str:
@@ -113,6 +118,9 @@ def _find_images(options: argparse.Namespace) -> str:
 
 def _run_part(part: Part, options: argparse.Namespace, source: str, is_cuda: bool, end: float) -> dict[str, Any]:
     row: dict[str, Any] = {"part": part.name, "title": part.title, "seconds": 0.0, "results": None}
+    missing = [name for name in part.needs if util.find_spec(name) is None]
+    if missing:
+        return row | {"status": LEFT_OUT, "faults": [f"it needs {', '.join(missing)}"]}
     remaining = end - time.monotonic()
     if remaining < MIN_SECONDS:
         return row | {"status": NOT_RUN, "faults": ["the time was up (--minutes)"]}

@@ -38,6 +38,8 @@ class Part:
     """Time limit."""
     faults: Callable[[Rows, bool], Iterator[str]] = lambda rows, is_cuda: iter(())
     """What is wrong in the rows of its results, human-readable; the second argument is whether it ran on CUDA."""
+    needs: tuple[str, ...] = ()
+    """Packages without which it is left out."""
 
 
 def faults_of_tests(rows: Rows, is_cuda: bool) -> Iterator[str]:
@@ -165,6 +167,18 @@ PARTS = (
         ("--source", SOURCE, "--preset", "r50_800", "--image-size", "1080", "1920"),
         ("--source", SOURCE, "--frames", "1", "--image-size", "48", "64", "--input-size", "32"),
         30,
+    ),
+    Part(
+        "node",
+        "The node with 8 cameras",
+        "node",
+        ("--source", SOURCE, "--cameras", "8", "--sizes", "1280x720", "--seconds", "2"),
+        (
+            *("--source", SOURCE, "--cameras", "2", "--sizes", "96x64", "--input-size", "64", "--seconds", "1"),
+            *("--backend", "torch", "--precision", "fp32"),
+        ),
+        90,
+        needs=("rclpy", "ciae_msgs"),
     ),
 )
 """In the order in which they run; the last ones are left out first if there is too little time."""

@@ -8,11 +8,16 @@ from __future__ import annotations
 import gc
 import weakref
 from functools import lru_cache
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ciae_ros.inference.graph_inputs import GraphInputs, keep_for_graph
+from ciae_ros.inference.loading.huggingface.mask_model import MaskModel
+from ciae_ros.inference.loading.named_models import TORCH, load_for_backend
+from ciae_ros.inference.networks.mask_network import MaskNetwork
+from tests.inference.loading.huggingface_models import write_model
 
 
 @lru_cache(maxsize=1)
@@ -56,3 +61,27 @@ def test_what_kernels_read_is_kept_within_a_capture_only() -> None:
         torch.ones(3).sum()
     keep_for_graph(before)
     assert inputs.kept == [within]
+
+
+def test_the_position_embeddings_of_maskformer_are_kept_for_their_size(tmp_path: Path) -> None:
+    model = load_for_backend(str(write_model("maskformer", tmp_path / "model")), TORCH)
+    assert isinstance(model, MaskModel)
+    network = MaskNetwork(model, torch.device("cpu"), torch.float32)
+    image = torch.zeros(1, 3, 64, 64)
+    with torch.inference_mode():
+        network(image)
+        inputs = GraphInputs()
+        with inputs:
+            network(image)
+        module: nn.Module = model.module
+        own = {tensor.untyped_storage().data_ptr() for tensor in (image, *module.parameters(), *module.buffers())}
+        storages = [each for each in inputs.kept if isinstance(each, torch.UntypedStorage)]
+        cached = [weakref.ref(each) for each in storages if each.data_ptr() not in own]
+        del storages
+        network(torch.zeros(1, 3, 64, 96))
+    gc.collect()
+    assert cached
+    assert all(each() is not None for each in cached)
+    del inputs
+    gc.collect()
+    assert all(each() is None for each in cached)

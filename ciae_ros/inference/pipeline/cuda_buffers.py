@@ -119,11 +119,11 @@ class CudaBuffers:
         Raises:
             RuntimeError: an operator cannot be captured; the message is that of the operator.
         """
-        on_device = self._predictor.settings_on_device(settings)
         inputs = GraphInputs(watch_operators=not self._predictor.is_compiled)
-        # A capture begins with waiting for the current device, which need not be that of the stream.
-        with torch.cuda.device(stream.device):
-            self._graph = self._captured(on_device, stream, pool, inputs)
+        # A capture first waits for the current device, which need not be that of the stream, and a failed one does not
+        # restore the current stream.
+        with torch.cuda.device(stream.device), torch.cuda.stream(stream):
+            self._graph = self._captured(self._predictor.settings_on_device(settings), stream, pool, inputs)
         self._graph_inputs = inputs
 
     def _captured(

@@ -97,7 +97,9 @@ class NodeParameters(ParameterSet):
         "Runtime, as measured when the node is configured, else PyTorch; tensorrt: provider of ONNX Runtime.",
         choices=BACKENDS,
     )
-    device: str = parameter("auto", "auto (CUDA if available, else the CPU), cpu, cuda or cuda:N.")
+    device: str = parameter(
+        "auto", "auto (CUDA if available and its results are right, else the CPU), cpu, cuda or cuda:N."
+    )
     precision: str = parameter(
         "auto",
         "Precision of weights and activations; auto: that of the .onnx file, else fp16 on CUDA; on a CPU bf16 if it is "

@@ -177,6 +177,7 @@ def test_a_failed_capture_reports_the_operators_error_and_gives_up_its_memory(
     @contextmanager
     def capture(graph: object, pool: object, **options: Any) -> Iterator[None]:
         assert pool == "first"
+        assert streams == [options["stream"]]
         try:
             yield
         finally:
@@ -185,6 +186,16 @@ def test_a_failed_capture_reports_the_operators_error_and_gives_up_its_memory(
     def fail(*arguments: object) -> list[FusedImage]:
         raise RuntimeError("operator cannot be captured")
 
+    @contextmanager
+    def current(stream: Stream) -> Iterator[None]:
+        streams.append(stream)
+        try:
+            yield
+        finally:
+            streams.pop()
+
+    streams: list[Stream] = []
+    monkeypatch.setattr(torch.cuda, "stream", current)
     handles = iter(("first", "second"))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(handles))
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
@@ -196,6 +207,7 @@ def test_a_failed_capture_reports_the_operators_error_and_gives_up_its_memory(
         buffers.capture(settings, torch.cuda.Stream(), pool)
     assert not buffers.has_graph
     assert pool.handle == "second"
+    assert not streams
 
 
 class Graph:
