@@ -75,7 +75,8 @@ def exit_code(results: Results) -> int:
 def table(results: Results) -> str:
     """Format all results as Markdown."""
     conditions = [[name, f"`{value}`"] for name, value in results.conditions.items()]
-    sections = [
+    sections = ["Dry run: tiny sizes and models, whose times mean nothing."] if results.parameters["dry_run"] else []
+    sections += [
         markdown_table(["condition", ""], [*conditions, ["images", f"`{results.parameters['images']}`"]]),
         markdown_table(
             ["part", "result", "seconds"],

@@ -191,13 +191,14 @@ class Predictor:
 
     @torch.inference_mode()
     def plain_results(
-        self, images: Sequence[tuple[np.ndarray, ChannelOrder]], settings: InferenceSettings
+        self, images: Sequence[tuple[np.ndarray, ChannelOrder]], settings: InferenceSettings, count: int | None = None
     ) -> list[PanopticResult]:
         """Segment a batch with the network in eager mode, and proposals and fusion by the operators of the CPU.
 
         Args:
             images: as for `predict_batch`.
             settings: thresholds.
+            count: number of images whose results are returned, the first ones; all if None.
 
         Raises:
             SelfTestError: the preprocessing on the device differs from that on the CPU.
@@ -208,7 +209,7 @@ class Predictor:
         batch = self.preprocess([(image.to(self.device), order) for image, order in on_host], geometries)
         check_input(batch, self.preprocess(on_host, geometries).float(), self.backend.input_format.pixel_std)
         outputs = self.run_network(batch)
-        fused = self.backend.segment_on_cpu(outputs, geometries, settings, self.result_size)
+        fused = self.backend.segment_on_cpu(outputs, geometries[:count], settings, self.result_size)
         return [self.to_result(image) for image in fused]
 
     def use_plain_operators(self, fault: str) -> None:

@@ -357,6 +357,21 @@ def test_results_that_agree_keep_the_fast_way(
     assert not predictor.execution_reason
 
 
+def test_images_of_a_batch_that_are_confused_are_noticed(
+    predictor: Predictor, checked: StreamPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = predictor.segment
+    monkeypatch.setattr(CudaBatch, "capture", lambda batch: "eager")
+
+    def confused(outputs: Any, geometries: Any, settings: Any, clock: Any) -> list[FusedImage]:
+        return segment(outputs, geometries, settings, clock)[::-1]
+
+    monkeypatch.setattr(predictor, "segment", confused)
+    assert checked.warm_up(60, 80).execution_mode == "eager"
+    with pytest.raises(SelfTestError, match="agrees with the CPU on"):
+        checked.warm_up(60, 80, batch_size=3)
+
+
 @pytest.mark.parametrize("stage", ["preprocess", "segment"])
 def test_a_device_that_is_wrong_without_kernels_is_refused(
     predictor: Predictor, checked: StreamPipeline, monkeypatch: pytest.MonkeyPatch, stage: str
