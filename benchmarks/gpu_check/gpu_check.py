@@ -49,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
-    """Run the parts, and write `gpu-check.md`."""
+    """Run the parts, and write `gpu-check.md`.
+
+    Raises:
+        ValueError: the device is the CPU, and this is no dry run.
+    """
+    if benchmark_run.device.type == "cpu" and not options.dry_run:
+        raise ValueError("gpu-check needs a CUDA device; --dry-run tries the command on the CPU")
     end = time.monotonic() + 60 * options.minutes
     options.output.mkdir(parents=True, exist_ok=True)
     source = _find_images(options)

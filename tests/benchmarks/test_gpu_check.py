@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.gpu_check.device_tests import FILES, ROS_TESTS
 from benchmarks.gpu_check.gpu_check import _run_process
 from benchmarks.gpu_check.parts import PARTS, faults_of_accuracy, faults_of_frames, faults_of_tests, faults_of_training
@@ -112,6 +113,12 @@ def test_it_continues_after_a_part_that_fails(tmp_path: Path) -> None:
     assert missing in roofline["faults"][0]
     assert f"| roofline | failed: exit code 1: benchmark: source '{missing}' does not exist" in report
     assert report.rstrip().endswith("Failed or not run: roofline.")
+
+
+def test_without_a_device_only_a_dry_run_is_possible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gpu-check", "--device", "cpu", "--output", str(tmp_path)]) == 1
+    assert "gpu-check needs a CUDA device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_without_time_are_not_run(tmp_path: Path) -> None:
