@@ -107,3 +107,19 @@ def test_nothing_waits_for_the_device_but_the_thread_that_fetches_the_results(
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(result.segments for result in results)
+
+
+def test_graphs_read_no_freed_memory_after_many_other_sizes(predictor: Predictor) -> None:
+    pipeline = StreamPipeline(predictor)
+    pipeline.warm_up(HEIGHT, WIDTH)
+    (scene,) = images(1)
+    (before,), _ = pipeline.submit([(scene, "rgb")]).result()
+    for more in range(1, 41):
+        predictor.predict(np.zeros((HEIGHT + more, WIDTH, 3), np.uint8))
+    # What has been freed gets other content.
+    sizes = [1 << exponent for exponent in range(9, 22)] * 20
+    filling = [torch.full((size,), 127, dtype=torch.uint8, device="cuda") for size in sizes]
+    (after,), _ = pipeline.submit([(scene, "rgb")]).result()
+    pipeline.close()
+    del filling
+    assert np.array_equal(before.label_map, after.label_map)
