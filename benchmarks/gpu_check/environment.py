@@ -42,5 +42,8 @@ def _driver() -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return run.stdout.partition("\n")[0].strip()

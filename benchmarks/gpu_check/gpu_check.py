@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
-    """Run the parts, and write `gpu-check.md`.
+    """Run the parts, and write `gpu-check.json` and `gpu-check.md` after each of them, so that no result is lost.
 
     Raises:
         ValueError: the device is the CPU, and this is no dry run.
@@ -59,23 +59,27 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     end = time.monotonic() + 60 * options.minutes
     options.output.mkdir(parents=True, exist_ok=True)
     source = _find_images(options)
-    rows = []
+    conditions = benchmark_run.conditions | describe_environment(benchmark_run.device)
+    parameters = {"parts": options.parts, "images": source, "dry_run": options.dry_run, "minutes": options.minutes}
+    results = Results("gpu-check", conditions, parameters, [], NOTES)
     for part in PARTS:
         if part.name in options.parts:
             print(f"{part.name} ...", file=sys.stderr, flush=True)
-            rows.append(_run_part(part, options, source, benchmark_run.device.type == "cuda", end))
-            print(f"{part.name}: {_outcome(rows[-1])}", file=sys.stderr, flush=True)
-    conditions = benchmark_run.conditions | describe_environment(benchmark_run.device)
-    parameters = {"images": source, "dry_run": options.dry_run, "minutes": options.minutes}
-    results = Results("gpu-check", conditions, parameters, rows, NOTES)
-    report = options.output / "gpu-check.md"
-    report.write_text(f"# Check of {conditions['device']}\n\n{table(results)}\n", encoding="utf-8")
+            row = _run_part(part, options, source, benchmark_run.device.type == "cuda", end)
+            print(f"{part.name}: {_outcome(row)}", file=sys.stderr, flush=True)
+            results.rows.append(row)
+            results.write(options.output)
+            _write_report(results, options.output / "gpu-check.md")
     return results
+
+
+def _write_report(results: Results, path: Path) -> None:
+    path.write_text(f"# Check of {results.conditions['device']}\n\n{table(results)}\n", encoding="utf-8")
 
 
 def exit_code(results: Results) -> int:
     """Return 0 if every part has passed."""
-    return int(any(map(_is_bad, results.rows)))
+    return int(bool(_failed_or_missing(results)))
 
 
 def table(results: Results) -> str:
@@ -90,7 +94,7 @@ def table(results: Results) -> str:
         ),
         *(_section(Results(**row["results"]), row["title"]) for row in results.rows if row["results"]),
     ]
-    failed = [row["part"] for row in results.rows if _is_bad(row)]
+    failed = _failed_or_missing(results)
     return "\n\n".join([*sections, f"Failed or not run: {', '.join(failed)}." if failed else "Every part has passed."])
 
 
@@ -100,8 +104,10 @@ def _section(results: Results, title: str) -> str:
     return f"## {title}\n\n`{results.conditions['command']}`\n\n{content}\n\n{notes}"
 
 
-def _is_bad(row: dict[str, Any]) -> bool:
-    return row["status"] in (FAILED, NOT_RUN)
+def _failed_or_missing(results: Results) -> list[str]:
+    """Return the names of the parts that failed, or that have not run, also because the check was interrupted."""
+    good = {row["part"] for row in results.rows if row["status"] in (PASSED, LEFT_OUT)}
+    return [part for part in results.parameters["parts"] if part not in good]
 
 
 def _outcome(row: dict[str, Any]) -> str:
@@ -141,7 +147,10 @@ def _run_part(part: Part, options: argparse.Namespace, source: str, is_cuda: boo
     row["seconds"] = time.monotonic() - start
     if fault:
         return row | {"status": FAILED, "faults": [fault]}
-    results = Results.read(path)
+    try:
+        results = Results.read(path)
+    except ValueError as error:
+        return row | {"status": FAILED, "faults": [str(error)]}
     faults = list(part.faults(results.rows, is_cuda))
     return row | {"status": FAILED if faults else PASSED, "faults": faults, "results": asdict(results)}
 

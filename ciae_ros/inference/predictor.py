@@ -84,6 +84,7 @@ class Predictor:
         self.result_size = result_size
         self.precision = precision
         self.is_compiled = compile_network
+        """Whether `torch.compile` compiles the network."""
         self.execution_reason = ""
         """Why this runtime and precision were chosen, human-readable; set by who has chosen them."""
         self.backend = build_backend(model, self.device, precision, input_size, compile_network, runtime)

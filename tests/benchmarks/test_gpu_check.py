@@ -127,6 +127,24 @@ def test_parts_without_time_are_not_run(tmp_path: Path) -> None:
     assert "| tests | not run: the time was up (--minutes) | 0 |" in report
 
 
+def test_a_part_without_results_fails_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = []
+
+    def run_process(command: list[str], output: Path, limit: float) -> str:
+        reports.append((tmp_path / "gpu-check.md").read_text() if reports else "")
+        return ""
+
+    monkeypatch.setattr("benchmarks.gpu_check.gpu_check._run_process", run_process)
+    common = ["--device", "cpu", "--dry-run", "--source", "none", "--output", str(tmp_path)]
+    assert main(["gpu-check", *common, "--parts", "tests", "roofline"]) == 1
+    assert len(reports) == 2
+    assert "| tests | failed: " in reports[1]
+    assert reports[1].rstrip().endswith("Failed or not run: tests, roofline.")
+    assert "does not contain results of a benchmark" in capsys.readouterr().out
+
+
 def test_a_part_that_hangs_ends_with_its_children(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     program = f"import os, time; pid = os.fork(); pid and open({str(pid)!r}, 'w').write(str(pid)); time.sleep(600)"
