@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test coverage bench gpu-check profile soak setup clean
+.PHONY: help demo test coverage bench gpu-check profile soak constraints setup clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -9,7 +9,7 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 	@scripts/setup.sh $(if $(MODEL),models)
 	@source scripts/env.sh && python -m ciae_ros.demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(MODEL),--model "$(MODEL)") $(DEMO_ARGS)
 
-test: ## Run all checks and tests
+test: ## Run all checks and tests (in a fresh clone also ROS=jazzy, PYTHON=<path>, RESOLUTION=lowest-direct or highest)
 	@scripts/setup.sh dev
 	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && lint-imports --no-cache && scripts/run_tests.sh $(TEST_ARGS)
 
@@ -32,6 +32,11 @@ profile: ## Trace some frames and write a trace and a table of operators to out/
 soak: ## Run three cameras, one of them misbehaving, for MINUTES=30, and write out/soak
 	@scripts/setup.sh dev
 	@source scripts/env.sh && python -m tests.soak --minutes $(or $(MINUTES),30) $(SOAK_ARGS)
+
+constraints: ## Write constraints.txt: what pip installs is kept if the requirements allow it (CONSTRAINTS_ARGS=--upgrade)
+	@scripts/setup.sh
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --custom-compile-command "make constraints" \
+		requirements.txt requirements-colcon.txt requirements-dev.txt --output-file constraints.txt $(CONSTRAINTS_ARGS)
 
 setup: ## Install everything without running anything
 	@scripts/setup.sh dev

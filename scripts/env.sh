@@ -1,9 +1,10 @@
 # Source in bash: Python, ROS 2 and the messages of this checkout, as `make` uses them.
 _ciae_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$_ciae_root/.venv/bin/activate"
-if [[ "$(cat "$_ciae_root/.venv/.finished/mode")" == wheels ]]; then
-  # The wheels keep their packages in the environment itself.
-  export AMENT_PREFIX_PATH="$_ciae_root/.venv"
+_ciae_mode="$(cut -d, -f1 "$_ciae_root/.venv/.finished/mode")"
+if [[ "$_ciae_mode" == wheels* ]]; then
+  # The wheels keep their packages in the environment itself, and have no script that sets the distribution.
+  export AMENT_PREFIX_PATH="$_ciae_root/.venv" ROS_DISTRO="${_ciae_mode#wheels }"
 fi
 source "$_ciae_root/install/local_setup.bash"
 # By default Fast DDS loses images between processes (see the file). Jazzy's version knows the older name.
@@ -12,4 +13,4 @@ if [[ "${ROS_DISTRO:-}" == jazzy ]]; then
 else
   export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_ciae_root/config/fastdds.xml}"
 fi
-unset _ciae_root
+unset _ciae_root _ciae_mode

