@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: help demo test coverage bench gpu-check profile soak constraints setup clean
+.PHONY: help demo lint test coverage bench gpu-check profile soak constraints setup clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -9,9 +9,16 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 	@scripts/setup.sh $(if $(MODEL),models)
 	@source scripts/env.sh && python -m ciae_ros.demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(MODEL),--model "$(MODEL)") $(DEMO_ARGS)
 
-test: ## Run all checks and tests (in a fresh clone also ROS=jazzy, PYTHON=<path>, RESOLUTION=lowest-direct or highest)
+lint: ## Check style, types and imports, and the scripts, Dockerfile and workflows
 	@scripts/setup.sh dev
-	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && lint-imports --no-cache && scripts/run_tests.sh $(TEST_ARGS)
+	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && lint-imports --no-cache
+	@source scripts/env.sh && shellcheck scripts/*.sh docker/*.sh .ci/run && hadolint docker/Dockerfile \
+		&& check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml \
+		&& check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml \
+		&& zizmor --offline --quiet .github/workflows
+
+test: lint ## Run all checks and tests (in a fresh clone also ROS=jazzy, PYTHON=<path>, RESOLUTION=lowest-direct or highest)
+	@source scripts/env.sh && scripts/run_tests.sh $(TEST_ARGS)
 
 coverage: ## Run all tests and say which branches of the code they did not take
 	@scripts/setup.sh dev

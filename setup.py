@@ -72,6 +72,7 @@ setup(
         "models": ["huggingface_hub", "scipy", "transformers"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "openvino": ["openvino"],
+        "test": ["hypothesis", "packaging", "psutil", "pytest", "pytest-timeout"],  # `colcon test`
     },
     zip_safe=False,
     entry_points={

@@ -123,7 +123,10 @@ create_environment() {
     rm -rf .venv
   fi
   if [[ ! -d .venv ]]; then
-    "$1" -m venv .venv 2>/dev/null ||
+    # The tools of a distribution, colcon among them, are packages of the system's Python.
+    local options=()
+    [[ "$MODE" == distribution* ]] && options+=(--system-site-packages)
+    "$1" -m venv "${options[@]}" .venv 2>/dev/null ||
       { rm -rf .venv && fail "$1 cannot make a virtual environment; type: apt install python3-venv"; }
   fi
   mkdir -p "$STAMPS"
@@ -135,7 +138,7 @@ install_uv() {
 
 uv_install() {
   logged "packages cannot be installed; if it happens again, type: rm -rf .venv build install" \
-    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --compile-bytecode "${VERSIONS[@]}" "${OVERRIDES[@]}" "$@"
+    env VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --compile-bytecode "${VERSIONS[@]}" "${NUMPY[@]}" "$@"
 }
 
 install_ros() {
@@ -191,11 +194,6 @@ main() {
   local python
   python="$(find_python)"
   choose_mode
-  OVERRIDES=()
-  if uses_ros_distribution; then
-    "$python" -c 'import numpy; raise SystemExit(numpy.__version__ < "2")' 2>/dev/null ||
-      OVERRIDES=(--override requirements-numpy1.txt)
-  fi
   exec 9>.setup.lock
   flock 9 2>/dev/null || true # Concurrent set-ups would write to the same environment.
   create_environment "$python"
@@ -203,6 +201,12 @@ main() {
     fail ".venv was made for ROS from $(cat "$STAMPS/mode"), now it is from $MODE; type: rm -rf .venv build install"
   fi
   echo "$MODE" >"$STAMPS/mode"
+  NUMPY=()
+  if uses_ros_distribution && ! "$python" -c 'import numpy; raise SystemExit(numpy.__version__ < "2")' 2>/dev/null; then
+    NUMPY=(-r requirements-numpy1.txt)
+    grep -v '^numpy==' constraints.txt >.venv/constraints.txt
+    [[ "${VERSIONS[0]}" == --resolution ]] || VERSIONS=(--constraints .venv/constraints.txt)
+  fi
 
   once "package installer" scripts/setup.sh -- install_uv
   local base=(requirements.txt constraints.txt)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 import threading
@@ -54,11 +53,9 @@ def cpp_example(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPa
             get_package_prefix(package)
         except PackageNotFoundError:
             pytest.skip(f"needs {package}, which a ROS distribution has")
-    colcon = shutil.which("colcon")
-    assert colcon, "colcon is not on the PATH"
     folder = tmp_path_factory.mktemp("workspace")
     arguments = ["--build-base", folder / "build", "--install-base", folder / "install", "--paths", EXAMPLES]
-    command = [colcon, "--log-base", folder / "log", "build", *arguments]
+    command = [sys.executable, "-m", "colcon", "--log-base", folder / "log", "build", *arguments]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "install/ciae_examples/lib/ciae_examples/consume_labels"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -22,9 +22,9 @@ def workspace(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPath
         pytest.skip("needs ros2 launch, which is in a ROS distribution only")
     folder = tmp_path_factory.mktemp("workspace")
     arguments = ["--build-base", folder / "build", "--install-base", folder / "install"]
-    colcon = shutil.which("colcon")
-    assert colcon, "colcon is not on the PATH"
-    subprocess.run([colcon, "--log-base", folder / "log", "build", *arguments], cwd=ROOT, check=True)
+    # Scripts start with the Python that runs colcon, which has the packages of requirements.txt.
+    colcon = [sys.executable, "-m", "colcon", "--log-base", folder / "log"]
+    subprocess.run([*colcon, "build", *arguments], cwd=ROOT, check=True)
     shell = subprocess.run(
         ["bash", "-c", f"source {folder}/install/local_setup.bash && env -0"],
         env=os.environ | ros_environment,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -40,14 +40,14 @@ class Worker:
         """Run a task after those submitted earlier."""
         return self._pool.submit(work)
 
-    def serve(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Awaitable[Any]]:
+    def serve(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """Wrap a service callback so that it runs on this thread.
 
         The service needs a reentrant callback group: another one would block until the response is available.
         """
 
         async def respond(request: Any, response: Any) -> Any:
-            completed: Future[Any] = Future(executor=self._node.executor)
+            completed: Future = Future(executor=self._node.executor)
 
             def work() -> None:
                 try:

@@ -57,7 +57,7 @@ def refuse_unknown(node: Node, names: Iterable[str]) -> None:
 def accept_whole_numbers(node: Node) -> None:
     """Also accept whole numbers for floating-point parameters that are set while the node runs."""
 
-    def converted(changes: list[Parameter[Any]]) -> list[Parameter[Any]]:
+    def converted(changes: list[Parameter]) -> list[Parameter]:
         is_float = {one.name for one in changes if _has_type(node, one.name, Parameter.Type.DOUBLE)}
         return [_as_float(one) if one.name in is_float else one for one in changes]
 
@@ -65,10 +65,11 @@ def accept_whole_numbers(node: Node) -> None:
 
 
 def _has_type(node: Node, name: str, kind: Parameter.Type) -> bool:
-    return bool(node.has_parameter(name) and node.get_parameter_type(name) == kind)
+    # Not by get_parameter_type(), which returns the number of the type in Jazzy, and the type in Kilted.
+    return bool(node.has_parameter(name) and node.get_parameter(name).type_ == kind)
 
 
-def _as_float(parameter: Parameter[Any]) -> Parameter[Any]:
+def _as_float(parameter: Parameter) -> Parameter:
     if parameter.type_ != Parameter.Type.INTEGER:
         return parameter
     return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
