@@ -1,4 +1,6 @@
 SHELL := /bin/bash
+COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
+	--custom-compile-command "make constraints" requirements.txt requirements-colcon.txt requirements-dev.txt
 .SHELLFLAGS := -eo pipefail -c
 .PHONY: help demo lint test coverage bench gpu-check profile soak constraints setup clean
 
@@ -40,10 +42,10 @@ soak: ## Run three cameras, one of them misbehaving, for MINUTES=30, and write o
 	@scripts/setup.sh dev
 	@source scripts/env.sh && python -m tests.soak --minutes $(or $(MINUTES),30) $(SOAK_ARGS)
 
-constraints: ## Write constraints.txt: what pip installs is kept if the requirements allow it (CONSTRAINTS_ARGS=--upgrade)
+constraints: ## Update the constraints to changed requirements (CONSTRAINTS_ARGS=--upgrade: to the newest versions)
 	@scripts/setup.sh
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --custom-compile-command "make constraints" \
-		requirements.txt requirements-colcon.txt requirements-dev.txt --output-file constraints.txt $(CONSTRAINTS_ARGS)
+	@$(COMPILE) --output-file constraints.txt $(CONSTRAINTS_ARGS)
+	@$(COMPILE) requirements-numpy1.txt --output-file constraints-numpy1.txt $(CONSTRAINTS_ARGS)
 
 setup: ## Install everything without running anything
 	@scripts/setup.sh dev

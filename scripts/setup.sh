@@ -204,12 +204,11 @@ main() {
   NUMPY=()
   if uses_ros_distribution && ! "$python" -c 'import numpy; raise SystemExit(numpy.__version__ < "2")' 2>/dev/null; then
     NUMPY=(-r requirements-numpy1.txt)
-    grep -v '^numpy==' constraints.txt >.venv/constraints.txt
-    [[ "${VERSIONS[0]}" == --resolution ]] || VERSIONS=(--constraints .venv/constraints.txt)
+    [[ "${VERSIONS[0]}" == --resolution ]] || VERSIONS=(--constraints constraints-numpy1.txt)
   fi
 
   once "package installer" scripts/setup.sh -- install_uv
-  local base=(requirements.txt constraints.txt)
+  local base=(requirements.txt constraints.txt constraints-numpy1.txt)
   if [[ "$MODE" == wheels* ]]; then
     local ros
     read -r _ ros <<<"${MODE%%,*}"

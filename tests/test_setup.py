@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def checkout(tmp_path: Path) -> Path:
     """The inputs of set-up, without installed packages."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    for path in (*ROOT.glob("requirements*.txt"), ROOT / "constraints.txt"):
+    for path in (*ROOT.glob("requirements*.txt"), *ROOT.glob("constraints*.txt")):
         shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "ciae_msgs", tmp_path / "ciae_msgs")
     return tmp_path
