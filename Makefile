@@ -13,7 +13,9 @@ demo: ## Segment a street clip through ROS 2 and write out/demo (SOURCE=<video, 
 
 lint: ## Check style, types and imports, and the scripts, Dockerfile and workflows
 	@scripts/setup.sh dev
-	@source scripts/env.sh && ruff check . && ruff format --check . && mypy && lint-imports --no-cache
+	@source scripts/env.sh && ruff check . && ruff format --check . && lint-imports --no-cache
+	@source scripts/env.sh && if grep -qx -- "--constraints constraints.txt" .venv/.finished/versions; then mypy; else \
+		echo "mypy is left out: types differ between versions, and are checked with those of constraints.txt"; fi
 	@source scripts/env.sh && shellcheck scripts/*.sh docker/*.sh .ci/run && hadolint docker/Dockerfile \
 		&& check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml \
 		&& check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml \

@@ -206,6 +206,7 @@ main() {
     NUMPY=(-r requirements-numpy1.txt)
     [[ "${VERSIONS[0]}" == --resolution ]] || VERSIONS=(--constraints constraints-numpy1.txt)
   fi
+  echo "${VERSIONS[*]}" >"$STAMPS/versions"
 
   once "package installer" scripts/setup.sh -- install_uv
   local base=(requirements.txt constraints.txt constraints-numpy1.txt)

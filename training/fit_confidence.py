@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"confidence_slope {slope:.2f}, confidence_offset {offset:.2f}")
     for spec, found in counts.items():
         use = "fitted on" if spec in arguments.fit else "tested on"
-        difference, right = found.calibration_error(slope, offset), found.right.sum() / found.total.sum()
+        difference, right = found.calibration_error(slope, offset), float(found.right.sum()) / float(found.total.sum())
         print(f"{use} {spec}: error {100 * difference:.1f} %, {100 * right:.1f} % of the samples are right")
     return 0
 

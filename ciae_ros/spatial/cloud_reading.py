@@ -55,14 +55,13 @@ def read_coordinates(message: CloudMessage, max_points: int) -> np.ndarray:
             f"{len(message.data)} bytes are too few for {message.height} rows of {message.width} points of "
             f"{message.point_step} bytes"
         )
-    kind = np.dtype(
-        {
-            "names": ["x", "y", "z"],
-            "formats": formats,
-            "offsets": [by_name[name].offset for name in "xyz"],
-            "itemsize": message.point_step,
-        }
-    )
+    layout: Any = {  # NumPy's type of such dictionaries has no public name.
+        "names": ["x", "y", "z"],
+        "formats": formats,
+        "offsets": [by_name[name].offset for name in "xyz"],
+        "itemsize": message.point_step,
+    }
+    kind = np.dtype(layout)
     strides = message.row_step, message.point_step
     points: np.ndarray = np.ndarray(
         (message.height, message.width), kind, np.frombuffer(message.data, np.uint8), 0, strides

@@ -143,7 +143,8 @@ class Tracker:
         is_new[continued] = False
         ids = np.empty(num_things, np.int64)
         ids[continued] = self._ids[tracks]
-        ids[is_new] = list(islice(self._new_ids, np.count_nonzero(is_new)))
+        num_new = int(np.count_nonzero(is_new))
+        ids[is_new] = list(islice(self._new_ids, num_new))
         boxes = things.boxes.astype(np.float64)
         boxes[continued] = self._motion.update(tracks, boxes[continued])
         self._motion.append(boxes[is_new])
@@ -152,7 +153,7 @@ class Tracker:
         unseen = np.delete(np.arange(num_tracks), tracks)
         places = np.empty(num_things, np.intp)
         places[continued] = tracks
-        places[is_new] = num_tracks + np.arange(np.count_nonzero(is_new))
+        places[is_new] = num_tracks + np.arange(num_new)
         self._motion.select(np.concatenate((unseen, places)))
         self._ids = np.concatenate((self._ids[unseen], ids))
         self._last_seen = np.concatenate((self._last_seen[unseen], np.full(num_things, stamp)))
@@ -164,7 +165,7 @@ class Tracker:
         return ids
 
     def _keep(self, tracks: np.ndarray) -> None:
-        self._num_unseen = np.count_nonzero(tracks < self._num_unseen)
+        self._num_unseen = int(np.count_nonzero(tracks < self._num_unseen))
         self._ids, self._last_seen = self._ids[tracks], self._last_seen[tracks]
         self._categories, self._masks = self._categories[tracks], self._masks.selected(tracks)
         self._queries = self._queries[tracks]

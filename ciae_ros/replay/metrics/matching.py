@@ -125,10 +125,10 @@ def _pairs(result: PanopticResult, truth: TrueSegments, pixels: np.ndarray) -> d
     for number, segment in enumerate(truth.segments, start=1):
         if segment.is_crowd:
             continue
-        for candidate in np.flatnonzero(pixels[number, 1:]) + 1:
+        for candidate in (np.flatnonzero(pixels[number, 1:]) + 1).tolist():
             same = result.segments[candidate - 1].category.id == segment.category_id
             if same and _iou(pixels, number, candidate) > MATCHING_IOU:
-                pairs[number] = int(candidate)
+                pairs[number] = candidate
     return pairs
 
 
@@ -173,7 +173,7 @@ def _unmatched_rows(
     crowds = {one.category_id: number for number, one in enumerate(truth.segments, start=1) if one.is_crowd}
     rows = []
     for segment in result.segments:
-        area = overlap.pixels[:, segment.id].sum()
+        area = int(overlap.pixels[:, segment.id].sum())
         if segment.id in matched or area == 0:
             continue
         ignored_pixels = overlap.pixels[0, segment.id]
