@@ -24,8 +24,8 @@ from pathlib import Path
 VARIABLE = "CIAE_ROS_TEST_RUN"
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_MEMORY = Path("/dev/shm")
-SEGMENTS = ("fastdds_*", "sem.fastdds_*")
-"""Files of Fast DDS."""
+SEGMENTS = ("fastdds_*", "sem.fastdds_*", "fastrtps_*", "sem.fastrtps_*")
+"""Files of Fast DDS; the second pair is that of Jazzy's version."""
 ROUNDS = 100
 """Number of attempts, in case that new processes are started meanwhile."""
 MIN_AGE = 60.0

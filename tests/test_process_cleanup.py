@@ -119,7 +119,7 @@ def test_leftovers_of_earlier_runs_are_ended_and_those_of_running_ones_are_not()
 def test_only_unused_shared_memory_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "SHARED_MEMORY", tmp_path)
     old = time.time() - 2 * leftovers.MIN_AGE
-    names = "fastdds_unowned", "sem.fastdds_unowned", "fastdds_open", "fastdds_mapped", "other"
+    names = "fastdds_unowned", "sem.fastdds_unowned", "fastrtps_unowned", "fastdds_open", "fastdds_mapped", "other"
     for name in names:
         (tmp_path / name).write_bytes(bytes(4096))
         os.utime(tmp_path / name, (old, old))
@@ -140,5 +140,5 @@ sys.stdin.read()
     finally:
         user.kill()
         user.communicate()
-    assert removed == {"fastdds_unowned", "sem.fastdds_unowned"}
+    assert removed == {"fastdds_unowned", "sem.fastdds_unowned", "fastrtps_unowned"}
     assert {path.name for path in tmp_path.iterdir()} == {"fastdds_open", "fastdds_mapped", "other", "fastdds_new"}

@@ -96,7 +96,7 @@ def test_detections_belong_to_the_segments(client: Client, node: subprocess.Pope
     things = [segment for segment in client.segments[stamp].segments if segment.is_thing]
     assert things
     for detection, segment in zip(array.detections, things, strict=True):
-        assert detection.id == "", "an id would mean the same object in every message"
+        assert detection.id == str(segment.track_id), "trackers expect the same object in every message"
         assert detection.results[0].hypothesis.class_id == str(segment.category_id)
         assert (detection.bbox.size_x, detection.bbox.size_y) == (segment.box.width, segment.box.height)
 
