@@ -16,7 +16,7 @@ lint: ## Check style, types and imports, and the scripts, Dockerfile and workflo
 	@source scripts/env.sh && ruff check . && ruff format --check . && lint-imports --no-cache
 	@source scripts/env.sh && if grep -qx -- "--constraints constraints.txt" .venv/.finished/versions; then mypy; else \
 		echo "mypy is left out: types differ between versions, and are checked with those of constraints.txt"; fi
-	@source scripts/env.sh && shellcheck scripts/*.sh docker/*.sh .ci/run && hadolint docker/Dockerfile \
+	@source scripts/env.sh && shellcheck scripts/*.sh docker/*.sh .github/workflows/*.sh .ci/run && hadolint docker/Dockerfile \
 		&& check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml \
 		&& check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml \
 		&& zizmor --offline --quiet .github/workflows

@@ -72,7 +72,7 @@ setup(
         "models": ["huggingface_hub", "scipy", "transformers"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "openvino": ["openvino"],
-        "test": ["hypothesis", "packaging", "psutil", "pytest", "pytest-timeout"],  # `colcon test`
+        "test": ["hypothesis", "packaging", "psutil", "pytest>=7.4", "pytest-timeout"],  # `colcon test`
     },
     zip_safe=False,
     entry_points={
