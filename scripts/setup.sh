@@ -72,7 +72,7 @@ choose_mode() {
     MODE="distribution $ROS_DISTRO"
   elif [[ -n "${ROS:-}" ]]; then
     MODE="wheels $ROS"
-  elif [[ -f "$STAMPS/mode" ]]; then
+  elif grep -qs '^wheels ' "$STAMPS/mode"; then
     MODE="$(cut -d, -f1 "$STAMPS/mode")"
   else
     MODE="wheels kilted"

@@ -15,6 +15,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NO_NETWORK = {
+    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    "PIP_EXTRA_INDEX_URL": "",
+    "PIP_RETRIES": "0",
+    "PIP_CONFIG_FILE": "/dev/null",
+}
 
 
 @pytest.fixture
@@ -128,11 +134,29 @@ def test_versions_that_are_neither_the_lowest_nor_the_newest(checkout: Path) -> 
     [({"ROS": "jazzy"}, "wheels jazzy"), ({"RESOLUTION": "highest"}, "wheels kilted, highest versions")],
 )
 def test_an_environment_of_other_versions(checkout: Path, variables: dict[str, str], now: str) -> None:
-    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True, timeout=120)
-    (checkout / ".venv/.finished").mkdir()
-    (checkout / ".venv/.finished/mode").write_text("wheels kilted\n")
+    make_environment(checkout, "wheels kilted")
     *_, line = set_up(checkout, **variables)
     assert line.startswith(f"set-up failed: .venv was made for ROS from wheels kilted, now it is from {now}; type: rm")
+
+
+@pytest.mark.parametrize("before", ["distribution jazzy", "wheels"])  # The second was before there were several.
+def test_an_environment_of_a_distribution_that_is_not_sourced(checkout: Path, before: str) -> None:
+    make_environment(checkout, before)
+    (line,) = set_up(checkout)
+    assert f".venv was made for ROS from {before}, now it is from wheels kilted; type: rm" in line
+
+
+def test_the_wheels_of_an_environment_are_kept(checkout: Path) -> None:
+    make_environment(checkout, "wheels jazzy")
+    *_, line = set_up(checkout, **NO_NETWORK)
+    assert "packages cannot be downloaded" in line
+    assert (checkout / ".venv/.finished/mode").read_text() == "wheels jazzy\n"
+
+
+def make_environment(checkout: Path, mode: str) -> None:
+    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True, timeout=120)
+    (checkout / ".venv/.finished").mkdir()
+    (checkout / ".venv/.finished/mode").write_text(f"{mode}\n")
 
 
 def test_an_old_ros_distribution(checkout: Path) -> None:
@@ -142,9 +166,6 @@ def test_an_old_ros_distribution(checkout: Path) -> None:
 
 def test_no_network_after_an_unfinished_set_up(checkout: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)
-    nowhere = "http://127.0.0.1:9/simple"
-    *before, line = set_up(
-        checkout, PIP_INDEX_URL=nowhere, PIP_EXTRA_INDEX_URL="", PIP_RETRIES="0", PIP_CONFIG_FILE="/dev/null"
-    )
+    *before, line = set_up(checkout, **NO_NETWORK)
     assert before[0] == "set-up: .venv is incomplete or corrupt; creating it again"
     assert line.startswith("set-up failed: packages cannot be downloaded; check the network")

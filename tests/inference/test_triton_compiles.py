@@ -51,6 +51,7 @@ Measure = Callable[..., int]
 @pytest.fixture
 def spilled(tmp_path: Path, record_property: Callable[[str, object], None]) -> Measure:
     """Compile a kernel for an architecture; returns the bytes that a thread spills to local memory."""
+    from triton.backends.nvidia.compiler import get_ptxas  # noqa: PLC0415
 
     def compile_and_measure(
         kernel: Any, pointers: dict[str, str], constants: dict[str, Any], architecture: int, **options: Any
@@ -71,7 +72,7 @@ def spilled(tmp_path: Path, record_property: Callable[[str, object], None]) -> M
         target = re.search(r"\.target (\w+)", ptx)
         assert target and target[1].startswith(f"sm_{architecture}")
         report = subprocess.run(
-            [triton.knobs.nvidia.ptxas.path, "-v", f"--gpu-name={target[1]}", source, "-o", tmp_path / "kernel.cubin"],
+            [get_ptxas(architecture).path, "-v", f"--gpu-name={target[1]}", source, "-o", tmp_path / "kernel.cubin"],
             capture_output=True,
             text=True,
             check=True,

@@ -154,7 +154,7 @@ def test_sqlite_file_with_a_damaged_index(database: Path) -> None:
     database.write_bytes(content)
     indices, problems = read(database)
     assert indices == list(range(COUNT))
-    assert len(problems) == 1
+    assert len(problems) <= 1, "SQLite 3.40 uses the index and notices the damage, 3.53 sorts without it"
 
 
 def unfinished_folder(folder: Path, storage: StorageFormat) -> None:

@@ -87,10 +87,14 @@ class _Unsendable:
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
 
 
+def _unsendable(items: object) -> _Unsendable:
+    return _Unsendable()
+
+
 def test_too_little_shared_memory_is_reported_in_one_line(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("training.data.dataset.collate", lambda items: _Unsendable())
+    monkeypatch.setattr("training.data.dataset.collate", _unsendable)
     assert train_with(config, tmp_path / "run", TWO_ITERATIONS, "data.workers=1") == 1
     said = capfd.readouterr().err
     assert "Traceback" not in said
