@@ -24,6 +24,7 @@ from ciae_ros.camera.image_source import open_source
 from ciae_ros.core.diagnostics import PlayerDiagnostics
 from ciae_ros.node.diagnostics.status import OK, Finding, diagnostic_array, diagnostic_status
 from ciae_ros.node.parameters.declaration import declare, refuse_unknown
+from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.publishing.image_messages import bgr_image
 
 DISCOVERY_TIMEOUT = Duration(seconds=10)
@@ -49,8 +50,11 @@ class ImagePlayer(Node):
             ParameterError: a parameter is invalid.
         """
         super().__init__("image_player")
-        values = {name: declare(self, name, default, _described(text)) for name, (default, text) in PARAMETERS.items()}
-        refuse_unknown(self, PARAMETERS)
+        try:
+            values = self._declare_parameters()
+        except ParameterError:
+            self.destroy_node()
+            raise
         self._source: str = values["source"]
         self._rate: float = values["rate"]
         self._loop: bool = values["loop"]
@@ -61,6 +65,11 @@ class ImagePlayer(Node):
         self._publisher: Publisher = self.create_publisher(message_type, "image", QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.published = 0
+
+    def _declare_parameters(self) -> dict[str, Any]:
+        values = {name: declare(self, name, default, _described(text)) for name, (default, text) in PARAMETERS.items()}
+        refuse_unknown(self, PARAMETERS)
+        return values
 
     def play(self) -> None:
         """Publish all frames at their times, or as fast as possible when late.

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,14 @@ from rclpy.parameter import Parameter
 
 from ciae_ros.node.cli import image_player, panoptic_node
 from ciae_ros.node.exit_codes import CONFIGURATION_ERROR
+from ciae_ros.node.image_player import ImagePlayer
+from ciae_ros.node.lifecycle.process_end import ProcessEnd
+from ciae_ros.node.model_loading import load_predictor
+from ciae_ros.node.panoptic_3d.node import Panoptic3dNode
+from ciae_ros.node.panoptic_3d.same_process import create_both
+from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.parameters.definitions import NodeParameters
+from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.parameters.values import declare_parameters, read_parameters
 
 EXECUTABLES: dict[str, Callable[[list[str]], int]] = {
@@ -101,6 +109,32 @@ def test_arguments(executable: str, arguments: list[str], message: str, capfd: p
 )
 def test_parameters(executable: str, argument: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert message in refused(executable, ["-p", argument], capfd)
+
+
+@pytest.mark.parametrize(
+    ("create", "argument"),
+    [
+        (PanopticNode, "max_rate:=-5"),
+        (Panoptic3dNode, "nonsense:=3"),
+        (lambda: create_both(load_predictor, ProcessEnd(), []), "max_rate:=-5"),
+        (ImagePlayer, "rate:=fast"),
+    ],
+    ids=["panoptic_node", "panoptic_3d", "both in one process", "image_player"],
+)
+def test_a_refused_node_leaves_the_graph(create: Callable[[], object], argument: str) -> None:
+    rclpy.init(args=["--ros-args", "-p", argument])
+    try:
+        observer = Node("observer", use_global_arguments=False)
+        # The exception refers to the node, which is not garbage meanwhile.
+        with pytest.raises(ParameterError) as refusal:
+            create()
+        deadline = time.monotonic() + 10
+        while (names := observer.get_node_names()) != ["observer"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert names == ["observer"], refusal.value
+        observer.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 def declared(arguments: list[str]) -> Node:

@@ -55,7 +55,12 @@ class ManagedNode(LifecycleNodeMixin, Node):
         Node.__init__(self, name, **options)
         # Reentrant: the state can be requested during a transition. Transitions themselves run one at a time.
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
-        declare_parameters(self, kind)
+        try:
+            declare_parameters(self, kind)
+        except ParameterError:
+            # Its parts refer to each other: it would stay in the graph until the garbage collector finds them.
+            self.destroy_node()
+            raise
         self.end = end or ProcessEnd()
         self._configuring_since: float | None = None
         self._transitions = Worker(self, "ciae-transitions")

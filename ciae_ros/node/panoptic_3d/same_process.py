@@ -19,6 +19,7 @@ from ciae_ros.node.model_loading import LoadPredictor
 from ciae_ros.node.panoptic_3d.frame_source import LabelSource
 from ciae_ros.node.panoptic_3d.node import Panoptic3dNode
 from ciae_ros.node.panoptic_node import PanopticNode
+from ciae_ros.node.parameters.errors import ParameterError
 from ciae_ros.node.publishing.result_publisher import SegmentedFrame
 from ciae_ros.spatial.point_layout import LabelledSegment
 
@@ -43,7 +44,11 @@ def create_both(
         if panoptic_node.resolve_topic_name(camera.output("labels")) == panoptic_3d.label_topic:
             panoptic_3d.put(_label_source(frame, calibration))
 
-    panoptic_node = PanopticNode(load, end, on_result)
+    try:
+        panoptic_node = PanopticNode(load, end, on_result)
+    except ParameterError:
+        panoptic_3d.destroy_node()
+        raise
     return panoptic_node, panoptic_3d
 
 
