@@ -20,16 +20,14 @@ from ciae_ros.camera.camera_image import CameraImage
 from ciae_ros.camera.camera_topics import COMPRESSED_SUFFIX, camera_info_topic
 from ciae_ros.core.result import PanopticResult
 from ciae_ros.node.cameras import Camera
+from ciae_ros.node.diagnostics.event_reports import EventReports
 from ciae_ros.node.diagnostics.frame_statistics import CLOCK_JUMP, OVER_RATE, STOPPED, SUPERSEDED, FrameStatistics
-from ciae_ros.node.frame_scheduler import RateLimiter
 from ciae_ros.node.parameters.definitions import NodeParameters
 from ciae_ros.node.publishing.result_publisher import ResultPublisher, SegmentedFrame
 from ciae_ros.node.qos import input_events, input_qos, output_qos
+from ciae_ros.node.rate_limiter import RateLimiter
 from ciae_ros.node.stamps import nanoseconds
 from ciae_ros.tracking.tracker import Tracker
-
-LOG_PERIOD = 30.0
-"""Minimum seconds between equal log lines about a topic's QoS."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class CameraStream:
         self._limiter = RateLimiter()
         self._tracker, self._tracking = Tracker(track_ids), threading.Lock()
         self._subscriptions: list[Subscription] = []
-        self._last_logged: dict[str, float] = {}
+        self._report = EventReports(self.statistics, node.get_logger())
         self.publisher = ResultPublisher(
             node, camera, output_qos(parameters), self._report, parameters.semantic_encoding
         )
@@ -181,10 +179,3 @@ class CameraStream:
         if wanted not in types:
             return f"{self.topic} has type {', '.join(sorted(types))}, not {wanted}: set cameras or compressed"
         return f"the publisher of {self.topic} sends nothing, or its QoS is incompatible"
-
-    def _report(self, kind: str, times: int, line: str) -> None:
-        self.statistics.count_event(kind, times)
-        now = time.monotonic()
-        if now - self._last_logged.get(line, float("-inf")) > LOG_PERIOD:
-            self._last_logged[line] = now
-            self._node.get_logger().warning(line)

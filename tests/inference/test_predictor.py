@@ -76,13 +76,14 @@ def test_preprocessing_keeps_the_aspect_ratio_and_pads_with_zero() -> None:
 
 
 def test_preprocessing_resizes_with_a_low_pass_filter() -> None:
-    stripes = torch.zeros(512, 512, 3, dtype=torch.uint8)
+    # Every third column, which is what remains without a filter, is alternately dark and bright.
+    stripes = torch.zeros(480, 480, 3, dtype=torch.uint8)
     stripes[:, ::2] = 200
-    geometry = image_geometry(512, 512, 128, 128)
+    geometry = image_geometry(480, 480, 160, 160)
     batch = preprocess(
         stripes, "rgb", geometry, replace(ModelConfig(), pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3), torch.float32
     )
-    assert ((batch[..., 1:-1] - 100).abs() <= 2).all()
+    assert ((batch[..., 2:-2] - 100).abs() <= 12).all()
 
 
 def test_longer_side_is_bounded() -> None:

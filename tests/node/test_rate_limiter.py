@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ciae_ros.node.frame_scheduler import RateLimiter
+from ciae_ros.node.rate_limiter import RateLimiter
 
 
 @pytest.mark.parametrize(("camera", "limit", "expected"), [(30, 15, 15), (30, 10, 10), (30, 29, 29), (150, 15, 15)])

@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_srvs.srv import Trigger
 
 from ciae_ros.core.diagnostics import NodeDiagnostics
+from ciae_ros.node.diagnostics.event_reports import EventReports
 from ciae_ros.node.diagnostics.frame_statistics import FrameStatistics
 from ciae_ros.node.diagnostics.status import (
     DIAGNOSTICS_PERIOD,
@@ -43,9 +44,6 @@ from ciae_ros.node.parameters.values import check_changes, read_parameters
 from ciae_ros.spatial.scene import SceneBuilder
 from ciae_ros.spatial.transform_buffer import TransformBuffer
 
-LOG_PERIOD = 30.0
-"""Minimum seconds between equal log lines about a topic's QoS."""
-
 
 class Panoptic3dNode(ManagedNode):
     """A managed node that publishes labelled points and objects with the stamps of the labels."""
@@ -69,7 +67,7 @@ class Panoptic3dNode(ManagedNode):
         self._publisher: ScenePublisher | None = None
         self._processor: FrameProcessor | None = None
         self._inputs: Inputs | None = None
-        self._last_logged: dict[str, float] = {}
+        self._report = EventReports(self._statistics, self.get_logger())
         self._last_line = 0.0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.start_services()
@@ -202,10 +200,3 @@ class Panoptic3dNode(ManagedNode):
 
     def _wait_for_acknowledgements(self, seconds: float) -> None:
         self._diagnostics.wait_for_all_acked(Duration(seconds=seconds))
-
-    def _report(self, kind: str, times: int, line: str) -> None:
-        self._statistics.count_event(kind, times)
-        now = time.monotonic()
-        if now - self._last_logged.get(line, float("-inf")) > LOG_PERIOD:
-            self._last_logged[line] = now
-            self.get_logger().warning(line)

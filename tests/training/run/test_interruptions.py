@@ -22,6 +22,7 @@ from tests.training.run.tiny_run import (
     assert_same_result,
     copy_of_run,
     logged,
+    refusal,
     saved_state,
     stop_after,
     train_with,
@@ -117,3 +118,17 @@ def test_sigterm_in_the_last_iteration_loses_nothing(
         assert train_with(config, tmp_path / "run") == 0
     assert train_with(config, tmp_path / "run") == 0
     assert_same_result(tmp_path / "run", finished)
+
+
+def test_a_run_does_not_resume_with_another_configuration(
+    config: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = copy_of_run(finished, tmp_path)
+    capsys.readouterr()
+    assert train_with(config, output, "optimization.learning_rate=0.5") == 1
+    line = refusal(capsys)
+    assert "state.pt belongs to a run with another optimization.learning_rate (" in line
+    assert line.endswith(", not 0.5): choose another output folder")
+    assert (output / "state.pt").read_bytes() == (finished / "state.pt").read_bytes()
+    # What does not change the weights may change.
+    assert train_with(config, output, "log_every=7", "data.workers=1") == 0
