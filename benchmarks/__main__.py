@@ -14,7 +14,9 @@ from pathlib import Path
 from benchmarks.harness.commands import COMMANDS, benchmark_module
 from benchmarks.harness.options import add_common_arguments, complete
 from benchmarks.harness.results import Results, sentence
+from ciae_ros.core.command_errors import refuse
 from ciae_ros.inference.host_memory import disable_malloc_trim
+from ciae_ros.inference.loading.errors import CheckpointError
 
 SUMMARIES = {
     "frame": "stages of a frame with the node's components, including ROS",
@@ -52,9 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _print(Results.read(path))
             return 0
         return _run(options, arguments)
-    except ValueError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
+    except (CheckpointError, ValueError) as error:
+        return refuse("benchmark", error)
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ciae_ros.core.command_errors import refuse
 from training.data.background import add_background
 from training.data.sample import DataError
 
@@ -19,8 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         add_background(arguments.source, arguments.target, arguments.name)
     except (DataError, OSError) as error:
-        print(f"add_background: {error}", file=sys.stderr)
-        return 1
+        return refuse("add_background", error)
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of, read_content
+from ciae_ros.core.command_errors import refuse
 from training.data.checks import check_images, file_faults, summary
 
 
@@ -23,12 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         content = read_content(path)
         annotations = PanopticAnnotations.load(path)
-    except OSError as error:
-        print(f"check_data: {path} cannot be read: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"check_data: {error}", file=sys.stderr)
-        return 1
+    except (OSError, ValueError) as error:
+        return refuse("check_data", error)
     image_folder = arguments.images or image_folder_of(path)
     faults = list(file_faults(content, path))
     for fault in faults:

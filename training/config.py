@@ -169,7 +169,7 @@ class TrainingConfig(_Section):
         try:
             return TypeAdapter(ModelConfig).validate_python(values, extra="forbid")
         except ValidationError as error:
-            raise ValueError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+            raise ValueError(_faults(error)) from None
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
@@ -195,8 +195,16 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     try:
         return TypeAdapter(TrainingConfig).validate_python(values)
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc'])) or 'model'}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: " + "\n".join(lines)) from None
+        raise ConfigError(f"{path}: {_faults(error, 'model')}") from None
+
+
+def _faults(error: ValidationError, key_of_all: str = "") -> str:
+    """Return the invalid keys, each with what is wrong with it; `key_of_all` is what has no key of its own."""
+    faults = (
+        (".".join(map(str, one["loc"])) or key_of_all, one["msg"].removeprefix("Value error, "))
+        for one in error.errors()
+    )
+    return "; ".join(f"{key}: {message}" if key else message for key, message in faults)
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
@@ -205,7 +213,9 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: base: the file extends itself")
     try:
         values = yaml.safe_load(read_text(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a mapping of keys")

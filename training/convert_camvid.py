@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ciae_ros.core.command_errors import refuse
 from training.data.camvid import MIN_AREA, convert
 from training.data.sample import DataError
 
@@ -19,8 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         convert(arguments.source, arguments.target, arguments.min_area)
     except (DataError, OSError) as error:
-        print(f"convert_camvid: {error}", file=sys.stderr)
-        return 1
+        return refuse("convert_camvid", error)
     return 0
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ciae_ros.camera.frames import SourceError
 from ciae_ros.core.arguments import positive_float, positive_int
+from ciae_ros.core.command_errors import reason_of, refuse
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.category_map import CategoryMap, CategoryMapError
 from ciae_ros.inference.loading.named_models import AUTO
@@ -47,14 +48,14 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = ": free some space; the same command continues" if full else ""
-        print(f"label: {error}{advice}", file=sys.stderr)
+        print(f"label: {reason_of(error)}{advice}", file=sys.stderr)
     except torch.OutOfMemoryError:
         print(
             "label: the device has too little memory: the same command with a smaller --batch continues",
             file=sys.stderr,
         )
     except (CategoryMapError, CheckpointError, ReplayError, SourceError, TeacherError, ValueError) as error:
-        print(f"label: {error}", file=sys.stderr)
+        refuse("label", error)
     return UNREADABLE
 
 

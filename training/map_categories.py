@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ciae_ros.core.command_errors import refuse
 from ciae_ros.inference.category_map import CategoryMap
 from training.labeling.mapped_data import map_data_set
 
@@ -19,8 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         map_data_set(arguments.source, arguments.target, CategoryMap.load(arguments.map))
     except (ValueError, OSError) as error:
-        print(f"map_categories: {error}", file=sys.stderr)
-        return 1
+        return refuse("map_categories", error)
     return 0
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from ciae_ros.core.arguments import positive_int
+from ciae_ros.core.command_errors import refuse
 from training.labeling.corrections import WRITERS, export_labels, import_labels
 from training.labeling.review_page import write_review_page
 
@@ -25,8 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (ValueError, OSError) as error:
-        print(f"review: {error}", file=sys.stderr)
-        return 1
+        return refuse("review", error)
 
 
 def _page(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ciae_ros.core.command_errors import refuse
 from ciae_ros.inference import CheckpointError
 from training import distributed
 from training.config import ConfigError, load_config
@@ -40,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         DivergedError,
         OSError,
     ) as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 1
+        return refuse("training", error)
     return 0
 
 

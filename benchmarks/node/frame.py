@@ -23,8 +23,8 @@ from benchmarks.harness.options import BenchmarkRun
 from benchmarks.harness.predictor import add_backend_argument, build_predictor, describe_execution
 from benchmarks.harness.results import Results, markdown_table, spread_cell
 from benchmarks.harness.timing import interleaved, milliseconds
+from benchmarks.node.isolated_ros import isolated_ros
 from ciae_ros.camera.image_conversion import convert_image
-from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
 from ciae_ros.inference import Predictor
 from ciae_ros.node.cameras import Camera
 from ciae_ros.node.publishing.image_messages import bgr_image
@@ -55,13 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     """Run the benchmark; a round is a frame."""
     rows = []
-    with isolated_ros_environment() as environment, environment_of_this_process(environment):
-        rclpy.init()
+    with isolated_ros():
         for size in SIZES:
             predictor = _predictor("light_512", options, size)
             images = _bgr_images(options, size)
             rows += [_shares(predictor, images, size, instances) for instances in INSTANCES]
-        rclpy.try_shutdown()
     if not options.shares_only:
         rows += _compare(options, benchmark_run)
     parameters = {"rounds": benchmark_run.rounds.counted, "network": describe_execution(predictor)}

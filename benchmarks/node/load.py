@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-import rclpy
 import torch
 
 from benchmarks.harness.options import BenchmarkRun
@@ -24,8 +23,9 @@ from benchmarks.harness.predictor import add_backend_argument, build_predictor, 
 from benchmarks.harness.results import Results, markdown_table, number_cell
 from benchmarks.node.camera import smooth_scene
 from benchmarks.node.camera_processes import Cameras, Load, cameras_for
+from benchmarks.node.isolated_ros import isolated_ros
 from ciae_ros.core.arguments import positive_int
-from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment, start_module, stop
+from ciae_ros.core.processes import start_module, stop
 from ciae_ros.inference import Predictor
 from ciae_ros.inference.stage_times import HostClock
 
@@ -105,14 +105,12 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     """Run the benchmark."""
     rows = []
     network = NodeModel(options.model, options.device, options.backend, options.precision, options.input_size or 0)
-    with isolated_ros_environment() as environment, environment_of_this_process(environment):
-        rclpy.init()
+    with isolated_ros():
         for text in options.sizes:
             width, height = map(int, text.split("x"))
             for cameras in options.cameras:
                 found = measure_node(network, (width, height), cameras, options.seconds, dict(os.environ))
                 rows.append(asdict(found) | {"capacity": found.capacity, "ratio": found.ratio})
-        rclpy.try_shutdown()
     parameters = {"model": options.model, "input_size": options.input_size, "seconds": options.seconds}
     return Results("node", benchmark_run.conditions, parameters, rows, NOTES)
 

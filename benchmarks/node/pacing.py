@@ -14,14 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from benchmarks.harness.options import BenchmarkRun
 from benchmarks.harness.results import Results, markdown_table, number_cell
+from benchmarks.node.isolated_ros import isolated_ros
 from ciae_ros.core.arguments import positive_int
-from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
 from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline
 from ciae_ros.node.camera_stream import CameraStream, PendingFrame
@@ -49,10 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     """Run the benchmark."""
-    with isolated_ros_environment() as environment, environment_of_this_process(environment):
-        rclpy.init()
+    with isolated_ros():
         rows = [{"pattern": name} | _measure(options, seconds) for name, seconds in PATTERNS.items()]
-        rclpy.try_shutdown()
     return Results("pacing", benchmark_run.conditions, {"batches": options.batches}, rows, NOTES)
 
 

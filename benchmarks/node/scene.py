@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
@@ -20,7 +19,7 @@ from rclpy.qos import QoSProfile
 from benchmarks.harness.options import BenchmarkRun
 from benchmarks.harness.results import Results, markdown_table, spread_cell
 from benchmarks.harness.timing import interleaved, milliseconds
-from ciae_ros.core.processes import environment_of_this_process, isolated_ros_environment
+from benchmarks.node.isolated_ros import isolated_ros
 from ciae_ros.node.panoptic_3d.definitions import Panoptic3dParameters
 from ciae_ros.node.panoptic_3d.publisher import ScenePublisher
 from ciae_ros.spatial.camera_model import CameraModel
@@ -54,8 +53,7 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
     settings = Panoptic3dParameters().scene_settings
     half = Panoptic3dParameters(stride=2).scene_settings
     oriented = Panoptic3dParameters(alignment="oriented").scene_settings
-    with isolated_ros_environment() as environment, environment_of_this_process(environment):
-        rclpy.init()
+    with isolated_ros():
         node = LifecycleNode("benchmark_scene")
         publisher = ScenePublisher(node, QoSProfile(depth=2), report=lambda kind, times, line: None)
         variants = {
@@ -67,7 +65,6 @@ def run(options: argparse.Namespace, benchmark_run: BenchmarkRun) -> Results:
             "lidar": _frame(publisher, image, lidar, settings),
         }
         found = interleaved(variants, benchmark_run.rounds)
-        rclpy.try_shutdown()
     rows = [
         {
             "name": name,

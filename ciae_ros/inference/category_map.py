@@ -72,7 +72,9 @@ class CategoryMap:
                     if name in sources:
                         raise CategoryMapError(f"{path}: {name!r} becomes two categories")
                     sources[name] = own.by_id[int(entry["id"])]
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise CategoryMapError(f"{path} cannot be read: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CategoryMapError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
         except (KeyError, TypeError, AttributeError) as error:
             raise CategoryMapError(

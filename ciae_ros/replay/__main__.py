@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from ciae_ros.core.command_errors import refuse
 from ciae_ros.inference import CheckpointError
 from ciae_ros.replay.bags.types import ReplayError
 
@@ -41,8 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("replay: interrupted; the same command resumes the run", file=sys.stderr)
         return INTERRUPTED
     except EXPECTED as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return 1
+        return refuse("replay", error)
 
 
 def _parser() -> argparse.ArgumentParser:

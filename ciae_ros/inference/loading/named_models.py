@@ -47,6 +47,11 @@ def load_model(name: str, build: bool = True) -> Checkpoint:
     shipped = shipped_models()
     if not name:
         raise CheckpointError(f"no model: give the path of a checkpoint (.safetensors), or {' or '.join(shipped)}")
+    if name not in shipped and "/" not in name and not name.endswith(".safetensors"):
+        raise CheckpointError(
+            f"no model is called {name!r}: give {', '.join(shipped)}, {UNTRAINED_PREFIX}PRESET, hf://OWNER/NAME, or "
+            "the path of a .safetensors file"
+        )
     return load_checkpoint(shipped.get(name, Path(name)), build)
 
 

@@ -200,7 +200,11 @@ def _write_about(folder: Path, metadata: dict[str, Any]) -> None:
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(read_text(folder / "run.json"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder} does not contain a run of python -m ciae_ros.replay: run.json: {error.strerror}"
+        ) from None
+    except ValueError as error:
         raise RunFolderError(f"{folder} does not contain a run of python -m ciae_ros.replay: {error}") from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise RunFolderError(f"{folder} contains a run of another version: evaluate the bags again")

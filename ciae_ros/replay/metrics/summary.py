@@ -17,9 +17,11 @@ from ciae_ros.replay.metrics.tracking import TrackingScores, tracking_scores
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt}
 
+_SEGMENT_METRICS = ("pq", "sq", "rq", "pq_things", "pq_stuff", "miou")
+_TRACK_METRICS = ("stq", "aq", "vpq", "hota", "assa", "mota", "idf1", "switches")
 SUMMARY_METRICS = (
-    *("pq", "sq", "rq", "pq_things", "pq_stuff", "miou"),
-    *("stq", "aq", "vpq", "hota", "assa", "mota", "idf1", "switches"),
+    *_SEGMENT_METRICS,
+    *_TRACK_METRICS,
     *("latency_p50", "latency_p90", "latency_p99", "fps", "changed", "unlabelled", "dropped", "frames"),
 )
 """Names of the metrics of `summarize`."""
@@ -115,7 +117,13 @@ def check(requirements: Sequence[Requirement], found: Mapping[str, float]) -> li
     for name, sign, number in requirements:
         value = found[name]
         if math.isnan(value):
-            broken.append(f"{name}{sign}{number}, but this run has no {name}")
+            broken.append(f"{name}{sign}{number}, but this run has no {name}{_what_it_needs(name)}")
         elif not OPERATORS[sign](value, float(number)):
             broken.append(f"{name}{sign}{number}, but it is {value:.6g}")
     return broken
+
+
+def _what_it_needs(metric: str) -> str:
+    if metric in _TRACK_METRICS:
+        return ": give --ground-truth with track_id"
+    return ": give --ground-truth" if metric in _SEGMENT_METRICS else ""

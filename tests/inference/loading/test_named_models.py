@@ -57,7 +57,7 @@ def test_default_model_knows_a_road_when_it_sees_one(data: Path) -> None:
     [
         ("", "no model: give the path"),
         ("untrained/r18", "preset 'r18' does not exist"),
-        ("no_such_model", "no checkpoint at no_such_model"),
+        ("no_such_model", "no model is called 'no_such_model': give scenes_light"),
     ],
 )
 def test_other_names_are_refused(name: str, message: str) -> None:

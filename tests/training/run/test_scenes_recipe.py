@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +27,9 @@ ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "config" / "training" / "scenes_light.yaml"
 SCENES = CategoryMap.load(ROOT / "config" / "label_maps" / "scenes.yaml").categories
 IMAGES = 2
-"""Images of each training split."""
+"""Images of each split."""
+COCO_IMAGES = 8
+"""Images of COCO's splits, of which a batch needs four of the same format."""
 SHORT = (
     *("optimization.iterations=3", "optimization.warmup_iterations=1", "optimization.batch_size=4", "device=cpu"),
     *("augmentation.shorter_side=[96,128]", "augmentation.crop=[96,128]", "model.input_size=96"),
@@ -38,25 +42,43 @@ def prepared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("ai_edge_litert")
     pytest.importorskip("ncnn")
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("config", "examples", "training", "ciae_ros"):
+    for name in ("examples", "training", "ciae_ros"):
         (folder / name).symlink_to(ROOT / name)
-    link_some(data, folder / "data")
+    shutil.copytree(ROOT / "config", folder / "config")
+    link_some(data, folder / "data", folder / "config" / "data_sets")
     prepare(folder)
     return folder
 
 
-def link_some(data: Path, target: Path) -> None:
-    """Link the images and annotations of a few images of each split."""
+def link_some(data: Path, target: Path, lists: Path) -> None:
+    """Link the images and annotations of a few images of each split, and shorten the lists of held-out images."""
     for split in ("train", "val", "test"):
         _link(data, target, "camvid_480x360", (split, f"{split}annot"), IMAGES)
     for split in ("train", "val"):
         _link(data, target, "idd_lite", (split, f"{split}annot"), IMAGES)
-    lists = [ROOT / "config" / "data_sets" / f"labelmefacade_{split}.txt" for split in ("val", "test")]
-    held_out = [name for path in lists for name in path.read_text().split()]
+    held_out, chosen = [], []
+    for split in ("val", "test"):
+        path = lists / f"labelmefacade_{split}.txt"
+        names = path.read_text().split()
+        path.write_text("\n".join(names[:IMAGES]) + "\n")
+        held_out += names
+        chosen += names[:IMAGES]
     others = (path.stem for path in sorted((data / "labelmefacade" / "images").iterdir()) if path.stem not in held_out)
-    _link_named(data, target, "labelmefacade", ("images", "labels"), [*held_out, *list(others)[:IMAGES]])
-    for name in ("coco_panoptic_mini", "teachers"):
-        (target / name).symlink_to(data / name)
+    _link_named(data, target, "labelmefacade", ("images", "labels"), [*chosen, *list(others)[:IMAGES]])
+    (target / "teachers").symlink_to(data / "teachers")
+    _link_coco(data / "coco_panoptic_mini", target / "coco_panoptic_mini")
+
+
+def _link_coco(source: Path, target: Path) -> None:
+    (target / "annotations").mkdir(parents=True)
+    for split in ("train2017", "val2017"):
+        name = f"panoptic_{split}"
+        content = json.loads((source / "annotations" / f"{name}.json").read_text())
+        for key in ("images", "annotations"):
+            content[key] = sorted(content[key], key=lambda entry: entry.get("image_id", entry.get("id")))[:COCO_IMAGES]
+        (target / "annotations" / f"{name}.json").write_text(json.dumps(content))
+        (target / "annotations" / name).symlink_to(source / "annotations" / name)
+        (target / split).symlink_to(source / split)
 
 
 def _link(data: Path, target: Path, name: str, folders: tuple[str, str], count: int) -> None:
@@ -89,7 +111,7 @@ def test_all_training_data_have_the_categories_of_the_model(prepared: Path) -> N
     for name, split in parts.items():
         found = annotations(prepared, name, split)
         assert found.categories == SCENES
-        assert len(found.annotated) == {"camvid": 2 * IMAGES, "coco": 100}.get(name, IMAGES)
+        assert len(found.annotated) == {"camvid": 2 * IMAGES, "coco": COCO_IMAGES}.get(name, IMAGES)
         assert check_data.main([str(found.path)]) == 0
 
 
