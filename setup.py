@@ -15,7 +15,7 @@ def files(folder: str, *patterns: str) -> list[str]:
 
 setup(
     name="ciae_ros",
-    version="0.1.0",
+    version="0.2.0",
     description="Panoptic segmentation of camera streams with category- and instance-aware pixel embeddings (CIAE).",
     maintainer="ciae_ros maintainers",
     maintainer_email="maintainers@users.noreply.b-seed-f265baf3.example",

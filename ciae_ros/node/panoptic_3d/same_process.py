@@ -59,13 +59,13 @@ def _label_source(frame: SegmentedFrame, calibration: CameraInfo | None) -> Labe
         info = labels_camera_info(calibration, frame.header, frame.image.pixels.shape[:2], result.label_map.shape)
     return LabelSource(
         header=frame.header,
-        read=lambda: (result.label_map, _segments(result)),
+        read=lambda: (result.label_map, labelled_segments(result)),
         calibration=info,
         colors=frame.image.to_bgr,
     )
 
 
-def _segments(result: PanopticResult) -> list[LabelledSegment]:
+def labelled_segments(result: PanopticResult) -> list[LabelledSegment]:
     return [
         LabelledSegment(
             id=segment.id,
