@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness.commands import COMMANDS, benchmark_module
 from benchmarks.harness.options import add_common_arguments, complete
 from benchmarks.harness.results import Results, sentence
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.inference.loading.errors import CheckpointError
 
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         return _run(options, arguments)
     except (CheckpointError, ValueError) as error:
-        return refuse("benchmark", error)
+        return report_failure("benchmark", error)
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:

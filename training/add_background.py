@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from training.data.background import add_background
 from training.data.sample import DataError
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         add_background(arguments.source, arguments.target, arguments.name)
     except (DataError, OSError) as error:
-        return refuse("add_background", error)
+        return report_failure("add_background", error)
     return 0
 
 

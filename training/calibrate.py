@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ciae_ros.core.arguments import positive_int
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import CheckpointError, Predictor, load_model
 from ciae_ros.inference.device_choice import default_device
 from ciae_ros.inference.loading.checkpoint import copy_with_settings
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         copy_with_settings(source, target, result.after, result.calibration)
         print(f"written to {target}")
     except (CheckpointError, ValueError, OSError) as error:
-        return refuse("calibrate", error)
+        return report_failure("calibrate", error)
     return 0
 
 

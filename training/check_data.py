@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of, read_content
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from training.data.checks import check_images, file_faults, summary
 
 
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         content = read_content(path)
         annotations = PanopticAnnotations.load(path)
     except (OSError, ValueError) as error:
-        return refuse("check_data", error)
+        return report_failure("check_data", error)
     image_folder = arguments.images or image_folder_of(path)
     faults = list(file_faults(content, path))
     for fault in faults:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from training.data.camvid import MIN_AREA, convert
 from training.data.sample import DataError
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         convert(arguments.source, arguments.target, arguments.min_area)
     except (DataError, OSError) as error:
-        return refuse("convert_camvid", error)
+        return report_failure("convert_camvid", error)
     return 0
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.core.text_file import read_text
 from training.data.camvid import MIN_AREA
 from training.data.sample import DataError
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
             options.min_area,
         )
     except (DataError, OSError, UnicodeDecodeError) as error:
-        return refuse("convert_semantic", error)
+        return report_failure("convert_semantic", error)
     print(f"written: {options.target}")
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from ciae_ros.core.arguments import add_settings, positive_int
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import Checkpoint, CheckpointError, InferenceSettings, Model, Predictor, load_for_backend
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from ciae_ros.inference.category_map import CategoryMap
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             content = {**conditions, "scores": scores.to_dict()}
             arguments.json.write_text(json.dumps(content, indent=2) + "\n")
     except (CheckpointError, ValueError, OSError) as error:
-        return refuse("evaluate", error)
+        return report_failure("evaluate", error)
     return 0
 
 

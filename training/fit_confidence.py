@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ciae_ros.core.coco_panoptic import PanopticAnnotations, image_folder_of
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import CheckpointError, PanopticResult, Predictor, load_model
 from ciae_ros.inference.category_map import CategoryMap
 from ciae_ros.inference.device_choice import default_device
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         counts = {spec: _counts(arguments, spec) for spec in (*arguments.fit, *arguments.test)}
     except (CheckpointError, ValueError, OSError) as error:
-        return refuse("fit_confidence", error)
+        return report_failure("fit_confidence", error)
     slope, offset = fit(_together([counts[spec] for spec in arguments.fit]))
     print(f"confidence_slope {slope:.2f}, confidence_offset {offset:.2f}")
     for spec, found in counts.items():

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ciae_ros.camera.frames import SourceError
 from ciae_ros.core.arguments import positive_float, positive_int
-from ciae_ros.core.command_errors import reason_of, refuse
+from ciae_ros.core.command_errors import reason_of, report_failure
 from ciae_ros.inference import CheckpointError
 from ciae_ros.inference.category_map import CategoryMap, CategoryMapError
 from ciae_ros.inference.loading.named_models import AUTO
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
     except (CategoryMapError, CheckpointError, ReplayError, SourceError, TeacherError, ValueError) as error:
-        refuse("label", error)
+        report_failure("label", error)
     return UNREADABLE
 
 

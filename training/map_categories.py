@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference.category_map import CategoryMap
 from training.labeling.mapped_data import map_data_set
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         map_data_set(arguments.source, arguments.target, CategoryMap.load(arguments.map))
     except (ValueError, OSError) as error:
-        return refuse("map_categories", error)
+        return report_failure("map_categories", error)
     return 0
 
 

@@ -18,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference.proposals.duplicates import OFF
 from training.config import ConfigError, TrainingConfig
 from training.engine.schedule import scaled_schedule
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         _check_data(selected, options)
         outcomes = [_reproduce(table, rows, options) for table, rows in selected.items()]
     except (ConfigError, MissingDataError, StoppedError) as error:
-        return refuse("reproduce", error)
+        return report_failure("reproduce", error)
     return 1 if any(outcome.failed for table_outcomes in outcomes for outcome in table_outcomes) else 0
 
 

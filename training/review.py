@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ciae_ros.core.arguments import positive_int
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from training.labeling.corrections import WRITERS, export_labels, import_labels
 from training.labeling.review_page import write_review_page
 
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (ValueError, OSError) as error:
-        return refuse("review", error)
+        return report_failure("review", error)
 
 
 def _page(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import CheckpointError
 from training import distributed
 from training.config import ConfigError, load_config
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         DivergedError,
         OSError,
     ) as error:
-        return refuse("training", error)
+        return report_failure("training", error)
     return 0
 
 

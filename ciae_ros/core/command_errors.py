@@ -18,7 +18,7 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def refuse(command: str, error: Exception) -> int:
+def report_failure(command: str, error: Exception) -> int:
     """Print why a command has failed, and return its exit code."""
     print(f"{command}: {reason_of(error)}", file=sys.stderr)
     return FAILED

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ciae_ros.camera.frames import ImageSource, SourceError
 from ciae_ros.camera.image_source import open_source
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.core.processes import isolated_ros_environment, start_module, stop
 from ciae_ros.core.text_file import read_text
 from ciae_ros.demo.clip import find_demo_clip
@@ -29,7 +29,7 @@ def main() -> int:
         source = arguments.source or find_demo_clip()
         opened = open_source(source, lambda _: None)  # The player reports.
     except SourceError as error:
-        return refuse("demo", error)
+        return report_failure("demo", error)
     folder = Path(arguments.output)
     print(f"playing {source} ({opened.rate:.3g} images/s) through panoptic_node; it stops at the end", flush=True)
     try:

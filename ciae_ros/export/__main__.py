@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ciae_ros.core.arguments import image_size
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import CheckpointError, load_model
 from ciae_ros.inference.conversion.errors import ExportError
 from ciae_ros.inference.conversion.onnx_export import export_onnx
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         precision = "fp16" if options.fp16 else "fp32"
         difference = export_onnx(checkpoint, options.onnx, size, input_size, precision)
     except (CheckpointError, ExportError) as error:
-        return refuse("export", error)
+        return report_failure("export", error)
     print(
         f"{options.onnx}: {checkpoint.name} ({checkpoint.digest}), input 1x3x{size[0]}x{size[1]}, {precision}; "
         f"embedding within {difference:.1g} of PyTorch's"

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-from ciae_ros.core.command_errors import refuse
+from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference import CheckpointError
 from ciae_ros.replay.bags.types import ReplayError
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("replay: interrupted; the same command resumes the run", file=sys.stderr)
         return INTERRUPTED
     except EXPECTED as error:
-        return refuse("replay", error)
+        return report_failure("replay", error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ MAP_SCALE = 18
 """Pixels per metre of the view from above."""
 MIN_FRAMES = 8
 """Number of frames from which on a track is drawn."""
-Path = list[tuple[np.ndarray, tuple[int, int, int]]]
+TrackPath = list[tuple[np.ndarray, tuple[int, int, int]]]
 """The places of an object with its colours in the picture."""
 
 
@@ -66,7 +66,7 @@ def draw_scene(scene: Scene, frame: RenderedFrame) -> np.ndarray:
     return picture
 
 
-def draw_tracks(paths: dict[int, Path], camera: np.ndarray) -> np.ndarray:
+def draw_tracks(paths: dict[int, TrackPath], camera: np.ndarray) -> np.ndarray:
     """Draw the paths of the objects, and of the camera (N, 3), from above; x is to the right, y upwards."""
     picture = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("picture")
     arguments = parser.parse_args()
     predictor, tracker, builder = Predictor(load_model(arguments.model)), Tracker(), SceneBuilder()
-    paths: dict[int, Path] = {}
+    paths: dict[int, TrackPath] = {}
     places = []
     with Drive(HEIGHT, WIDTH) as drive:
         for frame in drive.frames(np.arange(START, START + SECONDS, 1 / RATE)):

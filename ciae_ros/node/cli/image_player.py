@@ -10,8 +10,8 @@ import sys
 import rclpy
 
 from ciae_ros.camera.frames import SourceError
-from ciae_ros.core.command_errors import refuse
-from ciae_ros.node.cli.startup import REFUSALS, refuse_start
+from ciae_ros.core.command_errors import report_failure
+from ciae_ros.node.cli.startup import REFUSALS, refuse
 from ciae_ros.node.image_player import ImagePlayer
 from ciae_ros.node.lifecycle.signals import until_interrupted
 
@@ -29,9 +29,9 @@ def main(args: list[str] | None = None) -> int:
         with until_interrupted():
             player.play()
     except REFUSALS as error:
-        return refuse_start("image_player", error)
-    except SourceError as error:
         return refuse("image_player", error)
+    except SourceError as error:
+        return report_failure("image_player", error)
     finally:
         if player is not None:
             player.destroy_node()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 
-from ciae_ros.node.cli.startup import REFUSALS, refuse_start
+from ciae_ros.node.cli.startup import REFUSALS, refuse
 from ciae_ros.node.errors import DeviceHungError, describe_error
 from ciae_ros.node.exit_codes import DEVICE_FAILURE, INTERNAL_ERROR, NORMAL_EXIT
 from ciae_ros.node.lifecycle.managed_node import ManagedNode
@@ -55,7 +55,7 @@ def run_nodes(executable: str, args: Sequence[str] | None, create: CreateNodes) 
             executor = serve(nodes, end, nodes[0].fail)
             end.wait()
     except REFUSALS as error:
-        exit_code = refuse_start(executable, error)
+        exit_code = refuse(executable, error)
     except Exception:
         traceback.print_exc()
         end_process(INTERNAL_ERROR)

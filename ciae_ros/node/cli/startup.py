@@ -27,7 +27,7 @@ SOURCE_LINE = re.compile(r",? at \S+\.c(pp)?:\d+")
 """Places in the source code of ROS, at the end of its messages."""
 
 
-def refuse_start(executable: str, error: Exception) -> int:
+def refuse(executable: str, error: Exception) -> int:
     """Print why an executable does not start, and return its exit code."""
     reason = SOURCE_LINE.sub("", " ".join(str(error).split()))
     if isinstance(error, rclpy_implementation.UnknownROSArgsError):

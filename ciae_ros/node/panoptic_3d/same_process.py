@@ -66,6 +66,7 @@ def _label_source(frame: SegmentedFrame, calibration: CameraInfo | None) -> Labe
 
 
 def labelled_segments(result: PanopticResult) -> list[LabelledSegment]:
+    """Return the segments of a result with their colours, in the order of their ids from 1."""
     return [
         LabelledSegment(
             id=segment.id,
