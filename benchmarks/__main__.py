@@ -18,26 +18,6 @@ from ciae_ros.core.command_errors import report_failure
 from ciae_ros.inference.host_memory import disable_malloc_trim
 from ciae_ros.inference.loading.errors import CheckpointError
 
-SUMMARIES = {
-    "frame": "stages of a frame with the node's components, including ROS",
-    "networks": "CIAE compared with Mask R-CNN and networks of transformers, on the same images in the same run",
-    "fusion": "cost of fusion by instances and size, compared with other methods",
-    "roofline": "time of each stage relative to the device's measured rates",
-    "pipeline": "frames through the pipeline, sequentially, and in the bare network",
-    "node": "the running node with 1 to 8 cameras at rates from half to twice its capacity",
-    "scene": "labelled points and boxes of a frame with 20 things in 720p, on one core",
-    "tracking": "identities of 10 and 50 things in 720p, on one core",
-    "start": "from the start of the node's process to the state active, and its memory",
-    "backends": "a network in PyTorch, ONNX Runtime and OpenVINO, or on a CUDA device, and how far labels are the same",
-    "checkouts": "start, memory, frames and demo of this checkout and another one, such as that of an earlier commit",
-    "pacing": "utilisation of a network whose batches vary in duration",
-    "profile": "a trace and a table of operators, into out/profile",
-    "inference": "time of a model per image of a folder, with the times of the paper's Table I",
-    "training": "images per second, memory and parts of a training step, by preset",
-    "training-steps": "parts of a training step on synthetic images, without a data set, by preset and precision",
-    "gpu-check": "all of what a CUDA device must do: tests, accuracy, times; continues after a part that fails",
-    "tests": "the tests that need a CUDA device, as a part of gpu-check",
-}
 ALL = ("frame", "networks", "fusion", "roofline", "pipeline", "node", "scene", "tracking", "start", "backends")
 
 
@@ -107,7 +87,7 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
         epilog="example: python -m benchmarks networks --device cuda --source drive.mp4",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, summary in SUMMARIES.items():
+    for name, (_, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         add_common_arguments(command)
         if name == wanted:

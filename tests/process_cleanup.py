@@ -29,6 +29,8 @@ END_TIMEOUT = 2.0
 """Seconds within which processes ended by a test must have exited."""
 SHARED = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "torch/_inductor/compile_worker")
 """Parts of the command lines of processes that Python and PyTorch keep until the end of pytest."""
+SHARED_PROCESSES: set[int] = set()
+"""Ids of other processes that are kept until then."""
 PR_SET_CHILD_SUBREAPER = 36
 STDERR = pytest.StashKey[TextIO]()
 
@@ -75,7 +77,7 @@ def _no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _left(before: set[int]) -> list[int]:
     """Return children that are new and neither dead nor shared."""
-    new = children_of(os.getpid()) - before
+    new = children_of(os.getpid()) - before - SHARED_PROCESSES
     return [process for process in new if (command := command_of(process)) and not any(s in command for s in SHARED)]
 
 

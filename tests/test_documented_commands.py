@@ -60,7 +60,7 @@ ELSEWHERE = {
 """Prefixes of commands, and where they are tested."""
 MODEL = load_checkpoint(shipped_models()[DEFAULT_MODEL])
 NOT_AS_REQUIRED = 3
-FRAMES = 5
+FRAMES = 3
 
 
 WALKED_THROUGH = {"own_model": "tests/training/labeling/test_own_model.py"}
@@ -135,7 +135,7 @@ def make_runs(folder: Path) -> None:
     """Create two runs for `compare`."""
     truth = str(folder / "truth" / "panoptic_drive.json")
     for name in ("model_a", "model_b"):
-        output, options = folder / "out" / name, ModelOptions(device="cpu")
+        output, options = folder / "out" / name, ModelOptions(device="cpu", input_size=64)
         evaluate(EvaluationConfig([folder / "drive.mcap"], output, options, ground_truth=truth))
 
 

@@ -26,11 +26,11 @@ from benchmarks.harness.results import Results, markdown_table, number_cell, spr
 from benchmarks.harness.timing import milliseconds
 from benchmarks.networks.published_times import published_time
 from ciae_ros.core.arguments import positive_int
+from ciae_ros.core.images.files import SUFFIXES
 from ciae_ros.inference import CheckpointError, Predictor, load_model
 from ciae_ros.inference.backends.ciae_backend import CiaeBackend
 from training.data.sample import read_rgb
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 DEFAULT_MODELS = ("untrained/r50_512", "untrained/r50_640", "untrained/r50_800")
 NOTES = [
     "One image at a time, at its own size; each image is timed once, after --warm-up images. Fusion includes the "
@@ -94,7 +94,7 @@ def image_paths(folder: Path, limit: int | None) -> list[Path]:
         ValueError: the folder has no image.
     """
     files = folder.iterdir() if folder.is_dir() else ()
-    paths = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"{folder} contains no image: give a folder with --images")
     return paths[:limit]

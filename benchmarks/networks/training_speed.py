@@ -29,13 +29,13 @@ from training.data.dataset import Batch, BatchSampler, TrainingImages, collate, 
 from training.data.sample import DataError
 from training.engine.builders import build_dataset, build_state, choose_device
 from training.engine.optimization import set_training_mode
+from training.engine.precision import AUTOCAST_OF_PRECISION
 from training.engine.schedule import scaled_schedule
 from training.engine.state import TrainingState
-from training.engine.step import EMBEDDING_LOSS, training_step
+from training.engine.step import BACKWARD, EMBEDDING_LOSS, FORWARD, training_step
 
 DATA_WAIT = "waiting for data"
 DEFAULT_PRESETS = ("light_512", "r50_512", "r50_800")
-AUTOCAST = {"fp32": "none", "fp16": "fp16", "bf16": "bf16"}
 NOTES = [
     "Each preset in its own process, with random weights, the configuration's data, augmentation at the preset's "
     "size, and the configuration's batch and workers. A round is a training step: loading, forward, "
@@ -102,7 +102,7 @@ def _overrides(preset: str, options: argparse.Namespace) -> list[str]:
     return [
         "pretrained=null",
         f"device={options.device}",
-        f"optimization.autocast={AUTOCAST[options.precision]}",
+        f"optimization.autocast={AUTOCAST_OF_PRECISION[options.precision]}",
         f"model.preset={preset}",
         f"augmentation.shorter_side=[{config.input_size}, {config.input_size}]",
         f"augmentation.longer_side={config.max_input_size}",
@@ -130,7 +130,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         number_cell(peak / 2**20, 0) if peak else NOT_MEASURED,
         f"{row['shares'][DATA_WAIT]:.1%}",
         f"{row['shares'][EMBEDDING_LOSS]:.1%}",
-        *(spread_cell(row["parts"][part]) for part in ("forward", EMBEDDING_LOSS, "backward")),
+        *(spread_cell(row["parts"][part]) for part in (FORWARD, EMBEDDING_LOSS, BACKWARD)),
         number_cell(row["images_per_second"] * row["decode_seconds"]),
     ]
 

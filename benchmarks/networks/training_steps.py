@@ -20,10 +20,9 @@ from ciae_ros.inference.self_test import textured_image
 from ciae_ros.inference.stage_times import HostClock
 from ciae_ros.model import CIAE, PRESETS
 from training.data.target import Target, make_target, stack_targets
-from training.engine.precision import forward_precision
+from training.engine.precision import AUTOCAST_OF_PRECISION, forward_precision
 from training.losses.criterion import LossConfig, training_loss
 
-AUTOCAST = {"fp32": "none", "fp16": "fp16", "bf16": "bf16"}
 PARTS = ("forward", "detection loss", "embedding loss", "backward", "optimiser")
 NUM_THINGS = 7
 """Things in an image, as in COCO on average."""
@@ -41,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--presets", nargs="+", choices=PRESETS, default=default, metavar="PRESET", help=f"default: {' '.join(default)}"
     )
-    add("--precisions", choices=AUTOCAST, nargs="+", metavar="P", help=f"of {', '.join(AUTOCAST)}: autocasting")
+    add(
+        "--precisions",
+        choices=AUTOCAST_OF_PRECISION,
+        nargs="+",
+        metavar="P",
+        help=f"of {', '.join(AUTOCAST_OF_PRECISION)}: autocasting",
+    )
     add("--batch-size", type=positive_int, default=8, help="images of a step (default: 8)")
     add("--image-size", type=positive_int, nargs=2, default=(1080, 1920), metavar=("H", "W"), help="default: 1080 1920")
     add("--input-size", type=positive_int, help="shorter side of the network's input (default: as in the preset)")
@@ -83,7 +88,7 @@ def _measure(preset: str, precision: str, options: argparse.Namespace, benchmark
     height, width = options.image_size
     size = image_geometry(height, width, input_size, config.max_input_size).padded
     try:
-        step = TrainingStep(preset, AUTOCAST[precision], size, options.batch_size, benchmark_run.device)
+        step = TrainingStep(preset, AUTOCAST_OF_PRECISION[precision], size, options.batch_size, benchmark_run.device)
         return {"input": list(size)} | _timed(step, benchmark_run.rounds, options.batch_size)
     except RuntimeError as error:
         return {"note": f"{NOT_MEASURED}: {' '.join(str(error).split())[:200]}"}

@@ -112,7 +112,7 @@ def _rows(case: str, stages: CiaeStages, times: list[dict[str, float]], rates: D
 
 
 Work = tuple[int, int, float, str]
-"""Return FLOP, bytes, the minimum seconds, and the limiting rate, by stage."""
+"""FLOP, bytes, minimum seconds and limiting rate of a stage."""
 
 
 def _work(stages: CiaeStages, rates: DeviceRates) -> dict[str, Work]:

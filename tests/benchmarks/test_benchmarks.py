@@ -239,7 +239,7 @@ def test_pipeline(tmp_path: Path, images: Path) -> None:
 
 
 def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.node.load.SHARES_OF_CAPACITY", (0.5, 2.0))
+    monkeypatch.setattr("benchmarks.node.load.SHARES_OF_CAPACITY", (0.5,))
     monkeypatch.setattr("benchmarks.node.load.BISECTIONS", 1)
     results = measure(
         "node", tmp_path, images, "--cameras", "2", "--sizes", "96x64", "--input-size", "64", "--seconds", "1",
@@ -261,7 +261,8 @@ def test_node(tmp_path: Path, images: Path, ros_environment: dict[str, str], mon
 
 
 @pytest.mark.slow
-def test_start(tmp_path: Path, images: Path, ros_environment: dict[str, str]) -> None:
+def test_start(tmp_path: Path, images: Path, ros_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.node.start.SECONDS_OF_LOAD", 1)
     (row,) = measure("start", tmp_path, images, rounds=1)["rows"]
     assert 500 < row["start"]["median"] < 120_000
     assert 100 < row["peak_megabytes"] < 10_000

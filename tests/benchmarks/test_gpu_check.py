@@ -29,6 +29,7 @@ from benchmarks.gpu_check.parts import PARTS, faults_of_accuracy, faults_of_fram
 ROOT = Path(__file__).parents[2]
 NEEDED = ("torch", "torchvision", "triton", "timm", "safetensors", "numpy", "opencv-python-headless", "numba", "pytest")
 """Distributions that the check may import, with what they depend on."""
+DRY_RUN = ("gpu-check", "--device", "cpu", "--dry-run")
 WITHOUT_OTHERS = """
 import sys
 from importlib.machinery import PathFinder
@@ -41,6 +42,20 @@ class Finder(PathFinder):
 sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 """
 """Makes Python find no other package."""
+IN_ONE_PROCESS = """
+import sys
+from pathlib import Path
+from benchmarks.__main__ import main
+from benchmarks.gpu_check import gpu_check
+
+def run_here(command: list[str], output: Path, limit: float) -> str:
+    output.touch()
+    return "" if main(command[3:]) == 0 else "see above"
+
+gpu_check._run_process = run_here
+sys.exit(main(sys.argv[1:]))
+"""
+"""Runs the check with all parts in its own process, which imports PyTorch once."""
 
 
 def with_dependencies(names: Iterable[str]) -> set[str]:
@@ -72,15 +87,9 @@ def environment_without_others(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-def check(output: Path, environment: dict[str, str] | None, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Run a dry run; returns its exit code, results and report."""
-    command = [sys.executable, "-m", "benchmarks", "gpu-check", "--device", "cpu", "--dry-run", *arguments]
-    run = subprocess.run(
-        [*command, "--output", str(output)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    path = output / "gpu-check.json"
-    assert path.is_file(), run.stdout + run.stderr
-    return run.returncode, json.loads(path.read_text()), (output / "gpu-check.md").read_text()
+def results_in(output: Path) -> tuple[dict[str, Any], str]:
+    """Return the results and the report of a check."""
+    return json.loads((output / "gpu-check.json").read_text()), (output / "gpu-check.md").read_text()
 
 
 def is_running(pid: int) -> bool:
@@ -96,13 +105,21 @@ def test_a_dry_run_needs_few_packages_and_reports_every_part(tmp_path: Path) -> 
     images = tmp_path / "images"
     images.mkdir()
     cv2.imwrite(str(images / "a.png"), np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
-    code, results, report = check(
-        tmp_path / "out", environment_without_others(tmp_path), "--source", str(images), "--minutes", "9"
+    command = [sys.executable, "-c", IN_ONE_PROCESS, *DRY_RUN, "--source", str(images), "--minutes", "9"]
+    run = subprocess.run(
+        [*command, "--output", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=environment_without_others(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert (tmp_path / "out" / "gpu-check.json").is_file(), run.stdout + run.stderr
+    results, report = results_in(tmp_path / "out")
     assert {row["part"]: (row["status"], row["faults"]) for row in results["rows"]} == {
         part.name: ("passed", []) if not part.needs else ("left out", ["it needs rclpy, ciae_msgs"]) for part in PARTS
     }
-    assert code == 0
+    assert run.returncode == 0
     assert all(row["results"]["rows"] for row in results["rows"] if row["status"] == "passed")
     assert {"device", "torch", "triton", "timm", "numpy", "commit", "date"} <= results["conditions"].keys()
     assert re.findall(r"^## (.*)$", report, re.MULTILINE) == [part.title for part in PARTS if not part.needs]
@@ -111,9 +128,9 @@ def test_a_dry_run_needs_few_packages_and_reports_every_part(tmp_path: Path) -> 
 
 def test_it_continues_after_a_part_that_fails(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.mp4")
-    code, results, report = check(tmp_path, None, "--parts", "roofline", "tests", "--source", missing)
+    assert main([*DRY_RUN, "--parts", "roofline", "tests", "--source", missing, "--output", str(tmp_path)]) == 1
+    results, report = results_in(tmp_path)
     tests, roofline = results["rows"]
-    assert code == 1
     assert (tests["part"], tests["status"], roofline["part"], roofline["status"]) == (
         ("tests", "passed", "roofline", "failed")
     )
@@ -129,8 +146,9 @@ def test_without_a_device_only_a_dry_run_is_possible(tmp_path: Path, capsys: pyt
 
 
 def test_parts_without_time_are_not_run(tmp_path: Path) -> None:
-    code, results, report = check(tmp_path, None, "--minutes", "0.1", "--parts", "tests")
-    assert (code, results["rows"][0]["status"]) == (1, "not run")
+    assert main([*DRY_RUN, "--minutes", "0.1", "--parts", "tests", "--output", str(tmp_path)]) == 1
+    results, report = results_in(tmp_path)
+    assert results["rows"][0]["status"] == "not run"
     assert "| tests | not run: the time was up (--minutes) | 0 |" in report
 
 
@@ -144,8 +162,7 @@ def test_a_part_without_results_fails_and_the_next_one_runs(
         return ""
 
     monkeypatch.setattr("benchmarks.gpu_check.gpu_check._run_process", run_process)
-    common = ["--device", "cpu", "--dry-run", "--source", "none", "--output", str(tmp_path)]
-    assert main(["gpu-check", *common, "--parts", "tests", "roofline"]) == 1
+    assert main([*DRY_RUN, "--source", "none", "--output", str(tmp_path), "--parts", "tests", "roofline"]) == 1
     assert len(reports) == 2
     assert "| tests | failed: " in reports[1]
     assert reports[1].rstrip().endswith("Failed or not run: tests, roofline.")

@@ -49,15 +49,14 @@ def test_demo_from_a_folder_of_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_with_a_network_of_transformers(tmp_path: Path) -> None:
+def test_demo_with_a_network_of_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
     model = write_model("eomt", tmp_path / "eomt")
     cv2.imwrite(str(tmp_path / "image.png"), IMAGE)
     output = tmp_path / "out"
     options = ["--source", str(tmp_path / "image.png"), "--output", str(output), "--model", str(model)]
-    command = [sys.executable, "-m", "ciae_ros.demo", *options]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert finished.returncode == 0, finished.stderr
+    monkeypatch.setattr(sys, "argv", ["demo", *options])
+    assert main() == 0
     assert "eomt" in json.loads((output / "summary.json").read_text())["model"]
     # The image and its panoptic map: there is no embedding to be shown.
     assert cv2.imread(str(output / "picture.png")).shape == (60, 2 * 80, 3)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from ciae_ros.core.categories import Category
+from ciae_ros.core.categories import Category, CategorySet
 from ciae_ros.core.result import PanopticResult, Segment
-from ciae_ros.inference import Predictor, coco_categories, untrained_checkpoint
+from ciae_ros.inference import Predictor, untrained_checkpoint
 from ciae_ros.inference.fusion import fused_image, triton_support
 from ciae_ros.inference.fusion.triton_support import triton_refusal
 from ciae_ros.inference.self_test import (
@@ -32,6 +32,7 @@ from ciae_ros.model import PRESETS
 from tests.inference.triton_device import DEVICE, INTERPRETED, needs_device
 
 CAR, TREE = Category(3, "car", True, (0, 0, 0)), Category(7, "tree", False, (0, 0, 0))
+PERSON = Category(1, "person", True, (0, 0, 0))
 
 
 def result(rows: list[list[int]], *categories: Category) -> PanopticResult:
@@ -86,7 +87,9 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
     if INTERPRETED:
         pretend_that_triton_runs(monkeypatch)
     torch.manual_seed(0)
-    checkpoint = untrained_checkpoint("light", PRESETS["light_512"], coco_categories())
+    # Few classes, because suppression of their candidates takes most of the interpreter's time.
+    config = replace(PRESETS["light_512"], num_stuff_classes=1, num_thing_classes=2)
+    checkpoint = untrained_checkpoint("light", config, CategorySet((TREE, CAR, PERSON)))
     settings = replace(with_many_instances(checkpoint.settings), max_instances=20)
     return Predictor(checkpoint, str(DEVICE), settings=settings, input_size=64)
 

@@ -87,7 +87,7 @@ def spilled(tmp_path: Path, record_property: Callable[[str, object], None]) -> M
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
-@pytest.mark.parametrize(("depth", "embedding"), [(24, "fp32"), (32, "fp32"), (32, "bf16"), (48, "fp16")])
+@pytest.mark.parametrize(("depth", "embedding"), [(24, "fp32"), (32, "bf16"), (48, "fp16")])
 def test_assignment_spills_next_to_nothing(spilled: Measure, architecture: int, depth: int, embedding: str) -> None:
     constants = triton_assignment.assignment_constants(depth, "ieee")
     pointers = {**ASSIGNMENT, "samples": f"*{embedding}"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from array import array
@@ -35,6 +34,7 @@ from ciae_ros.inference.fusion.fused_image import FusedImage
 from ciae_ros.node.lifecycle.process_end import NodeExecutor
 from ciae_ros.node.model_loading import LoadPredictor, load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
+from tests.warmed_python import WarmedPython
 
 START_TIMEOUT = 120.0
 """Timeout in seconds of a start, including the import of PyTorch on a busy machine with two cores."""
@@ -60,12 +60,7 @@ def start_node(*program: str, **parameters: str) -> subprocess.Popen[str]:
 def start_program(*program: str, **parameters: str) -> subprocess.Popen[str]:
     """Start a program of Python with ROS parameters, and its output in a pipe."""
     settings = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
-    return subprocess.Popen(
-        [sys.executable, *program, "--ros-args", *settings],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return WarmedPython([*program, "--ros-args", *settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 @contextmanager

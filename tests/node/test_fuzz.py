@@ -26,7 +26,7 @@ from ciae_ros.core.processes import stop
 from tests.node.harness import SMALL, Client, start_node, wait_together
 from tests.node.odd_messages import compressed_images, raw_images
 
-CONVERSIONS = int(os.environ.get("FUZZ_MESSAGES", "5000"))
+CONVERSIONS = int(os.environ.get("FUZZ_MESSAGES", "2500"))
 OVER_DDS = CONVERSIONS // 5
 DEEP = QoSProfile(depth=500)
 REASONS = {

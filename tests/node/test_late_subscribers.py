@@ -24,7 +24,7 @@ from tests.node.harness import Client, node_in_this_process
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 TOPIC = "/panoptic_node/labels/run_lengths"
-JOINS = 25
+JOINS = 10
 """Number of joins of each kind."""
 AT_ONCE = 5
 TIMEOUT = 60.0

@@ -18,6 +18,7 @@ from ciae_ros.core.processes import stop
 from ciae_ros.inference import Predictor
 from ciae_ros.inference.pipeline.stream_pipeline import StreamPipeline, WarmUp
 from ciae_ros.inference.self_test import SelfTestError
+from ciae_ros.node.camera_stream import CameraStream
 from ciae_ros.node.model_loading import load_predictor
 from ciae_ros.node.panoptic_node import PanopticNode
 from ciae_ros.node.parameters.definitions import NodeParameters
@@ -63,7 +64,7 @@ def test_cleanup_gives_the_memory_back(client: Client, ros: None) -> None:
             return process.memory_info().rss / 2**20
 
         after: list[float] = []
-        for _ in range(16):
+        for _ in range(10):
             before = resident()
             assert client.change_state(Transition.TRANSITION_CONFIGURE)
             configured = resident()
@@ -108,8 +109,7 @@ def test_an_error_in_a_transition_leaves_the_node_unconfigured_with_the_reason_i
                 raise RuntimeError("injected")
             return original(self, *arguments, **named)
 
-        stream_class = __import__("ciae_ros.node.camera_stream", fromlist=["CameraStream"]).CameraStream
-        original = getattr(stream_class, method)
+        original = getattr(CameraStream, method)
         monkeypatch.setattr(f"{owner}.{method}", fail_once)
         assert not client.change_state(transition)
         assert client.state() == "unconfigured"

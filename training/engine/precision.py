@@ -16,6 +16,8 @@ from ciae_ros.inference.execution.processor import has_bf16
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions of the forward pass by their names."""
+AUTOCAST_OF_PRECISION = {"fp32": "none"} | {name: name for name in ("fp16", "bf16")}
+"""Values of `OptimizationConfig.autocast` by the names of `ciae_ros.inference.precision`."""
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _page(folder: Path, frames: Sequence[_Frame], categories: CategorySet, info:
     cards = tuple(_cards(folder, shown, categories))
     text = (
         "Certainty is the mean over all pixels of score times agreement of the votes, 0 where void. "
-        "Drag the divider, or move it with the arrow keys; the buttons choose the two pictures."
+        "Drag the divider, or move it with the arrow keys; the buttons choose the two images."
     )
     least = Section("uncertain", "Least certain frames", (text,), groups=(CardGroup("The least certain first", cards),))
     teachers = ", ".join(str(one["name"]) for one in info.get("teachers", ())) or "unknown teachers"

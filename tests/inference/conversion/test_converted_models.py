@@ -23,6 +23,7 @@ from ciae_ros.inference import Predictor, load_model
 from ciae_ros.inference.conversion import onnx_export, openvino_conversion, versions
 from ciae_ros.inference.conversion.converted_models import onnx_model, openvino_model
 from ciae_ros.inference.conversion.versions import weights_digest
+from tests.warmed_python import WarmedPython
 
 TIMEOUT = 120
 SEGMENT = """
@@ -47,8 +48,7 @@ def entries(cache: Path) -> list[str]:
 
 
 def start_segmenting() -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", SEGMENT], env=environment, stdout=subprocess.PIPE, text=True)
+    return WarmedPython(["-c", SEGMENT], stdout=subprocess.PIPE)
 
 
 def test_one_entry_for_each_model_size_and_version(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_the_kernel_equals_the_operators(geometry: ImageGeometry, kept: int, thr
     assert torch.equal(statistics.area.cpu(), counted.area[:-1])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_result_equals_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     classes, masks = scene(seed, 24, 32, 25)
     geometry = image_geometry(66, 90, 96, 128)

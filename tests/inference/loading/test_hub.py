@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.inference.loading.huggingface_models import write_model
+from tests.warmed_python import WarmedPython
 
 pytest.importorskip("transformers")
 
@@ -30,12 +31,13 @@ COMMIT = hashlib.sha1(b"model").hexdigest()
 LOAD = """
 import sys
 from ciae_ros.inference import CheckpointError, load_for_backend
-try:
-    model = load_for_backend(sys.argv[1])
-except CheckpointError as error:
-    print("refused:", error)
-else:
-    print("loaded:", model.name, model.digest)
+for name in sys.argv[1:]:
+    try:
+        model = load_for_backend(name)
+    except CheckpointError as error:
+        print("refused:", error)
+    else:
+        print("loaded:", model.name, model.digest)
 """
 
 
@@ -119,78 +121,77 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join()
 
 
-def load(model: str, home: Path, endpoint: str, **environment: str) -> str:
-    """Load a model in a process of its own; returns the line that it prints."""
+def load(home: Path, endpoint: str, *models: str, offline: str = "0") -> list[str]:
+    """Load models in a process, because the library reads its environment once; returns a line for each."""
     Hub.requests.clear()
-    run = subprocess.run(
-        [sys.executable, "-c", LOAD, model],
-        env={**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    process = WarmedPython(
+        ["-c", LOAD, *models],
+        env={**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": offline},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert "Traceback" not in run.stderr
-    (line,) = run.stdout.splitlines()
-    return line
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors[-3000:]
+    assert "Traceback" not in errors
+    lines = output.splitlines()
+    assert len(lines) == len(models)
+    return lines
 
 
 NOWHERE = "http://127.0.0.1:9"
 """An address at which nothing listens."""
 
 
-def test_a_model_is_downloaded_once_and_then_loaded_from_the_cache(hub: str, tmp_path: Path) -> None:
-    first = load("hf://tue/eomt", tmp_path, hub)
-    assert first.startswith("loaded: tue/eomt ")
+@pytest.fixture(scope="module")
+def downloaded(hub: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Download the model; returns the folder of the cache, and the line of the load."""
+    home = tmp_path_factory.mktemp("cache")
+    (line,) = load(home, hub, "hf://tue/eomt")
+    assert line.startswith("loaded: tue/eomt ")
     fetched = {path.rpartition("/")[2] for path in Hub.requests if "/resolve/" in path}
     assert fetched == {"config.json", "preprocessor_config.json", "model.safetensors"}
-    # Neither the network nor the server is needed any more.
-    assert load("hf://tue/eomt", tmp_path, hub) == first
+    return home, line
+
+
+def test_a_model_is_downloaded_once_and_then_loaded_from_the_cache(hub: str, downloaded: tuple[Path, str]) -> None:
+    home, line = downloaded
+    assert load(home, hub, "hf://tue/eomt") == [line]
     assert Hub.requests == []
-    assert load("hf://tue/eomt@main", tmp_path, NOWHERE) == first
-    assert load(f"hf://tue/eomt@{COMMIT}", tmp_path, NOWHERE, HF_HUB_OFFLINE="1") == first
+    # Neither the network nor the server is needed any more.
+    assert load(home, NOWHERE, f"hf://tue/eomt@{COMMIT}", "hf://tue/eomt@main", offline="1") == [line] * 2
 
 
-def test_a_revision_in_which_safetensors_are_offered_is_loaded(hub: str, tmp_path: Path) -> None:
-    assert load(f"hf://tue/eomt@{OFFER}", tmp_path, hub).startswith("loaded: tue/eomt ")
-
-
-def test_an_interrupted_download_is_continued(hub: str, tmp_path: Path) -> None:
-    expected = load("hf://tue/eomt", tmp_path, hub)
+def test_an_interrupted_download_is_continued(hub: str, downloaded: tuple[Path, str], tmp_path: Path) -> None:
+    shutil.copytree(downloaded[0] / "hub", tmp_path / "hub", symlinks=True)
     (snapshot,) = (tmp_path / "hub").glob("models--*/snapshots/*")
     weights = snapshot / "model.safetensors"
     weights.resolve().unlink()
     weights.unlink()
-    assert "refused: hf://tue/eomt is not in the local cache, and the hub cannot be reached" in load(
-        "hf://tue/eomt", tmp_path, NOWHERE
-    )
-    assert load("hf://tue/eomt", tmp_path, hub) == expected
+    (refusal,) = load(tmp_path, NOWHERE, "hf://tue/eomt")
+    assert refusal.startswith("refused: hf://tue/eomt is not in the local cache, and the hub cannot be reached")
+    # The revision is one in which safetensors are offered.
+    first, offered = load(tmp_path, hub, "hf://tue/eomt", f"hf://tue/eomt@{OFFER}")
+    assert first == downloaded[1]
+    assert offered.startswith("loaded: tue/eomt ")
 
 
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (
-            "hf://tue/nothing",
-            "hf://tue/nothing does not exist on the hub, or is private: correct the name, or type hf auth",
-        ),
-        ("hf://tue/eomt@v9", "hf://tue/eomt@v9 does not exist: tue/eomt has no revision v9"),
-        (
-            "hf://gated/model",
-            "hf://gated/model is gated: accept its terms at https://huggingface.co/gated/model, then type",
-        ),
-        ("hf://cut/model", "hf://cut/model cannot be downloaded: "),
-        ("hf://tue/eo mt", "hf://tue/eo mt is not the name of a model on the Hugging Face hub"),
-    ],
-)
-def test_what_the_hub_does_not_give_is_explained(hub: str, tmp_path: Path, model: str, message: str) -> None:
-    assert load(model, tmp_path, hub).startswith(f"refused: {message}")
+REFUSALS = {
+    "hf://tue/nothing": "does not exist on the hub, or is private: correct the name, or type hf auth",
+    "hf://tue/eomt@v9": "does not exist: tue/eomt has no revision v9",
+    "hf://gated/model": "is gated: accept its terms at https://huggingface.co/gated/model, then type",
+    "hf://cut/model": "cannot be downloaded: ",
+    "hf://tue/eo mt": "is not the name of a model on the Hugging Face hub",
+}
+
+
+def test_what_the_hub_does_not_give_is_explained(hub: str, tmp_path: Path) -> None:
+    for (model, message), line in zip(REFUSALS.items(), load(tmp_path, hub, *REFUSALS), strict=True):
+        assert line.startswith(f"refused: {model} {message}")
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_a_model_that_is_not_cached_needs_the_hub(tmp_path: Path, offline: str) -> None:
-    line = load("hf://tue/eomt", tmp_path, NOWHERE, HF_HUB_OFFLINE=offline)
+    (line,) = load(tmp_path, NOWHERE, "hf://tue/eomt", offline=offline)
     assert line.startswith(
         "refused: hf://tue/eomt is not in the local cache, and the hub cannot be reached: connect, or"
     )

@@ -59,8 +59,6 @@ def with_deformed_taps(checkpoint: Checkpoint) -> Checkpoint:
 
 CHECKPOINTS = {
     "scenes_light": lambda: load_model("scenes_light"),
-    "light_512": lambda: checkpoint_of(PRESETS["light_512"]),
-    "r50_512": lambda: checkpoint_of(PRESETS["r50_512"]),
     "light_beyond_the_paper": lambda: checkpoint_of(
         replace(PRESETS["light_512"], centerness_branch=False, auxiliary_semantics=True, drop_path_rate=0.2)
     ),
@@ -123,10 +121,16 @@ def by_place(candidates: Candidates, image: int) -> dict[tuple[int, ...], torch.
     return {tuple(key): value for key, value in zip(keys.tolist(), values, strict=True)}
 
 
-def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "scenes_light.onnx"
+@pytest.fixture(scope="module")
+def exported_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model."""
+    path = tmp_path_factory.mktemp("onnx") / "scenes_light.onnx"
     assert main(["scenes_light", "--onnx", str(path), "--size", "192x256"]) == 0
-    exported = Predictor(load_for_backend(str(path)))
+    return path
+
+
+def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, exported_scenes: Path) -> None:
+    exported = Predictor(load_for_backend(str(exported_scenes)))
     original = Predictor(load_model("scenes_light"), input_size=192)
     paths = sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[::12]
     images = [cv2.imread(str(path)) for path in paths]
@@ -139,10 +143,8 @@ def test_labels_of_the_shipped_model_are_the_same_on_real_images(data: Path, tmp
         assert [segment.category for segment in result.segments] == [each.category for each in expected.segments]
 
 
-def test_duplicates_are_suppressed_as_by_pytorch(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "scenes_light.onnx"
-    assert main(["scenes_light", "--onnx", str(path), "--size", "192x256"]) == 0
-    exported = Predictor(load_for_backend(str(path)))
+def test_duplicates_are_suppressed_as_by_pytorch(data: Path, exported_scenes: Path) -> None:
+    exported = Predictor(load_for_backend(str(exported_scenes)))
     original = Predictor(load_model("scenes_light"), input_size=192)
     images = [cv2.imread(str(path)) for path in sorted((data / "camvid_480x360" / "test").glob("*.jpg"))[::12]]
     things = {}

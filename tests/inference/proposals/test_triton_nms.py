@@ -45,23 +45,23 @@ def keep(boxes: Tensor, classes: Tensor, threshold: float, max_kept: int, num_va
     return kept[:count].tolist()
 
 
-@pytest.mark.parametrize("count", [1, 31, 32, 33, 97, 300])
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6])
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 97, 200])
+@pytest.mark.parametrize("threshold", [0.3, 0.6])
 def test_suppression_equals_torchvision(count: int, threshold: float) -> None:
     boxes, classes = random_boxes(count, whole=True), torch.randint(0, 3, (count,))
     scores = torch.rand(count).sort(descending=True).values
-    assert keep(boxes, classes, threshold, 300) == batched_nms(boxes, scores, classes, threshold).tolist()
+    assert keep(boxes, classes, threshold, 200) == batched_nms(boxes, scores, classes, threshold).tolist()
 
 
 def test_iou_is_rounded_as_torchvision_rounds_it() -> None:
-    boxes, scores = random_boxes(200, whole=False), torch.rand(200).sort(descending=True).values
-    classes = torch.zeros(200, dtype=torch.int64)
+    boxes, scores = random_boxes(100, whole=False), torch.rand(100).sort(descending=True).values
+    classes = torch.zeros(100, dtype=torch.int64)
     # The threshold is the IoU of a pair of these boxes: any other rounding would change the number of kept boxes.
     first, second = boxes[0], boxes[1:]
     shared = (torch.minimum(first[2:], second[:, 2:]) - torch.maximum(first[:2], second[:, :2])).clamp(min=0).prod(1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     for threshold in (shared / (areas[0] + areas[1:] - shared)).sort().values[-8:].tolist():
-        assert keep(boxes, classes, threshold, 200) == nms(boxes, scores, threshold).tolist()
+        assert keep(boxes, classes, threshold, 100) == nms(boxes, scores, threshold).tolist()
 
 
 def test_the_best_are_kept_if_there_are_too_many() -> None:
@@ -123,7 +123,7 @@ def propose(candidates: Candidates, embedding: Tensor, settings: InferenceSettin
 
 @pytest.mark.parametrize("score_threshold", [0.0, 0.4, 0.95, 1.0])
 @pytest.mark.parametrize("max_instances", [7, 150])
-@pytest.mark.parametrize("duplicate_similarity", [0.5, 0.9, 1.0])
+@pytest.mark.parametrize("duplicate_similarity", [0.5, 1.0])
 def test_padded_proposals_are_equal(score_threshold: float, max_instances: int, duplicate_similarity: float) -> None:
     candidates, embedding = random_candidates(200), random_embedding()
     settings = InferenceSettings(score_threshold, 0.5, duplicate_similarity, 0.1, max_instances=max_instances)

@@ -79,7 +79,7 @@ def _kitchen_messages(frames: list[KitchenFrame]) -> Iterator[TimedMessage]:
 
 
 def test_labelled_clouds_of_a_kitchen_agree_in_the_fixed_frame(ros: None, data: Path, tmp_path: Path) -> None:
-    frames = read_kitchen(data / "sequences" / "rgbd_kitchen")[:20]
+    frames = read_kitchen(data / "sequences" / "rgbd_kitchen")[:10]
     bag = tmp_path / "kitchen"
     write_bag(bag, _kitchen_messages(frames))
     parameters = {"depth": "/depth/image_raw", "output_frame": "world", "points__stride": "2", "sync__timeout": "20.0"}
@@ -92,7 +92,7 @@ def test_labelled_clouds_of_a_kitchen_agree_in_the_fixed_frame(ros: None, data: 
         for stamp, messages in by_frame.items():
             client.publish_until_answered(messages, stamp)
         clouds = [read_cloud(client.clouds[stamp])[0] for stamp in by_frame]
-    assert len(clouds) == 20
+    assert len(clouds) == 10
     labels_of_voxel: dict[tuple[int, int, int], set[int]] = {}
     shares, agreements = [], []
     for points in clouds:

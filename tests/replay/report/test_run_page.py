@@ -170,7 +170,7 @@ def test_every_frame_broken(tmp_path: Path) -> None:
 def test_unreadable_images(tmp_path: Path) -> None:
     run, _ = make_run(tmp_path, {"moved": 10})
     page = Page(write_report(run, tmp_path, Drawn({}, truth=True, jitter=1.0)))
-    assert "no frame&#39;s picture can be read again" in page.text
+    assert "the image of no frame can be read again" in page.text
     assert not page.dangling
 
 

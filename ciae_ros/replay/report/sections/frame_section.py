@@ -21,11 +21,11 @@ def frames_section(
     """Build the section with the frames that have images.
 
     Args:
-        worst: rows of the table of frames, the worst one first.
-        typical: the same.
+        worst: rows of the worst frames in the table of frames, the worst one first.
+        typical: rows of typical frames.
         switched: rows of frames with identity switches.
-        cards: by row.
-        has_truth: what says which frames are worst.
+        cards: cards of the frames by row.
+        has_truth: whether the worst frames are those with the lowest PQ, or those with the most changed pixels.
     """
     metric = "lowest PQ" if has_truth else "most pixels that change class"
     others = [row for row in switched if row not in {*worst, *typical}]
@@ -39,6 +39,6 @@ def frames_section(
     ]
     shown = tuple(group for group in groups if group.cards)
     if not shown:
-        return Omission("Frames", "no frame's picture can be read again")
-    text = "Drag the divider, or move it with the arrow keys; the buttons choose the two pictures."
+        return Omission("Frames", "the image of no frame can be read again")
+    text = "Drag the divider, or move it with the arrow keys; the buttons choose the two images."
     return Section("frames", "Frames", (text,), groups=shown, legend=has_truth)

@@ -26,9 +26,9 @@ def latency_section(frames: pd.DataFrame, latencies: pd.DataFrame, anchors: Anch
     """Build the section with latencies from the input of a frame to its result.
 
     Args:
-        frames: of the run.
+        frames: table of frames.
         latencies: a row for each stage and one for the whole, with p50, p90, p99 and mean in seconds.
-        anchors: where the frames are in the page.
+        anchors: anchors of the frames in the page.
     """
     values = 1e3 * frames["latency"].dropna().to_numpy(float)
     if not len(values):

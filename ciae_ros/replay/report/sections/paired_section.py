@@ -25,7 +25,7 @@ def paired_section(frames: pd.DataFrame, counts: Mapping[str, int], anchors: Anc
     Args:
         frames: bag, topic, index, pq_a, pq_b and delta of the frames that both runs have.
         counts: wins, losses and ties of B.
-        anchors: where the frames are in the page.
+        anchors: anchors of the frames in the page.
     """
     if frames.empty:
         return Omission("Frame by frame", UNSCORED)
@@ -46,9 +46,9 @@ def compared_frames_section(
     ]
     shown = tuple(group for group in groups if group.cards)
     if not shown:
-        return Omission("Frames", "no frame's picture can be read again")
+        return Omission("Frames", "the image of no frame can be read again")
     legend = any(picture.kind == "error-a" for group in shown for card in group.cards for picture in card.pictures)
-    text = "Drag the divider, or move it with the arrow keys; the buttons choose the two pictures."
+    text = "Drag the divider, or move it with the arrow keys; the buttons choose the two images."
     return Section("frames", "Frames", (text,), groups=shown, legend=legend)
 
 
