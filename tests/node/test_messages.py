@@ -66,7 +66,6 @@ def test_segments_message_describes_each_segment() -> None:
 def test_detections_are_the_things() -> None:
     (detection,) = detections_message(HEADER, result()).detections
     assert detection.id == "", "it is not tracked"
-    assert detection.id == ""
     assert detection.results[0].hypothesis.class_id == str(CATEGORIES.things[0].id)
     assert detection.results[0].hypothesis.score == pytest.approx(0.75)
     assert (detection.bbox.size_x, detection.bbox.size_y) == (6.0, 3.0)

@@ -315,11 +315,11 @@ def test_state_diagnostics_and_services_are_available_during_configuration(clien
 def test_transitions_in_a_flood_of_images_leave_the_node_alive(client: Client) -> None:
     with node_in_this_process() as node:
         client.wait_for_results()
-        flooding = threading.Event()
+        ended = threading.Event()
 
         def flood() -> None:
             stamp = 1
-            while not flooding.is_set():
+            while not ended.is_set():
                 client.publish(IMAGE, stamp := stamp + 1)
                 time.sleep(0.002)
 
@@ -330,7 +330,7 @@ def test_transitions_in_a_flood_of_images_leave_the_node_alive(client: Client) -
                 assert client.change_state(Transition.TRANSITION_DEACTIVATE)
                 assert client.change_state(Transition.TRANSITION_ACTIVATE)
         finally:
-            flooding.set()
+            ended.set()
             thread.join()
         assert not node.end.fault
         client.labels.clear()
