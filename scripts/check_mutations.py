@@ -299,10 +299,10 @@ MUTATIONS = (
         "tests/inference/proposals/test_proposals.py",
     ),
     Mutation(
-        "NMS of padded entries: a box suppresses itself",
+        "NMS of padded entries: an IoU at the threshold suppresses",
         "ciae_ros/inference/proposals/triton_nms.py",
-        "(row[:, None] < column[None, :])",
-        "(row[:, None] <= column[None, :])",
+        "(iou.to(limit.dtype) > limit)",
+        "(iou.to(limit.dtype) >= limit)",
         "tests/inference/test_triton_interpreter.py",
     ),
     Mutation(

@@ -65,9 +65,13 @@ def test_one_entry_for_each_model_size_and_version(cache: Path, monkeypatch: pyt
     assert len(written) == len(entries(cache)) == 6
     assert any(name.startswith("scenes_light-openvino-") for name in entries(cache))
     assert any(name.startswith("light_512_untrained_-64x96-") for name in entries(cache))
+    with torch.no_grad():
+        next(other.model.parameters())[0] += 1
+    openvino_model(other)
+    assert len(entries(cache)) == 7, "other weights under the same name"
     monkeypatch.setattr(versions.metadata, "version", lambda package: "another")
     openvino_model(checkpoint)
-    assert len(entries(cache)) == 7
+    assert len(entries(cache)) == 8
 
 
 def test_the_weights_of_an_untrained_model_count(monkeypatch: pytest.MonkeyPatch) -> None:
