@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -43,10 +44,19 @@ class Request(NamedTuple):
 
 
 class WarmedPython(subprocess.Popen[str]):
-    """A process like one of `subprocess.Popen([sys.executable, "-m", ...])`."""
+    """A process like one of `subprocess.Popen([sys.executable, "-m", ...], text=True)`."""
 
-    def __init__(self, arguments: Sequence[str], **options: Any) -> None:
-        super().__init__([sys.executable, *arguments], text=True, **options)
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a program, by -m MODULE or -c CODE and its arguments; the options are those of Popen."""
+        super().__init__([sys.executable, *arguments], text=True, stdout=stdout, stderr=stderr, cwd=cwd, env=env)
 
     def _execute_child(  # type: ignore[override]  # Of Popen, which has no public method for this.
         self,
@@ -86,13 +96,9 @@ class _Server:
         return int(answer)
 
 
-_servers: list[_Server] = []
-
-
+@cache
 def _server() -> _Server:
-    if not _servers:
-        _servers.append(_Server())
-    return _servers[0]
+    return _Server()
 
 
 def _serve(connection: socket.socket) -> Request | None:
